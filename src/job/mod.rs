@@ -1,0 +1,1 @@
+//! What GitLab told us about a job. Pure: it reads no file, no environment, no clock.

@@ -1,0 +1,103 @@
+//! The shape of one container as the plan wants it: flat, printable, without a daemon type or a secret.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Labels of an object that longshore makes; all our keys begin with `longshore.`.
+pub type Labels = BTreeMap<String, String>;
+
+/// One container to be created, complete but for the image's own facts (see `plan::JobPlan`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ContainerPlan {
+    /// The container's name, derived from the job alone.
+    pub name: String,
+    /// The image reference to create it from, variables expanded.
+    pub image: String,
+    /// `os/arch[/variant]`, where the job asked for one.
+    pub platform: Option<String>,
+    /// Replaces the image's entrypoint; always the agent.
+    pub entrypoint: Vec<String>,
+    /// The user PID 1 runs as, `0:0` for the agent.
+    pub user: String,
+    /// Environment added to the image's own; never a secret.
+    pub env: BTreeMap<String, String>,
+    /// Host name inside the container; `None` where it joins another's network.
+    pub hostname: Option<String>,
+    /// Where its packets go.
+    pub network: ContainerNetwork,
+    /// What is mounted where.
+    pub mounts: Vec<MountPlan>,
+    /// Limits of memory, CPU and processes.
+    pub limits: LimitPlan,
+    /// Capabilities kept, by name without `CAP_`; all others are dropped.
+    pub capabilities: Vec<String>,
+    /// `SecurityOpt` lines such as `no-new-privileges`.
+    pub security: Vec<String>,
+    /// Our labels.
+    pub labels: Labels,
+}
+
+/// The network of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContainerNetwork {
+    /// A network of this name, answering to these aliases too.
+    Named {
+        /// The network's name.
+        name: String,
+        /// Extra DNS names of the container on it.
+        aliases: Vec<String>,
+    },
+    /// The network namespace of the container of this name.
+    Join(String),
+    /// The slot network that `prepare` leases; filled in before creation.
+    Slot {
+        /// Extra DNS names of the container on it.
+        aliases: Vec<String>,
+    },
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MountPlan {
+    /// Absolute path inside the container.
+    pub target: String,
+    /// What is mounted there.
+    pub source: MountSource,
+    /// Whether the container may not write to it.
+    pub read_only: bool,
+}
+
+/// What a mount shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountSource {
+    /// A named volume, made by the daemon at creation where it does not exist.
+    Volume {
+        /// Its name.
+        name: String,
+        /// Labels it gets when it is made now.
+        labels: Labels,
+        /// Size of the tmpfs that backs it, in bytes; `None` for a volume on disk.
+        tmpfs_bytes: Option<u64>,
+    },
+    /// A tmpfs of this container alone, of at most this many bytes.
+    Tmpfs {
+        /// Upper bound in bytes.
+        bytes: u64,
+    },
+    /// A path of the host (the raw Docker socket only).
+    HostPath(String),
+}
+
+/// Limits of one container; `None` is the engine's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct LimitPlan {
+    /// Bytes of memory; swap is not given on top.
+    pub memory_bytes: Option<u64>,
+    /// CPUs in billionths.
+    pub nano_cpus: Option<u64>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+}

@@ -1,0 +1,1 @@
+//! What the operator allows: the settings file, parsed strictly. Pure: text in, types out.

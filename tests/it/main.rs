@@ -1,0 +1,1 @@
+//! All tests that drive the crate from outside, in one binary to link once.
