@@ -1,0 +1,3 @@
+//! What the tests stand on: stand-ins for the engine and the daemon, and names that cannot collide.
+
+pub(crate) mod names;
