@@ -1,1 +1,4 @@
 //! All tests that drive the crate from outside, in one binary to link once.
+
+mod agent_stages;
+mod agent_support;
