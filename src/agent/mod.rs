@@ -1,3 +1,23 @@
 //! The agent: PID 1 of a job's containers, and the driver's side of the conversation with it.
+//!
+//! `protocol` (messages) and `frame` (bytes) are shared and pure. In the container: `pid1` decides,
+//! `wire` reads and writes, `container` does Init, `launch` starts a stage, `stage` sees it through,
+//! `pump` and `outflow` carry its output, `reaper` collects and kills, `sys` holds the only `unsafe`
+//! code. On the host: `client`. Nothing here knows of jobs or of the container engine.
 
+pub mod client;
+mod container;
+pub mod frame;
+mod identity;
+mod launch;
+mod memory;
+mod outflow;
+mod pid1;
 pub mod protocol;
+mod pump;
+mod reaper;
+mod stage;
+mod sys;
+mod wire;
+
+pub use pid1::{AgentError, run};

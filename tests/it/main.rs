@@ -3,8 +3,11 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "tests"
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on must fail loudly"
 )]
 
+mod agent_stages;
+mod agent_support;
 mod engine_contract;
 mod support;

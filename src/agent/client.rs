@@ -1,0 +1,300 @@
+//! The driver's side of an attach: opens a session and speaks with the agent over any byte stream. It
+//! does not know the container engine, and decides nothing about outcomes.
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use tokio::io::AsyncWrite;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::frame::{Event, FrameError, FrameReader, encode_request};
+use super::protocol::{
+    Answer, Exec, GRACE, Hello, Init, InitReport, Refusal, Reply, Resume, Session, StageExit,
+    StageSignal, Stat, Verb,
+};
+
+mod follow;
+mod outbox;
+
+pub use follow::StageSink;
+use outbox::Outbox;
+
+/// What a takeover may last beyond the deadline of other requests: grace, sweep and farewell.
+const TAKEOVER_EXTRA: Duration = Duration::from_secs(GRACE.as_secs() + 15);
+
+/// Why a request to the agent came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The attach's output ended: the container stopped, or the daemon hung up.
+    #[error("the agent is gone: its output ended")]
+    Gone,
+    /// The attach's output broke.
+    #[error("the agent is gone: {source}")]
+    Output {
+        /// What the stream said.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The attach's input broke.
+    #[error("the agent is gone: cannot write to it: {source}")]
+    Input {
+        /// What the writer said.
+        source: std::io::Error,
+    },
+    /// The agent did not answer in time.
+    #[error("the agent did not answer {verb} within {} s", .after.as_secs())]
+    Deadline {
+        /// What was asked.
+        verb: &'static str,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// Driver and agent come from different releases.
+    #[error("the agent speaks protocol {theirs}, this driver another")]
+    Version {
+        /// The agent's version.
+        theirs: u16,
+    },
+    /// The agent wrote what no agent writes, or answered what was not asked.
+    #[error("the agent cannot be understood: {source}")]
+    Garbled {
+        /// What is wrong with it.
+        source: FrameError,
+    },
+    /// The message is too long to be sent.
+    #[error("the {verb} message is too long: {source}")]
+    TooLong {
+        /// What was to be asked.
+        verb: &'static str,
+        /// How long it is.
+        source: FrameError,
+    },
+    /// Init was done before in this container's life.
+    #[error("the container has been initialised before")]
+    AlreadyInitialised,
+    /// The agent refused.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The stage's output could not be passed on; the stage goes on until somebody ends it.
+    #[error("cannot pass the stage's output on: {source}")]
+    Sink {
+        /// What the sink said.
+        source: std::io::Error,
+    },
+}
+
+impl From<FrameError> for ClientError {
+    fn from(source: FrameError) -> Self {
+        match source {
+            FrameError::Version { theirs } => Self::Version { theirs },
+            source => Self::Garbled { source },
+        }
+    }
+}
+
+impl From<Refusal> for ClientError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::AlreadyInitialised => Self::AlreadyInitialised,
+            refusal => Self::Refused(refusal),
+        }
+    }
+}
+
+/// One session with the agent, over one attach.
+pub struct Client<O, W> {
+    output: O,
+    reader: FrameReader,
+    /// What was read and not yet cut into events.
+    unread: Bytes,
+    outbox: Outbox<W>,
+    session: Session,
+    requests: u32,
+    deadline: Duration,
+    /// Output frames of the followed stage that were consumed.
+    consumed: u64,
+}
+
+impl<O, W, E> Client<O, W>
+where
+    O: Stream<Item = Result<Bytes, E>> + Unpin,
+    W: AsyncWrite + Unpin,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    /// Opens a session over a fresh attach. `session` must be random and never used before;
+    /// `deadline` holds for this and for each later request but a stage.
+    ///
+    /// # Errors
+    /// The agent is gone, silent, or of another version.
+    pub async fn connect(
+        output: O,
+        input: W,
+        session: Session,
+        deadline: Duration,
+    ) -> Result<(Self, Hello), ClientError> {
+        let mut client = Self {
+            output,
+            reader: FrameReader::new(session),
+            unread: Bytes::new(),
+            outbox: Outbox::new(input),
+            session,
+            requests: 0,
+            deadline,
+            consumed: 0,
+        };
+        match client.call("hello", &Verb::Hello, deadline).await? {
+            Reply::Hello(hello) => Ok((client, hello)),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    /// Hands over secrets, environment and identity, once in the container's life.
+    ///
+    /// # Errors
+    /// [`ClientError::AlreadyInitialised`] the second time; a [`Refusal`] that says what in it is wrong.
+    pub async fn init(&mut self, init: Init) -> Result<InitReport, ClientError> {
+        match self.call("init", &Verb::Init(init), self.deadline).await? {
+            Reply::Ready(report) => Ok(report),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    /// Runs a stage and sees it through: its output goes to `sink`, what comes from `controls` goes to
+    /// the stage. A sink that takes its time holds the stage's output, but neither pings nor controls.
+    ///
+    /// # Errors
+    /// After [`ClientError::Gone`], `Output`, `Input` or `Deadline` the stage may still run; see
+    /// [`Client::position`].
+    pub async fn exec<S: StageSink>(
+        &mut self,
+        exec: Exec,
+        sink: &mut S,
+        controls: &mut mpsc::Receiver<StageSignal>,
+    ) -> Result<StageExit, ClientError> {
+        self.consumed = 0;
+        let number = self.send("exec", &Verb::Exec(exec))?;
+        self.follow(number, sink, controls).await
+    }
+
+    /// Takes a stage up again over a new attach, where the lost one left it.
+    ///
+    /// # Errors
+    /// As [`Client::exec`]; refused where that stage is no longer there.
+    pub async fn resume<S: StageSink>(
+        &mut self,
+        position: Resume,
+        sink: &mut S,
+        controls: &mut mpsc::Receiver<StageSignal>,
+    ) -> Result<StageExit, ClientError> {
+        self.consumed = position.frame;
+        let number = self.send("resume", &Verb::Resume(position))?;
+        self.follow(number, sink, controls).await
+    }
+
+    /// Where a new client has to [`Client::resume`] the stage that this one followed last.
+    pub fn position(&self) -> Resume {
+        Resume {
+            session: self.session,
+            frame: self.consumed,
+        }
+    }
+
+    /// Signals the stage that this session runs.
+    ///
+    /// # Errors
+    /// Refused where no stage runs, or another session's.
+    pub async fn signal(&mut self, signal: StageSignal) -> Result<(), ClientError> {
+        match self
+            .call("signal", &Verb::Signal(signal), self.deadline)
+            .await?
+        {
+            Reply::Done => Ok(()),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    /// Ends whatever stage runs, with TERM, grace and KILL; returns once nothing of it is left.
+    ///
+    /// # Errors
+    /// The agent is gone or silent.
+    pub async fn takeover(&mut self) -> Result<(), ClientError> {
+        let deadline = self.deadline + TAKEOVER_EXTRA;
+        match self.call("takeover", &Verb::Takeover, deadline).await? {
+            Reply::Done => Ok(()),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    /// Asks how the container stands.
+    ///
+    /// # Errors
+    /// The agent is gone or silent.
+    pub async fn stat(&mut self) -> Result<Stat, ClientError> {
+        match self.call("stat", &Verb::Stat, self.deadline).await? {
+            Reply::Stat(stat) => Ok(stat),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    async fn call(
+        &mut self,
+        name: &'static str,
+        verb: &Verb,
+        deadline: Duration,
+    ) -> Result<Reply, ClientError> {
+        let number = self.send(name, verb)?;
+        let answered = async {
+            loop {
+                if let Event::Answer(Answer { request, reply }) = self.next_event().await?
+                    && request == number
+                {
+                    return Ok(reply);
+                }
+            }
+        };
+        let answered = tokio::time::timeout_at(Instant::now() + deadline, answered).await;
+        answered.unwrap_or(Err(ClientError::Deadline {
+            verb: name,
+            after: deadline,
+        }))
+    }
+
+    /// Puts a message into the outbox and answers its number.
+    fn send(&mut self, name: &'static str, verb: &Verb) -> Result<u32, ClientError> {
+        self.requests += 1;
+        let coded = encode_request(self.session, self.requests, verb)
+            .map_err(|source| ClientError::TooLong { verb: name, source })?;
+        self.outbox.push(coded);
+        Ok(self.requests)
+    }
+
+    /// The next event; writes what the outbox holds meanwhile. Safe to drop and to call again.
+    async fn next_event(&mut self) -> Result<Event, ClientError> {
+        loop {
+            if let Some(event) = self.reader.next(&mut self.unread)? {
+                return Ok(event);
+            }
+            tokio::select! {
+                read = self.output.next() => match read {
+                    Some(Ok(bytes)) => self.unread = bytes,
+                    Some(Err(error)) => return Err(ClientError::Output { source: error.into() }),
+                    None => return Err(ClientError::Gone),
+                },
+                written = self.outbox.drive(), if !self.outbox.is_empty() => {
+                    written.map_err(|source| ClientError::Input { source })?;
+                }
+            }
+        }
+    }
+}
+
+fn unexpected(reply: Reply) -> ClientError {
+    match reply {
+        Reply::Refused(refusal) => refusal.into(),
+        _ => ClientError::Garbled {
+            source: FrameError::Garbled,
+        },
+    }
+}

@@ -1,0 +1,275 @@
+//! What Init makes of a container: the user, directories, secret files, and what later stages get. It
+//! starts no process.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use super::identity::{self, Account};
+use super::protocol::{Exec, Identity, Init, InitReport, Refusal, SecretFile, WireSecret};
+use super::sys;
+use crate::secrets::{MaskSet, Secret};
+
+/// Where GitLab's own detection looks, in its order.
+const SHELLS: [&str; 7] = [
+    "/usr/local/bin/bash",
+    "/usr/bin/bash",
+    "/bin/bash",
+    "/usr/local/bin/sh",
+    "/usr/bin/sh",
+    "/bin/sh",
+    "/busybox/sh",
+];
+
+/// Docker's `PATH` where the image has none.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// `TMPFS_MAGIC` and `RAMFS_MAGIC`, see statfs(2).
+const MEMORY_FILESYSTEMS: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+
+/// A container after Init.
+pub(super) struct Container {
+    pub(super) account: Account,
+    pub(super) masks: MaskSet,
+    environment: Vec<(OsString, OsString)>,
+    home: String,
+    init: Init,
+}
+
+impl Container {
+    /// Does what Init asks. `environment` is what the container itself was given.
+    pub(super) fn initialise(
+        init: Init,
+        environment: Vec<(OsString, OsString)>,
+    ) -> Result<Self, Refusal> {
+        check_values(&init)?;
+        let account = resolve(&init.identity)?;
+        let home = home(&account, &init.identity, &environment);
+        for directory in &init.directories {
+            create_directory(directory, 0o755)?;
+            give(directory, &account)?;
+        }
+        for file in &init.files {
+            write_secret(file, &account)?;
+        }
+        let masks = MaskSet::new(mask_values(&init));
+        masks
+            .values()
+            .iter()
+            .for_each(|value| sys::lock_memory(value.expose()));
+        init.secrets
+            .iter()
+            .for_each(|secret| sys::lock_memory(secret.value.0.expose()));
+        Ok(Self {
+            account,
+            masks,
+            environment,
+            home,
+            init,
+        })
+    }
+
+    /// What the driver is told.
+    pub(super) fn report(&self) -> InitReport {
+        InitReport {
+            uid: self.account.uid,
+            gid: self.account.gid,
+            groups: self.account.groups.clone(),
+            user: self.account.user.clone(),
+            home: self.home.clone(),
+            shell: shell().ok().map(str::to_owned),
+        }
+    }
+
+    /// The values of the mask set, for the driver's own messages.
+    pub(super) fn mask_values(&self) -> Vec<WireSecret> {
+        self.masks
+            .values()
+            .iter()
+            .cloned()
+            .map(WireSecret)
+            .collect()
+    }
+
+    /// Program and arguments of a stage: the entrypoint, where it is the user's stage, and the shell.
+    pub(super) fn command_line(&self, user_stage: bool) -> Result<Vec<String>, Refusal> {
+        let mut words = if user_stage {
+            self.init.entrypoint.clone()
+        } else {
+            Vec::new()
+        };
+        words.push(shell()?.to_owned());
+        Ok(words)
+    }
+
+    /// The whole environment of a stage; later entries override earlier ones.
+    pub(super) fn stage_environment(&self, exec: &Exec) -> Vec<(OsString, OsString)> {
+        let mut all = self.environment.clone();
+        all.push(("HOME".into(), self.home.clone().into()));
+        all.extend(plain(&self.init.env));
+        if exec.user_stage {
+            all.extend(plain(&self.init.user_env));
+        }
+        all.extend(plain(&exec.env));
+        if exec.user_stage {
+            all.extend(self.init.secrets.iter().map(|secret| {
+                let value = OsString::from_vec(secret.value.0.expose().to_vec());
+                (OsString::from(&secret.name), value)
+            }));
+        }
+        let path = self.path(&all);
+        all.push(("PATH".into(), path));
+        all
+    }
+
+    fn path(&self, environment: &[(OsString, OsString)]) -> OsString {
+        let inherited = environment.iter().rev().find(|(name, _)| name == "PATH");
+        let inherited = inherited.map_or(OsStr::new(DEFAULT_PATH), |(_, path)| path.as_os_str());
+        let mut path = OsString::new();
+        for directory in &self.init.path_prefix {
+            path.push(directory);
+            path.push(":");
+        }
+        path.push(inherited);
+        path
+    }
+}
+
+fn plain(pairs: &[(String, String)]) -> impl Iterator<Item = (OsString, OsString)> {
+    pairs
+        .iter()
+        .map(|(name, value)| (name.into(), value.into()))
+}
+
+/// The first shell there is.
+fn shell() -> Result<&'static str, Refusal> {
+    let executable = |path: &&&str| {
+        std::fs::metadata(path)
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    let found = SHELLS.iter().find(executable).copied();
+    found.ok_or_else(|| Refusal::NoShell {
+        looked_for: SHELLS.join(" "),
+    })
+}
+
+fn check_values(init: &Init) -> Result<(), Refusal> {
+    let bad = init
+        .secrets
+        .iter()
+        .find(|secret| secret.value.0.expose().contains(&0));
+    bad.map_or(Ok(()), |secret| {
+        Err(Refusal::NulByte {
+            name: secret.name.clone(),
+        })
+    })
+}
+
+fn mask_values(init: &Init) -> Vec<Secret> {
+    let variables = init.secrets.iter().map(|secret| &secret.value);
+    let files = init.files.iter().map(|file| &file.content);
+    variables
+        .chain(files)
+        .chain(&init.masks)
+        .map(|value| value.0.clone())
+        .collect()
+}
+
+fn resolve(identity: &Identity) -> Result<Account, Refusal> {
+    // An image without these files (built from scratch) still has root and numbers.
+    let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+    let group = std::fs::read("/etc/group").unwrap_or_default();
+    let (passwd, group) = (
+        String::from_utf8_lossy(&passwd),
+        String::from_utf8_lossy(&group),
+    );
+    identity::resolve(identity, &passwd, &group)
+}
+
+/// The stages' home: what the image itself set, else the user's of passwd.
+///
+/// PID 1 runs as root, so the engine may have put root's home into our environment; that is no
+/// statement of the image.
+fn home(account: &Account, identity: &Identity, environment: &[(OsString, OsString)]) -> String {
+    let given = environment.iter().rev().find(|(name, _)| name == "HOME");
+    let given = given
+        .and_then(|(_, home)| home.to_str())
+        .unwrap_or_default();
+    let roots = resolve(&Identity::Image(String::new()))
+        .ok()
+        .and_then(|root| root.home);
+    let by_engine = given.is_empty() || given == "/" || roots.is_some_and(|home| home == given);
+    match (&account.home, identity) {
+        (_, Identity::Image(_)) if !by_engine => given.to_owned(),
+        (Some(home), _) if !home.is_empty() => home.clone(),
+        (_, Identity::Numeric { .. }) => make_home(account),
+        _ => "/".to_owned(),
+    }
+}
+
+/// Provides a home directory and a passwd line for a user the image does not know.
+///
+/// Git and ssh ask passwd for the home; where the image is read-only they have to do with `HOME`.
+fn make_home(account: &Account) -> String {
+    let Account { uid, gid, .. } = account;
+    let home = ["/home", "/tmp"]
+        .iter()
+        .map(|parent| format!("{parent}/longshore-{uid}"))
+        .find(|home| {
+            create_directory(home, 0o700)
+                .and_then(|()| give(home, account))
+                .is_ok()
+        });
+    let home = home.unwrap_or_else(|| "/".to_owned());
+    if account.user.is_none()
+        && let Ok(mut passwd) = OpenOptions::new().append(true).open("/etc/passwd")
+    {
+        let _ = writeln!(passwd, "job:x:{uid}:{gid}::{home}:/bin/sh");
+    }
+    home
+}
+
+fn create_directory(path: &str, mode: u32) -> Result<(), Refusal> {
+    let created = DirBuilder::new().recursive(true).mode(mode).create(path);
+    created.map_err(|error| refusal("create directory", path, &error))
+}
+
+fn give(path: &str, account: &Account) -> Result<(), Refusal> {
+    std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
+        .map_err(|error| refusal("change the owner of", path, &error))
+}
+
+fn write_secret(file: &SecretFile, account: &Account) -> Result<(), Refusal> {
+    let path = file.path.as_str();
+    if let Some(parent) = Path::new(path).parent().and_then(Path::to_str) {
+        create_directory(parent, 0o755)?;
+        let kind = rustix::fs::statfs(parent)
+            .map_err(|error| refusal("look at", parent, &error.into()))?;
+        if !MEMORY_FILESYSTEMS.contains(&kind.f_type) {
+            return Err(Refusal::NotTmpfs {
+                path: path.to_owned(),
+            });
+        }
+    }
+    let mut options = OpenOptions::new();
+    let created = options
+        .write(true)
+        .create_new(true)
+        .mode(file.mode & 0o777)
+        .open(path);
+    let written = created.and_then(|mut open: File| open.write_all(file.content.0.expose()));
+    written.map_err(|error| refusal("write", path, &error))?;
+    give(path, account)
+}
+
+fn refusal(verb: &str, path: &str, error: &std::io::Error) -> Refusal {
+    let errno = error.raw_os_error().unwrap_or_default();
+    Refusal::Path {
+        verb: verb.to_owned(),
+        path: path.to_owned(),
+        errno,
+    }
+}

@@ -1,0 +1,152 @@
+//! One running stage, from its first process to the moment nothing of it is left. It decides nothing
+//! about sessions; orders come in, an exit goes out.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::frame::Channel;
+use super::launch::{Launched, ScriptPipe};
+use super::memory;
+use super::outflow::Outflow;
+use super::protocol::{EndedBy, ExitStatus, GRACE, StageExit, StageSignal};
+use super::pump::Pump;
+use super::reaper::Reaper;
+use crate::secrets::{MaskSet, Masker};
+
+/// How long the last sweep waits for processes that do not die.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// How long output is still delivered once somebody else than its driver ended the stage.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Ends a stage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Order {
+    pub(super) signal: StageSignal,
+    pub(super) by: EndedBy,
+}
+
+/// What a supervision needs.
+pub(super) struct Supervision {
+    pub(super) reaper: Arc<Reaper>,
+    pub(super) outflow: Arc<Outflow>,
+    pub(super) orders: mpsc::UnboundedReceiver<Order>,
+    pub(super) masks: MaskSet,
+}
+
+/// Sees a stage through; its exit is also put at the end of the outflow.
+pub(super) async fn supervise(
+    mut with: Supervision,
+    launched: Launched,
+    exited: oneshot::Receiver<ExitStatus>,
+) -> StageExit {
+    let killed_before = memory::facts(Path::new(memory::CGROUP)).oom_kills;
+    let (swept, _) = watch::channel(false);
+    let mut pumps = JoinSet::new();
+    for (channel, pipe) in [
+        (Channel::STDOUT, launched.stdout),
+        (Channel::STDERR, launched.stderr),
+    ] {
+        let masker = Masker::new(&with.masks);
+        let (outflow, swept) = (Arc::clone(&with.outflow), swept.subscribe());
+        pumps.spawn(
+            Pump {
+                channel,
+                pipe,
+                masker,
+                outflow,
+                swept,
+            }
+            .run(),
+        );
+    }
+    let mut script = launched.script;
+    let (status, ended_by) = with.first_process(exited, &mut script).await;
+    let script_unread = script.is_unread();
+    let survivors = with.reaper.sweep(SWEEP).await;
+    swept.send_replace(true);
+    with.drain(&mut pumps, ended_by).await;
+    let memory = memory::facts(Path::new(memory::CGROUP));
+    let oom_kills = memory
+        .oom_kills
+        .zip(killed_before)
+        .map_or(0, |(now, before)| now.saturating_sub(before));
+    let exit = StageExit {
+        status,
+        ended_by,
+        oom_kills,
+        memory,
+        script_unread,
+        survivors,
+    };
+    with.outflow.finish(exit.clone());
+    exit
+}
+
+impl Supervision {
+    /// Feeds the script and obeys orders until the first process ends.
+    async fn first_process(
+        &mut self,
+        mut exited: oneshot::Receiver<ExitStatus>,
+        script: &mut ScriptPipe,
+    ) -> (ExitStatus, Option<EndedBy>) {
+        let mut ended_by = None;
+        let mut kill_at: Option<Instant> = None;
+        loop {
+            let kill = async {
+                match kill_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // The reaper drops no sender before it has sent; an error cannot be.
+                status = &mut exited => return (status.unwrap_or(ExitStatus::Code(255)), ended_by),
+                () = script.feed(), if !script.is_fed() => {}
+                Some(order) = self.orders.recv() => {
+                    ended_by.get_or_insert(order.by);
+                    kill_at = Some(self.obey(order, kill_at));
+                }
+                () = kill => {
+                    self.reaper.signal(Signal::KILL);
+                    kill_at = Some(Instant::now() + Duration::from_secs(1));
+                }
+            }
+        }
+    }
+
+    /// Answers when KILL is due.
+    fn obey(&self, order: Order, kill_at: Option<Instant>) -> Instant {
+        let now = Instant::now();
+        match order.signal {
+            StageSignal::Kill => now,
+            StageSignal::Terminate => {
+                self.reaper.signal(Signal::TERM);
+                // A stopped process gets its TERM only when it goes on.
+                self.reaper.signal(Signal::CONT);
+                kill_at.unwrap_or(now + GRACE)
+            }
+        }
+    }
+
+    /// Waits until all output is in the outflow. Once another than its driver ends the stage, the
+    /// rest has to go quickly, as its driver may be dead and will never make room.
+    async fn drain(&mut self, pumps: &mut JoinSet<()>, ended_by: Option<EndedBy>) {
+        let mut deserted = ended_by.is_some_and(|by| by != EndedBy::Signal);
+        loop {
+            tokio::select! {
+                done = pumps.join_next() => if done.is_none() { return },
+                Some(order) = self.orders.recv(), if !deserted => {
+                    deserted = order.by != EndedBy::Signal;
+                }
+                () = tokio::time::sleep(FAREWELL), if deserted => self.outflow.abandon(),
+            }
+        }
+    }
+}
