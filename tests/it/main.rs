@@ -12,3 +12,4 @@ mod agent_support;
 mod engine_contract;
 mod fake_runner_proof;
 mod support;
+mod masker;
