@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     let called_as = words.first().and_then(|word| Path::new(word).file_name());
     if words.get(1).is_some_and(|word| word == "agent") {
-        return number(longshore::agent(std::env::vars_os().collect()));
+        return agent();
     }
     let stdio = match stdio() {
         Ok(stdio) => stdio,
@@ -29,17 +30,24 @@ fn main() -> ExitCode {
         clock: SystemTime::now,
     };
     if called_as == Some(OsStr::new("gitlab-runner")) {
-        return number(longshore::gitlab_runner(&words, &world, stdio));
+        return ExitCode::from(2);
     }
-    number(longshore::command(&words, &world, stdio))
+    ExitCode::from(longshore::command::run(&words, &world, stdio))
+}
+
+/// PID 1 of a container; the daemon shows its last words to who asks.
+fn agent() -> ExitCode {
+    match longshore::agent::run(std::env::vars_os().collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "longshore: {error}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// This host's platform as Docker writes it.
 const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
-
-fn number(outcome: u8) -> ExitCode {
-    ExitCode::from(outcome)
-}
 
 /// Plain files of the three streams: the standard library's own are line-buffered and locked.
 fn stdio() -> std::io::Result<Stdio> {

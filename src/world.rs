@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -13,6 +15,10 @@ pub struct World {
     pub environment: BTreeMap<OsString, OsString>,
     /// The path of this very binary.
     pub executable: PathBuf,
+    /// The working directory.
+    pub directory: PathBuf,
+    /// This host's platform as Docker writes it, `linux/amd64`.
+    pub platform: &'static str,
     /// The clock.
     pub clock: fn() -> SystemTime,
 }
@@ -58,5 +64,26 @@ impl std::fmt::Debug for World {
             .field("environment", &self.environment.keys())
             .field("executable", &self.executable)
             .finish_non_exhaustive()
+    }
+}
+
+/// The three streams of a process, as plain files.
+#[derive(Debug)]
+pub struct Stdio {
+    /// Standard input.
+    pub stdin: File,
+    /// Standard output.
+    pub stdout: File,
+    /// Standard error.
+    pub stderr: File,
+}
+
+impl Stdio {
+    /// A second handle on standard error, for what is said when all else is over.
+    pub fn errors(&self) -> Box<dyn Write> {
+        match self.stderr.try_clone() {
+            Ok(file) => Box::new(file),
+            Err(_) => Box::new(std::io::sink()),
+        }
     }
 }

@@ -50,6 +50,8 @@ pub struct ContainerSummary {
     pub labels: Labels,
     /// Names of the networks it is on.
     pub networks: Vec<String>,
+    /// Names of the volumes it mounts.
+    pub volumes: Vec<String>,
     /// Creation time, Unix seconds.
     pub created: i64,
 }

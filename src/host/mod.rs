@@ -2,3 +2,4 @@
 
 pub mod ledger;
 pub mod owner;
+pub mod reap;

@@ -32,6 +32,9 @@ use prune::PrunePolicy;
 /// Where the agent volume is mounted in every container of ours.
 pub const AGENT_MOUNT: &str = "/.longshore";
 
+/// The directory of its programs, put before `PATH` in every stage.
+pub const AGENT_BIN: &str = "/.longshore/bin";
+
 /// The agent's binary on it.
 pub const AGENT_PATH: &str = "/.longshore/bin/longshore";
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::host::ledger::{Event, Ledger};
 use crate::host::owner;
 use crate::job::JobContext;
 use crate::plan::{self, HostFacts, JobPlan};
@@ -40,6 +41,11 @@ impl<'a> Call<'a> {
         let plan = plan::compile(&context, &settings, &facts).map_err(CallError::job)?;
         Ok(Self { world, settings_path, settings, context, plan })
     }
+
+    /// Writes an event to the ledger, which is history and not state: a job does not fail for it.
+    pub fn record(&self, event: &Event<'_>) {
+        drop(Ledger::at(&self.settings.state_dir).append(event, (self.world.clock)()));
+    }
 }
 
 /// Reads and parses the settings file.
@@ -57,7 +63,11 @@ pub fn read_settings(path: &Path) -> Result<Settings, CallError> {
     Settings::parse(&text, path).map_err(CallError::system)
 }
 
-fn read_context(world: &World) -> Result<JobContext, CallError> {
+/// Reads the job that the runner described.
+///
+/// # Errors
+/// When the runner did not describe one, or not as it should.
+pub fn read_context(world: &World) -> Result<JobContext, CallError> {
     let path = world.variable("JOB_RESPONSE_FILE").ok_or_else(|| {
         CallError::system(
             "JOB_RESPONSE_FILE is not set: this command is called by GitLab Runner's custom executor \

@@ -2,7 +2,6 @@
 //! namespace, and the helper, which joins it and so cannot start before it.
 
 use crate::engine::{ContainerSummary, Engine, EngineError, Fault, ImageFacts};
-use crate::plan::JobPlan;
 use crate::plan::container::{ContainerNetwork, ContainerPlan, Labels};
 
 use super::call::Call;

@@ -18,5 +18,6 @@ pub mod removal;
 pub mod run;
 pub mod sink;
 mod slot;
+pub mod vault;
 mod verdict;
 pub mod worker;

@@ -6,13 +6,14 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
-use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
 
 /// The caller, watched from the moment this was made.
 #[derive(Debug)]
 pub struct Parent {
-    watch: AsyncFd<OwnedFd>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Parent {
@@ -26,20 +27,39 @@ impl Parent {
     }
 
     fn of(parent: Pid) -> io::Result<Option<Self>> {
-        let watch = match pidfd_open(parent, PidfdFlags::NONBLOCK) {
-            Ok(watch) => watch,
+        let pidfd = match pidfd_open(parent, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
             Err(rustix::io::Errno::SRCH) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         // Between getppid and pidfd_open the parent may have died and its number been given away.
-        if getppid() == Some(parent) { Ok(Some(Self { watch: AsyncFd::new(watch)? })) } else { Ok(None) }
+        if getppid() != Some(parent) {
+            return Ok(None);
+        }
+        let (report, ended) = oneshot::channel();
+        // A thread of its own rather than the runtime's poll: registering a foreign descriptor there
+        // is unsafe by type, and this one waits once.
+        std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
+            if wait(&pidfd).is_ok() {
+                drop(report.send(()));
+            }
+        })?;
+        Ok(Some(Self { ended }))
     }
 
-    /// Waits until the parent has ended.
-    ///
-    /// # Errors
-    /// When the runtime cannot poll the pidfd.
-    pub async fn ended(&self) -> io::Result<()> {
-        self.watch.readable().await.map(drop)
+    /// Waits until the parent has ended; for ever where that cannot be seen.
+    pub async fn ended(self) {
+        if self.ended.await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+fn wait(pidfd: &OwnedFd) -> rustix::io::Result<()> {
+    loop {
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], None) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return other.map(drop),
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::io::Write;
 
-use crate::agent::protocol::{Identity, Init, InitReport, SecretVariable};
+use crate::agent::client::ClientError;
+use crate::agent::protocol::{Identity, Init, InitReport, Refusal, SecretVariable};
 use crate::engine::{Engine, ImageFacts};
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
-use crate::secrets::{Fetched, MaskSet, Secret, SecretSource};
+use crate::plan::{self, AGENT_BIN, Role};
+use crate::secrets::{Fetched, MaskSet, Secret, SecretRef, SecretSource};
 
 use super::call::Call;
 use super::containers::{self, Started};
@@ -47,24 +49,35 @@ async fn fetch<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Fetched, 
     if call.plan.secrets.is_empty() {
         return Ok(Fetched::default());
     }
-    source.fetch(&call.plan.secrets).await.map_err(|error| {
+    let wanted: Vec<SecretRef> = call.plan.secrets.iter().map(reference).collect();
+    source.fetch(&wanted).await.map_err(|error| {
         if error.is_job_fault() { CallError::job(error) } else { CallError::system(error) }
     })
 }
 
-/// Values to be masked: Vault's, and those GitLab marked as masked.
-fn masks(call: &Call<'_>, secrets: &Fetched) -> Vec<Secret> {
-    let fetched = secrets.values.iter().map(|(_, value)| value.clone());
-    fetched.chain(call.context.masked_values()).collect()
+fn reference(planned: &plan::SecretRef) -> SecretRef {
+    SecretRef {
+        name: planned.name.clone(),
+        path: planned.path.clone(),
+        field: Some(planned.field.clone()),
+        version: planned.version,
+        kv: None,
+    }
+}
+
+/// Values to be masked: Vault's, the credentials used, and those GitLab marked as masked.
+fn masks(call: &Call<'_>, fetched: &Fetched) -> Vec<Secret> {
+    let values = fetched.secrets.iter().map(|one| one.value.clone());
+    values.chain(fetched.mask_too.iter().cloned()).chain(call.context.masked_values()).collect()
 }
 
 fn tell_secrets<W: Write>(secrets: &Fetched, log: &mut JobLog<W>) {
-    if secrets.values.is_empty() {
+    if secrets.secrets.is_empty() {
         return;
     }
     log.section("secrets", "Secrets from Vault, for the job's own scripts only");
-    for (name, _) in &secrets.values {
-        log.line(name);
+    for one in &secrets.secrets {
+        log.line(&one.name);
     }
     for warning in &secrets.warnings {
         log.line(format!("warning: {warning}"));
@@ -112,7 +125,7 @@ async fn start<E: Engine>(
     secrets: Fetched,
 ) -> Result<(), CallError> {
     let Started { network } = containers::start(call, engine, image).await?;
-    let names: Vec<String> = secrets.values.iter().map(|(name, _)| name.clone()).collect();
+    let names: Vec<String> = secrets.secrets.iter().map(|one| one.name.clone()).collect();
     let report = init_job(call, engine, image, secrets, network).await?;
     init_helper(call, engine, &report).await?;
     if report.shell.is_none() {
@@ -134,24 +147,22 @@ async fn init_job<E: Engine>(
 ) -> Result<InitReport, CallError> {
     let masks = masks(call, &secrets).into_iter().map(Into::into).collect();
     let secrets = secrets
-        .values
+        .secrets
         .into_iter()
-        .map(|(name, value)| SecretVariable { name, value: value.into() })
+        .map(|one| SecretVariable { name: one.name, value: one.value.into() })
         .collect();
-    let mut user_env = call.plan.user_env();
-    user_env.push(("LONGSHORE_NETWORK".to_owned(), network));
     let init = Init {
         secrets,
         files: Vec::new(),
         masks,
-        user_env,
+        user_env: call.plan.user_env(&network),
         env: Vec::new(),
         identity: Identity::Image(call.plan.user(&image.user)),
         directories: call.plan.directories(),
         entrypoint: call.plan.entrypoint(&image.entrypoint),
-        path_prefix: call.plan.path_prefix(),
+        path_prefix: vec![AGENT_BIN.to_owned()],
     };
-    Ok(attach::open(engine, &call.plan.job_name()).await?.init(init).await?)
+    initialise(engine, &call.plan.container_name(Role::Job), init).await
 }
 
 /// The helper works as the job container's user, so that a checkout belongs to it. It gets the masks
@@ -161,7 +172,9 @@ async fn init_helper<E: Engine>(
     engine: &E,
     job: &InitReport,
 ) -> Result<(), CallError> {
-    let Some(name) = call.plan.helper_name() else { return Ok(()) };
+    if call.plan.helper_image.is_none() {
+        return Ok(());
+    }
     let init = Init {
         secrets: Vec::new(),
         files: Vec::new(),
@@ -171,16 +184,30 @@ async fn init_helper<E: Engine>(
         identity: Identity::Numeric { uid: job.uid, gid: job.gid },
         directories: Vec::new(),
         entrypoint: Vec::new(),
-        path_prefix: call.plan.path_prefix(),
+        path_prefix: vec![AGENT_BIN.to_owned()],
     };
-    attach::open(engine, &name).await?.init(init).await?;
-    Ok(())
+    initialise(engine, &call.plan.container_name(Role::Helper), init).await.map(drop)
+}
+
+async fn initialise<E: Engine>(
+    engine: &E,
+    container: &str,
+    init: Init,
+) -> Result<InitReport, CallError> {
+    let (mut agent, _) = attach::open(engine, container).await?;
+    agent.init(init).await.map_err(|error| match error {
+        // The image has no such user, or a secret cannot be put into an environment.
+        ClientError::Refused(
+            refusal @ (Refusal::UnknownUser { .. } | Refusal::UnknownGroup { .. } | Refusal::NulByte { .. }),
+        ) => CallError::job(refusal),
+        error => attach::failure(container, &error),
+    })
 }
 
 /// The ledger is history, not state: a job does not fail for it.
 fn remember(call: &Call<'_>, image: &ImageFacts, secrets: &[String]) {
     call.record(&Event::Prepared {
-        job: call.plan.key.as_ref(),
+        job: call.plan.key.as_str(),
         project: &call.plan.project,
         image: &call.plan.image.reference,
         image_id: &image.id,

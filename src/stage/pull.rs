@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::error::CallError;
 use super::hint;
-use crate::engine::{Engine, EngineError, Fault, ImageFacts, PullProgress};
+use crate::engine::{Engine, EngineError, Fault, ImageFacts, PullProgress, RegistryLogin};
 use crate::joblog::JobLog;
 use crate::plan::ImagePlan;
 use crate::settings::PullPolicy;
@@ -108,7 +108,12 @@ async fn once<E: Engine, W: Write>(
             log.line(line);
         }
     };
-    engine.pull(&wanted.reference, wanted.platform.as_deref(), wanted.login.as_ref(), &mut tell).await
+    let login = wanted.login.as_ref().map(|login| RegistryLogin {
+        registry: login.registry.clone(),
+        username: login.username.clone(),
+        password: login.password.clone(),
+    });
+    engine.pull(&wanted.reference, wanted.platform.as_deref(), login.as_ref(), &mut tell).await
 }
 
 /// Adds the layers' bytes up and says when a line is due.

@@ -18,7 +18,7 @@ use super::call::Call;
 use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
-use super::{lost, verdict};
+use super::{lost, prune, verdict};
 
 /// A stage as the runner asked for it.
 pub struct Asked {
@@ -55,7 +55,11 @@ pub async fn run<E: Engine>(
         }
         Err(error) => return Err(attach::failure(&container, &error)),
     };
-    verdict::of(call, &exit, sink).await
+    let outcome = verdict::of(call, &exit, sink).await?;
+    if asked.stage.is_last() {
+        prune::after_delivery(call, engine, sink).await?;
+    }
+    Ok(outcome)
 }
 
 /// Sees the stage through, with a keep-alive where it is silent and a TERM where it has to end.
@@ -94,18 +98,18 @@ async fn end_on_request(controls: mpsc::Sender<StageSignal>) -> Result<Infallibl
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
     let parent = Parent::watch().map_err(fail)?;
-    asked(&mut terminate, &mut interrupt, parent.as_ref()).await;
+    asked(&mut terminate, &mut interrupt, parent).await;
     drop(controls.send(StageSignal::Terminate).await);
     asked(&mut terminate, &mut interrupt, None).await;
     drop(controls.send(StageSignal::Kill).await);
     std::future::pending().await
 }
 
-async fn asked(terminate: &mut Signal, interrupt: &mut Signal, parent: Option<&Parent>) {
+async fn asked(terminate: &mut Signal, interrupt: &mut Signal, parent: Option<Parent>) {
     let ended = async {
         match parent {
-            Some(parent) if parent.ended().await.is_ok() => {}
-            _ => std::future::pending().await,
+            Some(parent) => parent.ended().await,
+            None => std::future::pending().await,
         }
     };
     tokio::select! {

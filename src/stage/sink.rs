@@ -56,10 +56,8 @@ impl RunnerSink {
 
 impl StageSink for &RunnerSink {
     async fn write(&mut self, channel: frame::Channel, bytes: Bytes) -> io::Result<()> {
-        let channel = match channel {
-            frame::Channel::Stdout => Channel::Stdout,
-            frame::Channel::Stderr => Channel::Stderr,
-        };
+        let stderr = channel == frame::Channel::STDERR;
+        let channel = if stderr { Channel::Stderr } else { Channel::Stdout };
         // Both end up in one job log, so either may leave it inside an escape sequence.
         self.position.borrow_mut().advance(&bytes);
         self.last.set(Instant::now());

@@ -61,6 +61,7 @@ mod tests {
             state: "exited".into(),
             labels: std::collections::BTreeMap::new(),
             networks: networks.iter().map(|name| (*name).to_owned()).collect(),
+            volumes: Vec::new(),
             created: 0,
         }
     }
