@@ -7,4 +7,5 @@
 )]
 
 mod engine_contract;
+mod engine_stand_in;
 mod support;

@@ -1,3 +1,4 @@
 //! What the tests stand on: stand-ins for the engine and the daemon, and names that cannot collide.
 
+pub(crate) mod fake_engine;
 pub(crate) mod names;
