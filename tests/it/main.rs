@@ -7,5 +7,6 @@
 )]
 
 mod engine_contract;
+mod engine_faults;
 mod engine_stand_in;
 mod support;
