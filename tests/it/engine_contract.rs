@@ -132,10 +132,9 @@ mod the_daemon {
 
     #[tokio::test]
     async fn keeps_images_in_use() {
-        let tag = format!("{}:1", names::unique());
-        names::image(&tag);
+        let image = names::OwnImage::make();
         on_ground(&docker(), async |engine, ground| {
-            scenarios::images(engine, ground, &tag).await;
+            scenarios::images(engine, ground, &image.tag).await;
         })
         .await;
     }

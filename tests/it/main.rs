@@ -9,4 +9,5 @@
 mod engine_contract;
 mod engine_faults;
 mod engine_stand_in;
+mod engine_wire;
 mod support;

@@ -5,10 +5,22 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use longshore::engine::{Deadlines, DockerEngine};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::AbortHandle;
+
+/// Deadlines short enough for a test to wait for.
+pub(crate) fn short_deadlines() -> Deadlines {
+    let short = Duration::from_millis(500);
+    Deadlines {
+        control: short,
+        work: short,
+        pull_idle: short,
+        pull_total: Duration::from_millis(1500),
+    }
+}
 
 /// What one request gets.
 #[derive(Debug, Clone)]
@@ -61,6 +73,11 @@ impl FakeDocker {
         format!("unix://{}", self.socket().display())
     }
 
+    /// The engine that speaks to this daemon and loses patience soon.
+    pub(crate) fn engine(&self) -> DockerEngine {
+        DockerEngine::new(&self.host(), short_deadlines()).unwrap()
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("docker.sock")
     }
@@ -71,20 +88,43 @@ impl FakeDocker {
     }
 }
 
+/// Serves one request over TCP, and says where and, once it was asked, what.
+pub(crate) async fn over_tcp(reply: Reply) -> (String, impl Future<Output = Vec<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = format!("tcp://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&requests);
+    let server = tokio::spawn(async move {
+        let (stream, _peer) = listener.accept().await.unwrap();
+        serve(stream, reply, noted).await;
+    });
+    (host, async move {
+        server.await.unwrap();
+        requests.lock().unwrap().clone()
+    })
+}
+
 impl Drop for FakeDocker {
     fn drop(&mut self) {
         self.server.abort();
     }
 }
 
-async fn serve(mut stream: UnixStream, reply: Reply, requests: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    reply: Reply,
+    requests: Arc<Mutex<Vec<String>>>,
+) {
     let request = read_request(&mut stream).await;
     requests.lock().unwrap().push(request);
     // Who hung up on us is done with us: what cannot be written is not missed.
     let _heard = answer(&mut stream, reply).await;
 }
 
-async fn answer(stream: &mut UnixStream, reply: Reply) -> std::io::Result<()> {
+async fn answer(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    reply: Reply,
+) -> std::io::Result<()> {
     match reply {
         Reply::Json(status, body) => {
             let length = body.len();
@@ -109,7 +149,7 @@ async fn answer(stream: &mut UnixStream, reply: Reply) -> std::io::Result<()> {
 }
 
 async fn chunks(
-    stream: &mut UnixStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     pause: Duration,
     lines: Vec<&'static str>,
 ) -> std::io::Result<()> {
@@ -124,7 +164,7 @@ async fn chunks(
 }
 
 /// Head and body, the latter as long as the head says.
-async fn read_request(stream: &mut UnixStream) -> String {
+async fn read_request(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> String {
     let mut request = Vec::new();
     let mut piece = [0; 4096];
     loop {

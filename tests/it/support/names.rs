@@ -20,22 +20,36 @@ pub(crate) fn label(test: &str) -> (BTreeMap<String, String>, String) {
     (labels, format!("longshore-test={test}"))
 }
 
-/// Makes an image of its own content under this tag with the Docker command line: an empty file system
-/// and a label that no other image has.
-pub(crate) fn image(tag: &str) {
-    let mut import = Command::new("docker")
-        .args([
-            "import",
-            "--change",
-            &format!("LABEL longshore-test={tag}"),
-            "-",
-            tag,
-        ])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    // An archive without a file: two blocks of zeros.
-    import.stdin.take().unwrap().write_all(&[0; 1024]).unwrap();
-    assert!(import.wait().unwrap().success(), "docker import {tag}");
+/// An image of its own content, made with the Docker command line: an empty file system and a label
+/// that no other image has. It is gone with this value, where the test has not removed it already.
+pub(crate) struct OwnImage {
+    pub(crate) tag: String,
+}
+
+impl OwnImage {
+    pub(crate) fn make() -> Self {
+        let tag = format!("{}:1", unique());
+        let label = format!("LABEL longshore-test={tag}");
+        let mut import = Command::new("docker")
+            .args(["import", "--change", &label, "-", &tag])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // An archive without a file: two blocks of zeros.
+        import.stdin.take().unwrap().write_all(&[0; 1024]).unwrap();
+        assert!(import.wait().unwrap().success(), "docker import {tag}");
+        Self { tag }
+    }
+}
+
+impl Drop for OwnImage {
+    fn drop(&mut self) {
+        // That it is gone already is what a test that went well leaves.
+        let _removed = Command::new("docker")
+            .args(["image", "rm", "--force", &self.tag])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+    }
 }
