@@ -12,13 +12,14 @@ use futures_util::StreamExt;
 
 use super::{
     Attached, ContainerState, ContainerSummary, Engine, EngineError, Fault, ImageFacts,
-    ImageSummary, Named, Output, PullProgress, RegistryLogin, Removed, convert, observe,
+    ImageSummary, Named, Output, PullProgress, RegistryLogin, Removed, convert,
 };
 use crate::plan::container::{ContainerPlan, Labels};
 
 mod call;
 mod connect;
 mod fault;
+mod observe;
 mod pull;
 
 pub use call::Deadlines;
