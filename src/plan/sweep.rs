@@ -77,12 +77,22 @@ fn reason(
         Some("agent") | None => return None,
         Some(_) => {}
     }
+    if !is_named_by_us(object) {
+        return None;
+    }
     let deadline: u64 = object.labels.get("longshore.deadline")?.parse().ok()?;
     if now_unix > deadline {
         return Some("its job's deadline has passed");
     }
     let owner = Owner::read(&object.labels)?;
     (alive(&owner) == Some(false)).then_some("its runner is gone")
+}
+
+/// A container inherits its image's labels, so labels alone prove nothing; the name has to fit them.
+fn is_named_by_us(object: &Object) -> bool {
+    let label = |key: &str| object.labels.get(key).map_or("", String::as_str);
+    let (job, kind) = (label("longshore.job"), label("longshore.kind"));
+    !job.is_empty() && object.name == format!("longshore-{job}-{kind}")
 }
 
 #[cfg(test)]
@@ -96,10 +106,11 @@ mod tests {
     fn object(kind: Kind, label: &str) -> Object {
         let mut labels = Labels::from([
             ("longshore.kind".to_owned(), label.to_owned()),
+            ("longshore.job".to_owned(), "7-ab".to_owned()),
             ("longshore.deadline".to_owned(), "100".to_owned()),
         ]);
         owner().write(&mut labels);
-        Object { kind, name: "x".to_owned(), labels, used: false }
+        Object { kind, name: format!("longshore-7-ab-{label}"), labels, used: false }
     }
 
     fn reason_of(object: &Object, alive: Option<bool>, now: u64) -> Option<&'static str> {
@@ -125,6 +136,13 @@ mod tests {
         let mut foreign = object(Kind::Container, "job");
         foreign.labels.remove("longshore.kind");
         assert_eq!(reason_of(&foreign, Some(false), 1000), None);
+    }
+
+    #[test]
+    fn an_image_that_carries_our_labels_does_not_make_its_containers_ours() {
+        let mut inherited = object(Kind::Container, "job");
+        inherited.name = "somebodys-database".to_owned();
+        assert_eq!(reason_of(&inherited, Some(false), 1000), None);
     }
 
     #[test]

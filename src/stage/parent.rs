@@ -41,7 +41,7 @@ impl Parent {
         // is unsafe by type, and this one waits once.
         std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
             if wait(&pidfd).is_ok() {
-                drop(report.send(()));
+                let _ = report.send(());
             }
         })?;
         Ok(Some(Self { ended }))
