@@ -44,7 +44,7 @@ fn become_user(becoming: &Becoming, groups: &[Gid]) -> io::Result<()> {
     rustix::process::setsid()?;
     raise_oom_score();
     // A limit that cannot be given back only costs the job its core files.
-    let _ = rustix::process::setrlimit(Resource::Core, becoming.core.clone());
+    let _ = rustix::process::setrlimit(Resource::Core, becoming.core);
     rustix::thread::set_thread_groups(groups)?;
     rustix::thread::set_thread_gid(Gid::from_raw(becoming.gid))?;
     rustix::thread::set_thread_uid(Uid::from_raw(becoming.uid))?;

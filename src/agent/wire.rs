@@ -10,11 +10,10 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::frame::{
-    Channel, FrameHead, HEADER, MAX_PAYLOAD, Request, RequestReader, encode_answer,
-};
+use super::frame::{Channel, FrameHead, HEADER, MAX_PAYLOAD, encode_answer};
 use super::outflow::{Audience, Outflow, Parcel};
 use super::protocol::{Answer, Reply};
+use super::request::{Request, RequestReader};
 
 /// Most frames written with one system call.
 const BATCH: usize = 16;

@@ -2,6 +2,7 @@
 //! streams as the Docker daemon does (output copied to everyone attached, dropped when nobody is).
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use futures_util::Stream;
 use longshore::agent::client::{Client, ClientError, StageSink};
 use longshore::agent::frame::Channel;
 use longshore::agent::protocol::{
-    Exec, Hello, Identity, Init, Session, StageExit, StageSignal, WireSecret,
+    Exec, Hello, Identity, Init, SecretVariable, Session, StageExit, StageSignal, WireSecret,
 };
 use longshore::secrets::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -36,14 +37,35 @@ pub(crate) struct Container {
 impl Container {
     /// The agent as an ordinary process.
     pub(crate) fn start() -> Self {
-        Self::spawn(Command::new(env!("CARGO_BIN_EXE_longshore")))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+        command.arg("agent");
+        Self::spawn(command)
     }
 
     /// The agent as PID 1 of its own pid namespace.
     pub(crate) fn start_as_pid1() -> Self {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
-        command.arg(env!("CARGO_BIN_EXE_longshore"));
+        command.args([env!("CARGO_BIN_EXE_longshore"), "agent"]);
+        Self::spawn(command)
+    }
+
+    /// The agent as PID 1 with `passwd` and `group` from this directory, and a tmpfs at `/home`.
+    pub(crate) fn start_with_etc(etc: &Path) -> Self {
+        let script = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/group\" /etc/group \
+                      && mount -t tmpfs tmpfs /home && exec \"$2\" agent";
+        let mut command = Command::new("unshare");
+        command.args([
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+            "sh",
+            "-c",
+            script,
+            "sh",
+        ]);
+        command.arg(etc).arg(env!("CARGO_BIN_EXE_longshore"));
         Self::spawn(command)
     }
 
@@ -67,9 +89,46 @@ impl Container {
         }
     }
 
-    /// Process id of the agent, or of `unshare` before it.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id().unwrap()
+    /// Names of all processes below the one that was started.
+    pub(crate) fn descendants(&self) -> Vec<String> {
+        let root = self.child.id().unwrap().to_string();
+        let (mut level, mut names) = (vec![root], Vec::new());
+        while !level.is_empty() {
+            let output = std::process::Command::new("ps")
+                .args(["-o", "pid=,comm=", "--ppid", &level.join(",")])
+                .output()
+                .unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            let found: Vec<(&str, &str)> = text
+                .lines()
+                .filter_map(|line| line.trim().split_once(' '))
+                .collect();
+            level = found.iter().map(|(pid, _)| (*pid).to_owned()).collect();
+            names.extend(found.iter().map(|(_, name)| name.trim().to_owned()));
+        }
+        names
+    }
+
+    /// Signals the agent.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed());
+        rustix::process::kill_process(pid.unwrap(), signal).unwrap();
+    }
+
+    /// The most memory the agent had resident, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id().unwrap());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Ends all attaches, as a daemon that restarts.
+    pub(crate) fn hang_up(&self) {
+        self.attached.lock().unwrap().clear();
     }
 
     /// Waits for the agent's own end.
@@ -82,7 +141,8 @@ impl Container {
 
     /// What `POST /containers/ID/attach` gives.
     pub(crate) fn attach(&self) -> (Output, DuplexStream) {
-        let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
+        // As much as a socket's buffers hold: a driver that is attached and idle blocks nobody yet.
+        let (sender, mut receiver) = mpsc::channel::<Bytes>(16);
         self.attached.lock().unwrap().push(sender);
         let (near, mut far) = tokio::io::duplex(64 * 1024);
         let stdin = Arc::clone(&self.stdin);
@@ -172,6 +232,13 @@ pub(crate) fn plain_init() -> Init {
 
 pub(crate) fn secret(value: impl Into<Vec<u8>>) -> WireSecret {
     WireSecret(Secret::new(value))
+}
+
+pub(crate) fn secret_variable(name: &str, value: &str) -> SecretVariable {
+    SecretVariable {
+        name: name.into(),
+        value: secret(value),
+    }
 }
 
 /// A user stage with this script.
