@@ -6,7 +6,9 @@ use std::time::Duration;
 /// The class of an engine error, which decides what the conductor does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nobody listens at the socket, or the connection broke.
+    /// There is no socket at the daemon's address.
+    NoSocket,
+    /// Nobody listens at the socket, this user may not use it, or the connection broke.
     Unreachable,
     /// The daemon did not answer in time.
     Deadline,
@@ -20,6 +22,8 @@ pub enum Fault {
     Denied,
     /// A registry does not have the image (404, "not found", "manifest unknown").
     NoSuchImage,
+    /// A registry shows a certificate that the daemon does not trust, or none at all (x509, plain HTTP).
+    Untrusted,
     /// A registry or the way to it fails for now (429, 5xx, network): trying again may help.
     Transient,
     /// The daemon itself failed (500) or answered something we do not know.

@@ -9,8 +9,13 @@ use tokio::io::AsyncWrite;
 
 use crate::plan::container::{ContainerPlan, Labels};
 
+mod convert;
+pub mod docker;
 pub mod error;
+mod observe;
+mod registry;
 
+pub use docker::{Deadlines, DockerEngine};
 pub use error::{EngineError, Fault};
 
 /// What an attached container writes: stdout (frames of our agent) or stderr (its last words).
@@ -143,7 +148,10 @@ pub struct PullProgress {
 /// Contract: every call has its own deadline and ends with [`EngineError`] that says verb, object and
 /// cause. Removals treat "already gone" as success and are safe to call twice, and when nothing was
 /// ever made. Nothing is retried in here but what is said so.
-#[expect(async_fn_in_trait, reason = "one thread drives a call; no future crosses threads")]
+#[expect(
+    async_fn_in_trait,
+    reason = "one thread drives a call; no future crosses threads"
+)]
 pub trait Engine {
     /// Checks that the daemon answers and speaks our API version.
     async fn ping(&self) -> Result<(), EngineError>;

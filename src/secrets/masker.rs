@@ -14,7 +14,9 @@ pub struct MaskSet {
 impl MaskSet {
     /// Compiles the forms of these secrets.
     pub fn new(values: Vec<Secret>) -> Self {
-        Self { values: Arc::new(values) }
+        Self {
+            values: Arc::new(values),
+        }
     }
 
     /// The values it was made from.

@@ -1,4 +1,11 @@
 //! All tests that drive the crate from outside, in one binary to link once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on must fail loudly"
+)]
 
 mod agent_frames;
 mod agent_identity;
@@ -6,3 +13,6 @@ mod agent_load;
 mod agent_sessions;
 mod agent_stages;
 mod agent_support;
+mod engine_contract;
+mod fake_runner_proof;
+mod support;

@@ -1,0 +1,1 @@
+"""The gates of the pipeline that no existing tool offers."""

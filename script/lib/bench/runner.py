@@ -1,0 +1,110 @@
+"""Plays GitLab Runner for a custom executor: the calls of one job, one process after another."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+
+SCRIPT = "#!/usr/bin/env bash\nset -o errexit\n{}\nexit 0\n"
+
+
+class Runner:
+    """Calls a driver as the runner would; `driver` is the argv before the call's own words."""
+
+    def __init__(self, driver: list[str], image: str, environment: dict[str, str] | None = None):
+        self.driver = driver
+        self.image = image
+        self.extra = environment or {}
+        self.number = int(time.time()) % 1_000_000 * 1000
+
+    def _surroundings(self, scratch: str, job: int) -> dict[str, str]:
+        response = os.path.join(scratch, "response.json")
+        with open(response, "w", encoding="utf-8", opener=_private) as file:
+            json.dump(_job(job, self.image), file)
+        project = "/builds/bench/app"
+        variables = {
+            "CI_JOB_ID": str(job),
+            "CI_PROJECT_DIR": project,
+            "CI_BUILDS_DIR": "/builds",
+            "CI_PROJECT_PATH": "bench/app",
+            "CI_RUNNER_VERSION": "19.3.0",
+            "GIT_STRATEGY": "none",
+            "CI_JOB_IMAGE": self.image,
+        }
+        return {
+            "PATH": os.environ["PATH"],
+            "TMPDIR": scratch,
+            "JOB_RESPONSE_FILE": response,
+            "BUILD_EXIT_CODE_FILE": os.path.join(scratch, "exit_code"),
+            "BUILD_FAILURE_EXIT_CODE": "1",
+            "SYSTEM_FAILURE_EXIT_CODE": "2",
+            **{f"CUSTOM_ENV_{name}": value for name, value in variables.items()},
+            **self.extra,
+        }
+
+    def call(self, words: list[str], environment: dict[str, str], scratch: str) -> bytes:
+        """One call; a driver that fails ends the benchmark."""
+        done = subprocess.run(
+            self.driver + words, env=environment, cwd=scratch, stdin=subprocess.DEVNULL,
+            capture_output=True, check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{words}: {done.returncode}\n{done.stdout!r}\n{done.stderr!r}")
+        return done.stdout
+
+    def job(self, script: str = "true") -> dict[str, float]:
+        """A job without sources; seconds of each call and of all."""
+        self.number += 1
+        scratch = tempfile.mkdtemp(prefix="custom-executor")
+        try:
+            environment = self._surroundings(scratch, self.number)
+            texts = {
+                "prepare_script": "echo Running on $(hostname)",
+                "get_sources": "echo Skipping Git repository setup",
+                "build_script": script,
+                "cleanup_file_variables": "true",
+            }
+            calls = [("config", ["config"]), ("prepare", ["prepare"])]
+            for stage, text in texts.items():
+                path = os.path.join(scratch, f"script-{stage}")
+                with open(path, "w", encoding="utf-8", opener=_private) as file:
+                    file.write(SCRIPT.format(text))
+                calls.append((stage, ["run", path, stage]))
+            calls.append(("cleanup", ["cleanup"]))
+            seconds = {}
+            began = time.perf_counter()
+            for name, words in calls:
+                start = time.perf_counter()
+                self.call(words, environment, scratch)
+                seconds[name] = time.perf_counter() - start
+            seconds["total"] = time.perf_counter() - began
+            return seconds
+        finally:
+            shutil.rmtree(scratch)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o700)
+
+
+def _job(job: int, image: str) -> dict:
+    sha = "0123456789abcdef0123456789abcdef01234567"
+    return {
+        "id": job,
+        "token": "bench",
+        "job_info": {
+            "name": "bench", "stage": "test", "project_id": 1, "project_name": "app",
+            "project_full_path": "bench/app", "pipeline_id": 1,
+        },
+        "git_info": {
+            "repo_url": "http://localhost/bench/app.git", "ref": "main", "sha": sha,
+            "before_sha": "0" * 40, "ref_type": "branch", "refspecs": [], "depth": 20, "protected": True,
+        },
+        "runner_info": {"timeout": 3600},
+        "variables": [{"key": "GIT_STRATEGY", "value": "none", "public": True}],
+        "steps": [{"name": "script", "script": ["true"], "timeout": 3600, "when": "on_success"}],
+        "image": {"name": image},
+        "services": None, "artifacts": None, "cache": None, "credentials": None, "dependencies": None,
+    }

@@ -1,0 +1,290 @@
+//! The engine behind the port: Docker, through bollard. Knows no job and decides nothing; each method is
+//! one request to the daemon.
+
+use bollard::Docker;
+use bollard::body_full;
+use bollard::container::{AttachContainerResults, LogOutput};
+use bollard::errors::Error;
+use bollard::models::NetworkCreateRequest;
+use bollard::query_parameters as query;
+use bytes::Bytes;
+use futures_util::StreamExt;
+
+use super::{
+    Attached, ContainerState, ContainerSummary, Engine, EngineError, Fault, ImageFacts,
+    ImageSummary, Named, Output, PullProgress, RegistryLogin, Removed, convert, observe,
+};
+use crate::plan::container::{ContainerPlan, Labels};
+
+mod call;
+mod connect;
+mod fault;
+mod pull;
+
+pub use call::Deadlines;
+use call::{Call, found, removed};
+
+/// A Docker daemon at a socket.
+#[derive(Debug, Clone)]
+pub struct DockerEngine {
+    docker: Docker,
+    host: String,
+    deadlines: Deadlines,
+}
+
+impl DockerEngine {
+    /// Takes the daemon's address (`unix:///path`, `/path` or `tcp://host:port`) and sends nothing yet.
+    ///
+    /// # Errors
+    /// [`Fault::Refused`] where the address is of another kind, [`Fault::NoSocket`] where there is no
+    /// file at the path.
+    pub fn new(host: &str, deadlines: Deadlines) -> Result<Self, EngineError> {
+        let docker = connect::connect(host)?;
+        Ok(Self {
+            docker,
+            host: host.to_owned(),
+            deadlines,
+        })
+    }
+
+    /// A call that the daemon answers from memory.
+    fn control<'a>(&self, verb: &'static str, object: &'a str) -> Call<'a> {
+        Call {
+            verb,
+            object,
+            deadline: self.deadlines.control,
+        }
+    }
+
+    /// A call that makes the daemon work.
+    fn work<'a>(&self, verb: &'static str, object: &'a str) -> Call<'a> {
+        Call {
+            verb,
+            object,
+            deadline: self.deadlines.work,
+        }
+    }
+}
+
+/// The daemon's filter by label.
+fn by_label(label: &str) -> std::collections::HashMap<&str, Vec<&str>> {
+    std::collections::HashMap::from([("label", vec![label])])
+}
+
+impl Engine for DockerEngine {
+    async fn ping(&self) -> Result<(), EngineError> {
+        let call = self.control("reach the Docker daemon at", &self.host);
+        call.run(self.docker.ping()).await.map(drop)
+    }
+
+    async fn containers(&self, label: Option<&str>) -> Result<Vec<ContainerSummary>, EngineError> {
+        let call = self.control("list containers with label", label.unwrap_or("(any)"));
+        let mut options = query::ListContainersOptionsBuilder::default().all(true);
+        if let Some(label) = label {
+            options = options.filters(&by_label(label));
+        }
+        let answer = call
+            .run(self.docker.list_containers(Some(options.build())))
+            .await?;
+        Ok(answer.into_iter().map(observe::container_summary).collect())
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
+        let call = self.control("inspect image", reference);
+        let answer = call.run(self.docker.inspect_image(call.path()?)).await;
+        Ok(found(answer)?.map(observe::image_facts))
+    }
+
+    async fn pull(
+        &self,
+        reference: &str,
+        platform: Option<&str>,
+        login: Option<&RegistryLogin>,
+        progress: &mut dyn FnMut(PullProgress),
+    ) -> Result<(), EngineError> {
+        let Deadlines {
+            pull_idle,
+            pull_total,
+            ..
+        } = self.deadlines;
+        let call = Call {
+            verb: "pull image",
+            object: reference,
+            deadline: pull_total,
+        };
+        let credentials = login
+            .map(|login| pull::credentials(&call, login))
+            .transpose()?;
+        let options = pull::options(reference, platform);
+        let lines = self.docker.create_image(Some(options), None, credentials);
+        pull::follow(&call, pull_idle, lines, progress).await
+    }
+
+    async fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {
+        let call = self.control("list", "images");
+        // Without `all` the daemon leaves out intermediate images, but not dangling ones.
+        let options = query::ListImagesOptionsBuilder::default()
+            .all(false)
+            .build();
+        let answer = call.run(self.docker.list_images(Some(options))).await?;
+        Ok(answer.into_iter().map(observe::image_summary).collect())
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<Removed, EngineError> {
+        let call = self.work("remove image", reference);
+        let options = query::RemoveImageOptionsBuilder::default()
+            .force(false)
+            .build();
+        removed(
+            call.run(self.docker.remove_image(call.path()?, Some(options), None))
+                .await,
+        )
+    }
+
+    async fn create(&self, plan: &ContainerPlan) -> Result<String, EngineError> {
+        let call = self.work("create container", &plan.name);
+        let body = convert::create_body(plan)
+            .map_err(|unleased| call.failed(Fault::Refused, unleased.to_string()))?;
+        let mut options = query::CreateContainerOptionsBuilder::default().name(&plan.name);
+        if let Some(platform) = &plan.platform {
+            options = options.platform(platform);
+        }
+        let answer = call
+            .run(self.docker.create_container(Some(options.build()), body))
+            .await?;
+        Ok(answer.id)
+    }
+
+    async fn start(&self, name: &str) -> Result<(), EngineError> {
+        let call = self.work("start container", name);
+        call.run(self.docker.start_container(call.path()?, None))
+            .await
+    }
+
+    async fn attach(&self, name: &str) -> Result<Attached, EngineError> {
+        let call = self.control("attach to container", name);
+        let options = query::AttachContainerOptionsBuilder::default()
+            .stream(true)
+            .stdin(true)
+            .stdout(true)
+            .stderr(true)
+            .build();
+        let AttachContainerResults { output, input } = call
+            .run(self.docker.attach_container(call.path()?, Some(options)))
+            .await?;
+        let object = name.to_owned();
+        let output = output.map(move |item| heard(item, &object));
+        Ok(Attached {
+            output: Box::pin(output),
+            input,
+        })
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Option<ContainerState>, EngineError> {
+        let call = self.control("inspect container", name);
+        let answer = call
+            .run(self.docker.inspect_container(call.path()?, None))
+            .await;
+        Ok(found(answer)?.map(observe::container_state))
+    }
+
+    async fn remove_container(&self, name: &str) -> Result<Removed, EngineError> {
+        let call = self.work("remove container", name);
+        let options = query::RemoveContainerOptionsBuilder::default()
+            .force(true)
+            .v(true)
+            .build();
+        match call
+            .run(self.docker.remove_container(call.path()?, Some(options)))
+            .await
+        {
+            // Somebody else is at it: it is as good as gone, and waiting would not make it faster.
+            Err(error) if error.cause.contains("is already in progress") => Ok(Removed::Gone),
+            answer => removed(answer),
+        }
+    }
+
+    async fn networks(&self, label: &str) -> Result<Vec<Named>, EngineError> {
+        let call = self.control("list networks with label", label);
+        let options = query::ListNetworksOptionsBuilder::default()
+            .filters(&by_label(label))
+            .build();
+        let answer = call.run(self.docker.list_networks(Some(options))).await?;
+        Ok(answer.into_iter().map(observe::network).collect())
+    }
+
+    async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError> {
+        let call = self.work("create network", name);
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            driver: Some("bridge".to_owned()),
+            labels: Some(labels.clone().into_iter().collect()),
+            ..NetworkCreateRequest::default()
+        };
+        match call.run(self.docker.create_network(request)).await {
+            Err(error) if error.fault == Fault::Conflict => Ok(()),
+            answer => answer.map(drop),
+        }
+    }
+
+    async fn remove_network(&self, name: &str) -> Result<Removed, EngineError> {
+        let call = self.work("remove network", name);
+        removed(call.run(self.docker.remove_network(call.path()?)).await)
+    }
+
+    async fn gateway(&self, network: &str) -> Result<Option<String>, EngineError> {
+        let call = self.control("inspect network", network);
+        let answer = call
+            .run(self.docker.inspect_network(call.path()?, None))
+            .await?;
+        Ok(observe::gateway(answer))
+    }
+
+    async fn volumes(&self, label: &str) -> Result<Vec<Named>, EngineError> {
+        let call = self.control("list volumes with label", label);
+        let options = query::ListVolumesOptionsBuilder::default()
+            .filters(&by_label(label))
+            .build();
+        let answer = call.run(self.docker.list_volumes(Some(options))).await?;
+        Ok(answer
+            .volumes
+            .unwrap_or_default()
+            .into_iter()
+            .map(observe::volume)
+            .collect())
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<Removed, EngineError> {
+        let call = self.work("remove volume", name);
+        let options = query::RemoveVolumeOptionsBuilder::default()
+            .force(false)
+            .build();
+        removed(
+            call.run(self.docker.remove_volume(call.path()?, Some(options)))
+                .await,
+        )
+    }
+
+    async fn upload(&self, container: &str, path: &str, tar: Bytes) -> Result<(), EngineError> {
+        let call = self.work("upload files into container", container);
+        let options = query::UploadToContainerOptionsBuilder::default()
+            .path(path)
+            .build();
+        let name = call.path()?;
+        call.run(
+            self.docker
+                .upload_to_container(name, Some(options), body_full(tar)),
+        )
+        .await
+    }
+}
+
+/// A piece of output in our type. Without a TTY all of it comes in frames; what does not (`Console`, to
+/// bollard) can only be what the container wrote.
+fn heard(item: Result<LogOutput, Error>, object: &str) -> Result<Output, EngineError> {
+    match item {
+        Ok(LogOutput::StdErr { message }) => Ok(Output::Stderr(message)),
+        Ok(other) => Ok(Output::Stdout(other.into_bytes())),
+        Err(error) => Err(fault::of("read the output of container", object, &error)),
+    }
+}

@@ -1,0 +1,142 @@
+//! Turns the daemon's answers into our own types. Pure: asks nothing, drops what nobody here needs.
+
+use bollard::models;
+
+use crate::engine::{
+    ContainerState, ContainerSummary, ImageFacts, ImageSummary, Named, PullProgress,
+};
+
+/// One entry of `GET /containers/json`.
+pub(super) fn container_summary(answer: models::ContainerSummary) -> ContainerSummary {
+    let networks = answer
+        .network_settings
+        .and_then(|settings| settings.networks);
+    ContainerSummary {
+        id: answer.id.unwrap_or_default(),
+        name: own_name(answer.names.as_deref().unwrap_or_default()),
+        image_id: answer.image_id.unwrap_or_default(),
+        state: answer
+            .state
+            .map(|state| state.to_string())
+            .unwrap_or_default(),
+        labels: answer.labels.unwrap_or_default().into_iter().collect(),
+        networks: sorted(networks.unwrap_or_default().into_keys()),
+        created: answer.created.unwrap_or_default(),
+    }
+}
+
+/// A container linked to by others is listed under their paths too (`/other/alias`).
+fn own_name(names: &[String]) -> String {
+    names
+        .iter()
+        .filter_map(|name| name.strip_prefix('/'))
+        .find(|name| !name.contains('/'))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<String> = names.collect();
+    names.sort_unstable();
+    names
+}
+
+/// The answer of `GET /containers/NAME/json`.
+pub(super) fn container_state(answer: models::ContainerInspectResponse) -> ContainerState {
+    let state = answer.state.unwrap_or_default();
+    ContainerState {
+        id: answer.id.unwrap_or_default(),
+        running: state.running.unwrap_or_default(),
+        exit_code: state.exit_code.unwrap_or_default(),
+        oom_killed: state.oom_killed.unwrap_or_default(),
+        error: state.error.unwrap_or_default(),
+    }
+}
+
+/// The answer of `GET /images/REFERENCE/json`.
+pub(super) fn image_facts(answer: models::ImageInspect) -> ImageFacts {
+    let config = answer.config.unwrap_or_default();
+    let platform = [answer.os, answer.architecture, answer.variant];
+    ImageFacts {
+        id: answer.id.unwrap_or_default(),
+        user: config.user.unwrap_or_default(),
+        entrypoint: config.entrypoint.unwrap_or_default(),
+        platform: platform
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("/"),
+        digests: answer.repo_digests.unwrap_or_default(),
+        size: unsigned(answer.size.unwrap_or_default()),
+    }
+}
+
+/// One entry of `GET /images/json`.
+pub(super) fn image_summary(answer: models::ImageSummary) -> ImageSummary {
+    ImageSummary {
+        id: answer.id,
+        tags: without_none(answer.repo_tags),
+        digests: without_none(answer.repo_digests),
+        labels: answer.labels.into_iter().collect(),
+        created: answer.created,
+        size: unsigned(answer.size),
+    }
+}
+
+/// Up to API 1.43 a dangling image has the tag `<none>:<none>` and the digest `<none>@<none>`. With a
+/// digest but no tag it is `repo:<none>`.
+fn without_none(references: Vec<String>) -> Vec<String> {
+    references
+        .into_iter()
+        .filter(|reference| !reference.contains("<none>"))
+        .collect()
+}
+
+/// One entry of `GET /networks`.
+pub(super) fn network(answer: models::Network) -> Named {
+    Named {
+        name: answer.name.unwrap_or_default(),
+        labels: answer.labels.unwrap_or_default().into_iter().collect(),
+    }
+}
+
+/// The gateway in the answer of `GET /networks/NAME`; the IPv4 one where there are two.
+pub(super) fn gateway(answer: models::NetworkInspect) -> Option<String> {
+    let pools = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    let mut gateways: Vec<String> = pools
+        .into_iter()
+        .filter_map(|pool| pool.gateway)
+        .filter(|text| !text.is_empty())
+        .collect();
+    gateways.sort_by_key(|address| address.contains(':'));
+    gateways.into_iter().next()
+}
+
+/// One entry of `GET /volumes`.
+pub(super) fn volume(answer: models::Volume) -> Named {
+    Named {
+        name: answer.name,
+        labels: answer.labels.into_iter().collect(),
+    }
+}
+
+/// One line of the stream of `POST /images/create`.
+pub(super) fn progress(line: models::CreateImageInfo) -> PullProgress {
+    let bytes = line
+        .progress_detail
+        .and_then(|detail| detail.current.zip(detail.total));
+    PullProgress {
+        layer: line.id.unwrap_or_default(),
+        status: line.status.unwrap_or_default(),
+        bytes: bytes.map(|(current, total)| (unsigned(current), unsigned(total))),
+    }
+}
+
+/// Sizes are signed in the daemon's answers; -1 means that it did not count.
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

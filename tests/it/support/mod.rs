@@ -1,0 +1,20 @@
+//! What the tests share: stand-ins for GitLab Runner, the engine and the daemon, job JSON and stage
+//! scripts, a small GitLab API, and names that cannot collide. Nothing in here tests anything by itself,
+//! and nothing in here is shipped.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "each test file uses its own part of this"
+)]
+
+pub mod call;
+pub mod calls;
+pub mod environment;
+pub mod fake_runner;
+pub mod job_json;
+pub mod job_shape;
+pub mod lifecycle;
+pub mod names;
+pub mod running;
+pub mod scripts;
