@@ -15,4 +15,5 @@ mod agent_stages;
 mod agent_support;
 mod engine_contract;
 mod fake_runner_proof;
+mod masker;
 mod support;
