@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::agent_support::{Container, plain_init, run, session, stage};
 
 const OURS: Session = Session(*b"\x01ours~\xff\x00\x80q9!Z^\x07e");
-const THEIRS: Session = Session(*b"\x02theirs\xfe\x00\x81w3!Y^");
+const THEIRS: Session = Session(*b"\x02theirs\xfe\x00\x81w3!Y^h");
 
 fn frame(session: Session, channel: Channel, more: bool, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap();

@@ -235,7 +235,7 @@ async fn a_stage_whose_driver_falls_silent_ends_after_half_a_minute() {
         "{lasted:?}"
     );
     let exit = second
-        .resume(first.position(), &mut kept, &mut orders)
+        .resume(position, &mut kept, &mut orders)
         .await
         .unwrap();
     assert_eq!(exit.ended_by, Some(EndedBy::Silence));
