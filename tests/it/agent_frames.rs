@@ -15,24 +15,13 @@ const THEIRS: Session = Session(*b"\x02theirs\xfe\x00\x81w3!Y^h");
 
 fn frame(session: Session, channel: Channel, more: bool, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap();
-    let mut bytes = FrameHead {
-        session,
-        channel,
-        more,
-        length,
-    }
-    .to_bytes()
-    .to_vec();
+    let mut bytes = FrameHead { session, channel, more, length }.to_bytes().to_vec();
     bytes.extend_from_slice(payload);
     bytes
 }
 
 fn pong(session: Session) -> Vec<u8> {
-    let payload = encode_answer(&Answer {
-        request: 1,
-        reply: Reply::Pong,
-    })
-    .unwrap();
+    let payload = encode_answer(&Answer { request: 1, reply: Reply::Pong }).unwrap();
     frame(session, Channel::CONTROL, false, &payload)
 }
 
@@ -98,23 +87,14 @@ proptest! {
 #[test]
 fn a_request_cut_after_any_byte_leaves_nothing_to_the_next_attach() {
     // Long enough for several COBS blocks, with zeros and 0xFF, and one ending in 0xFF.
-    let script: Vec<u8> = (0..700u32)
-        .flat_map(|n| [u8::try_from(n % 256).unwrap(), 0xff])
-        .collect();
+    let script: Vec<u8> =
+        (0..700u32).flat_map(|n| [u8::try_from(n % 256).unwrap(), 0xff]).collect();
     let old = encode_request(THEIRS, 1, &Verb::Exec(stage("old", script))).unwrap();
     let new = encode_request(OURS, 2, &Verb::Ping).unwrap();
     for cut in 0..old.len() {
         let stream = [&old[..cut], &ATTACH, new.as_slice()].concat();
-        let expected = Request {
-            session: OURS,
-            number: 2,
-            verb: Some(Verb::Ping),
-        };
-        assert_eq!(
-            decode(&stream, std::iter::empty()),
-            [expected],
-            "cut after byte {cut}"
-        );
+        let expected = Request { session: OURS, number: 2, verb: Some(Verb::Ping) };
+        assert_eq!(decode(&stream, std::iter::empty()), [expected], "cut after byte {cut}");
     }
 }
 
@@ -126,21 +106,13 @@ fn an_attach_in_the_middle_of_an_old_frame_shows_nothing_of_it() {
     new.extend(frame(OURS, Channel::STDOUT, false, b"new"));
     for start in 0..=old.len() {
         let stream = [&old[start..], new.as_slice()].concat();
-        assert_eq!(
-            read(&stream, std::iter::empty()),
-            (b"new".to_vec(), 1),
-            "from byte {start}"
-        );
+        assert_eq!(read(&stream, std::iter::empty()), (b"new".to_vec(), 1), "from byte {start}");
     }
 }
 
 #[test]
 fn a_long_answer_travels_in_several_frames() {
-    let payload = encode_answer(&Answer {
-        request: 1,
-        reply: Reply::Pong,
-    })
-    .unwrap();
+    let payload = encode_answer(&Answer { request: 1, reply: Reply::Pong }).unwrap();
     let (first, second) = payload.split_at(1);
     let mut stream = frame(OURS, Channel::CONTROL, true, first);
     stream.extend(frame(THEIRS, Channel::CONTROL, false, b"between"));
@@ -158,23 +130,16 @@ fn another_version_is_named_in_both_directions() {
 
 #[test]
 fn a_frame_or_message_beyond_the_bound_is_an_error() {
-    let mut long = FrameHead {
-        session: OURS,
-        channel: Channel::STDOUT,
-        more: false,
-        length: 70_000,
-    }
-    .to_bytes()
-    .to_vec();
+    let mut long =
+        FrameHead { session: OURS, channel: Channel::STDOUT, more: false, length: 70_000 }
+            .to_bytes()
+            .to_vec();
     long.extend([0; 10]);
     let found = FrameReader::new(OURS).next(&mut Bytes::from(long));
     assert_eq!(found.unwrap_err(), FrameError::TooLong { length: 70_000 });
     let verb = Verb::Exec(stage("build_script", vec![1; MAX_MESSAGE]));
     let coded = encode_request(OURS, 1, &verb);
-    assert!(
-        matches!(coded, Err(FrameError::TooLong { .. })),
-        "{coded:?}"
-    );
+    assert!(matches!(coded, Err(FrameError::TooLong { .. })), "{coded:?}");
 }
 
 #[test]
@@ -182,11 +147,7 @@ fn an_overlong_message_is_skipped_and_the_next_one_read() {
     let mut stream = vec![1; MAX_MESSAGE + 10];
     stream.push(0);
     stream.extend_from_slice(&encode_request(OURS, 3, &Verb::Ping).unwrap());
-    let expected = Request {
-        session: OURS,
-        number: 3,
-        verb: Some(Verb::Ping),
-    };
+    let expected = Request { session: OURS, number: 3, verb: Some(Verb::Ping) };
     assert_eq!(decode(&stream, std::iter::empty()), [expected]);
 }
 

@@ -25,7 +25,7 @@ pub(crate) type TestClient = Client<Output, DuplexStream>;
 type Audience = Arc<Mutex<Vec<mpsc::Sender<Bytes>>>>;
 
 /// How long anything in a test may take before the test is wrong.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One agent.
 pub(crate) struct Container {
@@ -55,38 +55,18 @@ impl Container {
         let script = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/group\" /etc/group \
                       && mount -t tmpfs tmpfs /home && exec \"$2\" agent";
         let mut command = Command::new("unshare");
-        command.args([
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            "--kill-child",
-            "sh",
-            "-c",
-            script,
-            "sh",
-        ]);
+        command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script, "sh"]);
         command.arg(etc).arg(env!("CARGO_BIN_EXE_longshore"));
         Self::spawn(command)
     }
 
     fn spawn(mut command: Command) -> Self {
-        command
-            .arg("agent")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
+        command.arg("agent").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let stdin = Arc::new(tokio::sync::Mutex::new(child.stdin.take().unwrap()));
         let attached = Audience::default();
-        tokio::spawn(copy_to_all(
-            child.stdout.take().unwrap(),
-            Arc::clone(&attached),
-        ));
-        Self {
-            child,
-            stdin,
-            attached,
-        }
+        tokio::spawn(copy_to_all(child.stdout.take().unwrap(), Arc::clone(&attached)));
+        Self { child, stdin, attached }
     }
 
     /// Names of all processes below the one that was started.
@@ -99,10 +79,8 @@ impl Container {
                 .output()
                 .unwrap();
             let text = String::from_utf8(output.stdout).unwrap();
-            let found: Vec<(&str, &str)> = text
-                .lines()
-                .filter_map(|line| line.trim().split_once(' '))
-                .collect();
+            let found: Vec<(&str, &str)> =
+                text.lines().filter_map(|line| line.trim().split_once(' ')).collect();
             level = found.iter().map(|(pid, _)| (*pid).to_owned()).collect();
             names.extend(found.iter().map(|(_, name)| name.trim().to_owned()));
         }
@@ -119,10 +97,7 @@ impl Container {
     pub(crate) fn peak_memory(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id().unwrap());
         let status = std::fs::read_to_string(path).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
-            .unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
@@ -133,10 +108,7 @@ impl Container {
 
     /// Waits for the agent's own end.
     pub(crate) async fn ended(&mut self) -> std::process::ExitStatus {
-        tokio::time::timeout(PATIENCE, self.child.wait())
-            .await
-            .unwrap()
-            .unwrap()
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
     }
 
     /// What `POST /containers/ID/attach` gives.
@@ -173,9 +145,7 @@ impl Container {
     /// A new session.
     pub(crate) async fn connect(&self) -> (TestClient, Hello) {
         let (output, input) = self.attach();
-        Client::connect(output, input, session(), PATIENCE)
-            .await
-            .unwrap()
+        Client::connect(output, input, session(), PATIENCE).await.unwrap()
     }
 
     /// A new session in a container initialised like this.
@@ -198,10 +168,7 @@ async fn copy_to_all(mut stdout: ChildStdout, attached: Audience) {
         let audience = attached.lock().unwrap().clone();
         for one in audience {
             if one.send(chunk.clone()).await.is_err() {
-                attached
-                    .lock()
-                    .unwrap()
-                    .retain(|other| !other.same_channel(&one));
+                attached.lock().unwrap().retain(|other| !other.same_channel(&one));
             }
         }
     }
@@ -235,20 +202,12 @@ pub(crate) fn secret(value: impl Into<Vec<u8>>) -> WireSecret {
 }
 
 pub(crate) fn secret_variable(name: &str, value: &str) -> SecretVariable {
-    SecretVariable {
-        name: name.into(),
-        value: secret(value),
-    }
+    SecretVariable { name: name.into(), value: secret(value) }
 }
 
 /// A user stage with this script.
 pub(crate) fn stage(name: &str, script: impl Into<Vec<u8>>) -> Exec {
-    Exec {
-        stage: name.into(),
-        script: secret(script),
-        user_stage: true,
-        env: Vec::new(),
-    }
+    Exec { stage: name.into(), script: secret(script), user_stage: true, env: Vec::new() }
 }
 
 /// Keeps what a stage writes, and tells a listener of it.
@@ -263,13 +222,7 @@ impl Kept {
     /// Tells of each piece of output as it comes.
     pub(crate) fn telling() -> (Self, mpsc::UnboundedReceiver<String>) {
         let (tell, told) = mpsc::unbounded_channel();
-        (
-            Self {
-                tell: Some(tell),
-                ..Self::default()
-            },
-            told,
-        )
+        (Self { tell: Some(tell), ..Self::default() }, told)
     }
 
     pub(crate) fn text(&self) -> String {
@@ -279,11 +232,7 @@ impl Kept {
 
 impl StageSink for Kept {
     async fn write(&mut self, channel: Channel, bytes: Bytes) -> io::Result<()> {
-        let kept = if channel == Channel::STDOUT {
-            &mut self.stdout
-        } else {
-            &mut self.stderr
-        };
+        let kept = if channel == Channel::STDOUT { &mut self.stdout } else { &mut self.stderr };
         kept.extend_from_slice(&bytes);
         if let Some(tell) = &self.tell {
             let _ = tell.send(String::from_utf8_lossy(&bytes).into_owned());
