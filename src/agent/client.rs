@@ -204,20 +204,15 @@ where
         controls: &mut mpsc::Receiver<StageSignal>,
     ) -> Result<StageExit, ClientError> {
         self.consumed = position.consumed;
-        let resume = Resume {
-            session: position.session,
-            frame: position.consumed.frames,
-        };
+        let resume = Resume { session: position.session, frame: position.consumed.frames };
         let number = self.send("resume", &Verb::Resume(resume))?;
         self.follow(number, sink, controls).await
     }
 
-    /// Where a new client has to [`Client::resume`] the stage that this one followed last.
+    /// Where a new client has to [`Client::resume`] the stage that this one followed last. To be asked
+    /// once `exec` or `resume` has returned an error.
     pub fn position(&self) -> Position {
-        Position {
-            session: self.session,
-            consumed: self.consumed,
-        }
+        Position { session: self.session, consumed: self.consumed }
     }
 
     /// Signals the stage that this session runs.
@@ -225,10 +220,7 @@ where
     /// # Errors
     /// Refused where no stage runs, or another session's.
     pub async fn signal(&mut self, signal: StageSignal) -> Result<(), ClientError> {
-        match self
-            .call("signal", &Verb::Signal(signal), self.deadline)
-            .await?
-        {
+        match self.call("signal", &Verb::Signal(signal), self.deadline).await? {
             Reply::Done => Ok(()),
             reply => Err(unexpected(reply)),
         }
@@ -274,10 +266,7 @@ where
             }
         };
         let answered = tokio::time::timeout_at(Instant::now() + deadline, answered).await;
-        answered.unwrap_or(Err(ClientError::Deadline {
-            verb: name,
-            after: deadline,
-        }))
+        answered.unwrap_or(Err(ClientError::Deadline { verb: name, after: deadline }))
     }
 
     /// Puts a message into the outbox and answers its number.
@@ -312,8 +301,6 @@ where
 fn unexpected(reply: Reply) -> ClientError {
     match reply {
         Reply::Refused(refusal) => refusal.into(),
-        _ => ClientError::Garbled {
-            source: FrameError::Garbled,
-        },
+        _ => ClientError::Garbled { source: FrameError::Garbled },
     }
 }

@@ -110,17 +110,10 @@ impl FrameHead {
         let (length, _) = rest.split_first_chunk::<4>().ok_or(FrameError::Garbled)?;
         let length = u32::from_le_bytes(*length);
         if length as usize > MAX_PAYLOAD {
-            return Err(FrameError::TooLong {
-                length: length as usize,
-            });
+            return Err(FrameError::TooLong { length: length as usize });
         }
         let channel = Channel(u32::from_le_bytes(*channel));
-        Ok(Self {
-            session: Session(*session),
-            channel,
-            more: flags[0] != 0,
-            length,
-        })
+        Ok(Self { session: Session(*session), channel, more: flags[0] != 0, length })
     }
 }
 
@@ -160,11 +153,7 @@ enum State {
 impl FrameReader {
     /// Starts on a fresh attach that will say this session's hello.
     pub fn new(session: Session) -> Self {
-        Self {
-            session,
-            state: State::Seeking(Vec::new()),
-            control: Zeroizing::default(),
-        }
+        Self { session, state: State::Seeking(Vec::new()), control: Zeroizing::default() }
     }
 
     /// Takes bytes off the front of `input` up to the next event; `None` once they are used up.
@@ -216,16 +205,9 @@ impl FrameReader {
             return Ok(None);
         };
         let head = FrameHead::parse(bytes)?;
-        self.state = State::Payload {
-            head,
-            left: head.length as usize,
-        };
+        self.state = State::Payload { head, left: head.length as usize };
         // An empty payload would wait for bytes that belong to the next frame.
-        if head.length == 0 {
-            self.payload(input)
-        } else {
-            Ok(None)
-        }
+        if head.length == 0 { self.payload(input) } else { Ok(None) }
     }
 
     fn payload(&mut self, input: &mut Bytes) -> Result<Option<Event>, FrameError> {
@@ -242,16 +224,10 @@ impl FrameReader {
             return Ok(None);
         }
         if head.channel != Channel::CONTROL {
-            return Ok(Some(Event::Output {
-                channel: head.channel,
-                bytes,
-                ends_frame,
-            }));
+            return Ok(Some(Event::Output { channel: head.channel, bytes, ends_frame }));
         }
         if self.control.len() + bytes.len() > MAX_MESSAGE {
-            return Err(FrameError::TooLong {
-                length: self.control.len() + bytes.len(),
-            });
+            return Err(FrameError::TooLong { length: self.control.len() + bytes.len() });
         }
         self.control.extend_from_slice(&bytes);
         if !ends_frame || head.more {

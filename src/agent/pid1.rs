@@ -42,16 +42,11 @@ pub fn run(environment: Vec<(OsString, OsString)>) -> Result<(), AgentError> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(|error| cannot("become undumpable")(error.into()))?;
     let core = rustix::process::getrlimit(Resource::Core);
-    let none = Rlimit {
-        current: Some(0),
-        maximum: core.maximum,
-    };
+    let none = Rlimit { current: Some(0), maximum: core.maximum };
     rustix::process::setrlimit(Resource::Core, none)
         .map_err(|error| cannot("forbid core files")(error.into()))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(cannot("start its runtime"))?;
     let served = runtime.block_on(serve(environment, core));
     runtime.shutdown_background();

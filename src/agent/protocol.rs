@@ -301,8 +301,6 @@ pub enum EndedBy {
     Takeover,
     /// Its driver fell silent for [`SILENCE_ENDS`].
     Silence,
-    /// The container itself was told to stop.
-    Shutdown,
 }
 
 /// Memory of the container as its cgroup tells; `None` where it tells nothing.

@@ -46,19 +46,13 @@ pub fn encode_request(
     verb: &Verb,
 ) -> Result<Zeroizing<Vec<u8>>, FrameError> {
     let inner = encode(verb)?;
-    let envelope = Envelope {
-        session,
-        version: VERSION,
-        request: number,
-        verb: &inner,
-        seal: SEAL,
-    };
+    let envelope =
+        Envelope { session, version: VERSION, request: number, verb: &inner, seal: SEAL };
     let plain = inner.len() + 64;
     // COBS adds a byte for each 254, and the zero. One buffer of that size: growing would leave copies.
     let mut coded = Zeroizing::new(vec![0; plain + plain / 254 + 2]);
-    let used = postcard::to_slice_cobs(&envelope, &mut coded)
-        .map_err(|_| FrameError::Garbled)?
-        .len();
+    let used =
+        postcard::to_slice_cobs(&envelope, &mut coded).map_err(|_| FrameError::Garbled)?.len();
     coded.truncate(used);
     if used > MAX_MESSAGE {
         return Err(FrameError::TooLong { length: used });
@@ -124,9 +118,5 @@ fn decode_request(coded: &mut [u8]) -> Option<Request> {
         VERSION => Some(postcard::from_bytes(envelope.verb).ok()?),
         _ => None,
     };
-    Some(Request {
-        session: envelope.session,
-        number: envelope.request,
-        verb,
-    })
+    Some(Request { session: envelope.session, number: envelope.request, verb })
 }

@@ -81,10 +81,7 @@ impl Agent {
     }
 
     pub(super) fn handle(&mut self, request: Request) {
-        let from = Audience {
-            session: request.session,
-            request: request.number,
-        };
+        let from = Audience { session: request.session, request: request.number };
         let Some(verb) = request.verb else {
             let _ = self.answers.send(Frame::version_only(from)); // the writer's end ends us
             return;
@@ -123,11 +120,7 @@ impl Agent {
             initialised: self.container.is_some(),
             running: self.running_stage().map(|stage| stage.name.clone()),
             stages: self.records.clone(),
-            masks: self
-                .container
-                .as_ref()
-                .map(Container::mask_values)
-                .unwrap_or_default(),
+            masks: self.container.as_ref().map(Container::mask_values).unwrap_or_default(),
         })
     }
 
@@ -151,9 +144,7 @@ impl Agent {
 
     fn exec(&mut self, exec: &Exec, from: Audience) -> Result<(), Refusal> {
         if let Some(stage) = self.running_stage() {
-            return Err(Refusal::Busy {
-                stage: stage.name.clone(),
-            });
+            return Err(Refusal::Busy { stage: stage.name.clone() });
         }
         let container = self.container.as_ref().ok_or(Refusal::NotInitialised)?;
         let launched = launch::launch(exec, container, self.core)?;
@@ -170,21 +161,14 @@ impl Agent {
         self.running = Some(tokio::spawn(supervise(supervision, launched, exited)));
         let sender = tokio::spawn(wire::send(Arc::clone(&outflow), self.output.clone()));
         let sender = sender.abort_handle();
-        self.stage = Some(Stage {
-            name: exec.stage.clone(),
-            outflow,
-            orders,
-            sender,
-        });
+        self.stage = Some(Stage { name: exec.stage.clone(), outflow, orders, sender });
         Ok(())
     }
 
     fn resume(&mut self, resume: Resume, from: Audience) -> Result<(), Refusal> {
         let stage = self.stage.as_ref().ok_or(Refusal::Idle)?;
         if stage.outflow.audience().session != resume.session {
-            return Err(Refusal::NotYours {
-                stage: stage.name.clone(),
-            });
+            return Err(Refusal::NotYours { stage: stage.name.clone() });
         }
         stage.outflow.resume(from, resume.frame);
         Ok(())
@@ -199,14 +183,9 @@ impl Agent {
     fn signal(&self, session: Session, signal: StageSignal) -> Result<Reply, Refusal> {
         let stage = self.running_stage().ok_or(Refusal::Idle)?;
         if stage.outflow.audience().session != session {
-            return Err(Refusal::NotYours {
-                stage: stage.name.clone(),
-            });
+            return Err(Refusal::NotYours { stage: stage.name.clone() });
         }
-        let _ = stage.orders.send(Order {
-            signal,
-            by: EndedBy::Signal,
-        }); // ended this moment
+        let _ = stage.orders.send(Order { signal, by: EndedBy::Signal }); // ended this moment
         Ok(Reply::Done)
     }
 
@@ -214,10 +193,7 @@ impl Agent {
         let Some(stage) = self.running_stage() else {
             return Some(Reply::Done);
         };
-        let order = Order {
-            signal: StageSignal::Terminate,
-            by: EndedBy::Takeover,
-        };
+        let order = Order { signal: StageSignal::Terminate, by: EndedBy::Takeover };
         let _ = stage.orders.send(order); // ended this moment
         self.takeovers.push(from);
         None
@@ -234,9 +210,7 @@ impl Agent {
 
     /// The running or last stage, where it is this session's.
     fn stage_of(&self, session: Session) -> Option<&Stage> {
-        self.stage
-            .as_ref()
-            .filter(|stage| stage.outflow.audience().session == session)
+        self.stage.as_ref().filter(|stage| stage.outflow.audience().session == session)
     }
 
     /// The exit of the running stage; never resolves where none runs.
@@ -252,10 +226,7 @@ impl Agent {
         self.given_up = false;
         if let (Some(stage), Some(exit)) = (&self.stage, exit) {
             let code = exit.status.shell_code();
-            self.records.push(StageRecord {
-                stage: stage.name.clone(),
-                code,
-            });
+            self.records.push(StageRecord { stage: stage.name.clone(), code });
         }
         for waiting in std::mem::take(&mut self.takeovers) {
             self.answer(waiting, Reply::Done);
@@ -273,17 +244,11 @@ impl Agent {
             }
             if silence >= SILENCE_ENDS && !self.given_up {
                 self.given_up = true; // one TERM: a trap must not run each second
-                let order = Order {
-                    signal: StageSignal::Terminate,
-                    by: EndedBy::Silence,
-                };
+                let order = Order { signal: StageSignal::Terminate, by: EndedBy::Silence };
                 let _ = stage.orders.send(order); // ended this moment
             }
         }
-        let owner = self
-            .stage
-            .as_ref()
-            .map(|stage| stage.outflow.audience().session);
+        let owner = self.stage.as_ref().map(|stage| stage.outflow.audience().session);
         self.heard.retain(|session, heard| {
             Some(*session) == owner || now.duration_since(*heard) < SILENCE_ENDS * 2
         });

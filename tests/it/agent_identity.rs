@@ -122,13 +122,19 @@ async fn no_secret_is_written_to_a_disk() {
 }
 
 #[tokio::test]
-async fn a_jobs_user_cannot_read_pid_1() {
-    let (container, _etc) = container();
-    let mut init = plain_init();
-    init.identity = Identity::Image("app".into());
-    let mut client = container.ready(init).await;
-    let script = "for f in environ fd mem maps; do ls /proc/1/fd/ 2>/dev/null; \
-                  head -c 1 /proc/1/$f 2>/dev/null && echo read $f; done; echo done";
-    let (exit, kept) = run(&mut client, stage("build_script", script)).await;
-    assert_eq!((exit.unwrap().status, kept.text().as_str()), (ExitStatus::Code(0), "done\n"));
+async fn nobody_in_the_job_can_read_pid_1() {
+    for user in ["root", "app"] {
+        let (container, _etc) = container();
+        let mut init = plain_init();
+        init.identity = Identity::Image(user.into());
+        let mut client = container.ready(init).await;
+        let script = "for f in environ auxv maps; do \
+                      head -c 1 /proc/1/$f > /dev/null 2>&1 && echo read $f; done; \
+                      (: < /proc/1/fd/0) 2> /dev/null && echo opened its input; \
+                      (: > /proc/1/fd/1) 2> /dev/null && echo opened its output; \
+                      head -c 1 /proc/self/environ > /dev/null && echo done";
+        let (exit, kept) = run(&mut client, stage("build_script", script)).await;
+        assert_eq!(exit.unwrap().status, ExitStatus::Code(0), "{user}");
+        assert_eq!(kept.text(), "done\n", "{user}");
+    }
 }

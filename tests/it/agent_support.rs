@@ -50,10 +50,12 @@ impl Container {
         Self::spawn(command)
     }
 
-    /// The agent as PID 1 with `passwd` and `group` from this directory, and a tmpfs at `/home`.
+    /// The agent as PID 1 with the four capabilities it has in a container, `passwd` and `group` from
+    /// this directory, and a tmpfs at `/home`.
     pub(crate) fn start_with_etc(etc: &Path) -> Self {
         let script = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/group\" /etc/group \
-                      && mount -t tmpfs tmpfs /home && exec \"$2\" agent";
+                      && mount -t tmpfs tmpfs /home && exec setpriv --inh-caps -all \
+                      --bounding-set -all,+setuid,+setgid,+kill,+chown \"$2\" agent";
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script, "sh"]);
         command.arg(etc).arg(env!("CARGO_BIN_EXE_longshore"));

@@ -26,10 +26,7 @@ const SILENCE: Duration = Duration::from_mins(1);
 const ACKNOWLEDGE_AT: usize = WINDOW / 8;
 
 /// Where a stage's output goes.
-#[expect(
-    async_fn_in_trait,
-    reason = "one thread drives a call; no future crosses threads"
-)]
+#[expect(async_fn_in_trait, reason = "one thread drives a call; no future crosses threads")]
 pub trait StageSink {
     /// Takes some bytes of the stage's stdout or stderr; returns once they are passed on.
     ///
@@ -55,10 +52,7 @@ struct Consumed {
 
 impl Consumed {
     fn frame(&self, length: usize) {
-        self.so_far.set(Consumption {
-            frames: self.so_far.get().frames + 1,
-            bytes: 0,
-        });
+        self.so_far.set(Consumption { frames: self.so_far.get().frames + 1, bytes: 0 });
         self.cost.set(self.cost.get() + frame_cost(length));
         if self.cost.get() >= ACKNOWLEDGE_AT {
             self.much.notify_one();
@@ -66,10 +60,7 @@ impl Consumed {
     }
 
     fn part_of_frame(&self, bytes: usize) {
-        self.so_far.set(Consumption {
-            bytes,
-            ..self.so_far.get()
-        });
+        self.so_far.set(Consumption { bytes, ..self.so_far.get() });
     }
 }
 
@@ -82,12 +73,7 @@ async fn feed<S: StageSink>(
     // A frame of which the sink had a part before the attach was lost comes again as a whole.
     let mut known = consumed.so_far.get().bytes;
     let mut passed = 0;
-    while let Some(Piece {
-        channel,
-        mut bytes,
-        ends_frame,
-    }) = pieces.recv().await
-    {
+    while let Some(Piece { channel, mut bytes, ends_frame }) = pieces.recv().await {
         let length = bytes.len();
         let news = bytes.split_off(known.saturating_sub(passed).min(length));
         if !news.is_empty() {
@@ -118,11 +104,7 @@ where
         controls: &mut mpsc::Receiver<StageSignal>,
     ) -> Result<StageExit, ClientError> {
         let so_far = Cell::new(self.consumed);
-        let consumed = Consumed {
-            so_far,
-            cost: Cell::new(0),
-            much: Notify::new(),
-        };
+        let consumed = Consumed { so_far, cost: Cell::new(0), much: Notify::new() };
         let (pieces, receiver) = mpsc::unbounded_channel();
         let mut feeding = std::pin::pin!(feed(sink, receiver, &consumed));
         // Held until the stage's exit; its drop lets `feeding` end once all is consumed.
@@ -178,18 +160,10 @@ fn sort(
     pieces: Option<&mpsc::UnboundedSender<Piece>>,
 ) -> Result<Option<StageExit>, ClientError> {
     match event? {
-        Event::Output {
-            channel,
-            bytes,
-            ends_frame,
-        } => {
+        Event::Output { channel, bytes, ends_frame } => {
             if let Some(pieces) = pieces {
                 // The receiver goes only with a failed sink, which is told on its own.
-                let _ = pieces.send(Piece {
-                    channel,
-                    bytes,
-                    ends_frame,
-                });
+                let _ = pieces.send(Piece { channel, bytes, ends_frame });
             }
             Ok(None)
         }

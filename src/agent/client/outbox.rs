@@ -21,12 +21,7 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
     /// Starts with what spoils and ends whatever half message a killed driver left.
     pub(super) fn new(input: W) -> Self {
         let messages = VecDeque::from([Zeroizing::new(ATTACH.to_vec())]);
-        Self {
-            input,
-            messages,
-            written: 0,
-            unflushed: false,
-        }
+        Self { input, messages, written: 0, unflushed: false }
     }
 
     pub(super) fn push(&mut self, message: Zeroizing<Vec<u8>>) {
