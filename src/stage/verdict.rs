@@ -25,9 +25,6 @@ pub async fn of(
         drop(sink.line(line).await);
     }
     match exit.ended_by {
-        Some(EndedBy::Shutdown) => {
-            return Err(CallError::system("the container was stopped from outside during the stage"));
-        }
         Some(EndedBy::Takeover) => {
             return Err(CallError::system("the stage was ended because the job is cleaned up"));
         }
