@@ -1,2 +1,14 @@
 //! All tests that drive the crate from outside, in one binary to link once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on must fail loudly"
+)]
+
 mod masker;
+mod support;
+mod vault;
+mod vault_access;
+mod vault_faults;

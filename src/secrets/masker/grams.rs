@@ -45,8 +45,7 @@ impl Grams {
         self.window - GRAM + 1
     }
 
-    /// How many bytes to walk where a window is not clean, and behind the last clean one. At least as
-    /// many as a window has left after a skip: until then the automaton has not seen all of it.
+    /// How many bytes to walk where a window is not clean.
     pub(super) fn stride(&self) -> usize {
         self.skip().max(MIN_STRIDE)
     }

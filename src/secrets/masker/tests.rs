@@ -187,9 +187,9 @@ fn a_prefix_is_held_and_no_more() {
 #[test]
 fn touching_and_overlapping_spans_become_one() {
     let mut spans = Vec::new();
-    for (start, end) in [(0, 3), (5, 8), (7, 9), (9, 10), (4, 11), (12, 13)] {
+    for (start, end) in [(0, 3), (5, 8), (7, 9), (9, 10), (4, 11), (12, 13), (13, 14)] {
         merge(&mut spans, Span { start, end });
     }
-    let expected = [(0, 3), (4, 11), (12, 13)].map(|(start, end)| Span { start, end });
+    let expected = [(0, 3), (4, 11), (12, 14)].map(|(start, end)| Span { start, end });
     assert_eq!(spans, expected);
 }

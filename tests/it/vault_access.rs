@@ -1,0 +1,272 @@
+//! The way to a real server: credentials, TLS, namespaces, the seal, and the end of the token.
+
+use std::time::{Duration, Instant};
+
+use longshore::secrets::Secret;
+use longshore::secrets::vault::RoleId;
+use serde_json::json;
+
+use crate::support::bao::{Bao, write_private};
+use crate::support::vault::{
+    POLICY, assert_says, fetch, furnish, furnished, refusal, values, wanted,
+};
+
+#[tokio::test]
+async fn bad_credentials_are_tried_once() {
+    let (bao, mut settings) = furnished().await;
+    let good = std::fs::read_to_string(bao.path("secret_id")).unwrap();
+    bao.admin(
+        "POST",
+        "auth/approle/role/demo/secret-id/destroy",
+        json!({"secret_id": good}),
+    )
+    .await;
+    let words = [
+        "log in by auth/approle/login",
+        "400",
+        "invalid role or secret ID",
+        "expired, used up or destroyed",
+    ];
+    let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
+    assert_says(&error, false, &words);
+    assert!(
+        error
+            .to_string()
+            .contains(bao.path("secret_id").to_str().unwrap()),
+        "{error}"
+    );
+    assert!(!error.to_string().contains(&good), "{error}");
+
+    bao.admin(
+        "POST",
+        "auth/approle/role/demo",
+        json!({"secret_id_num_uses": 1}),
+    )
+    .await;
+    bao.new_secret_id("", &bao.path("secret_id")).await;
+    fetch(&settings, &[wanted("kv/app/demo", "api_key")])
+        .await
+        .unwrap();
+    assert_says(
+        &refusal(&settings, wanted("kv/app/demo", "api_key")).await,
+        false,
+        &words,
+    );
+
+    settings.approle.role_id = RoleId::Value(Secret::new("0123-no-such-role"));
+    assert_says(
+        &refusal(&settings, wanted("kv/app/demo", "api_key")).await,
+        false,
+        &words,
+    );
+    assert_eq!(bao.audited("auth/approle/login").len(), 4);
+    assert_eq!(bao.logins_and_revokes(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_locked_out_role_is_told() {
+    let (bao, settings) = furnished().await;
+    let good = std::fs::read_to_string(bao.path("secret_id")).unwrap();
+    write_private(&bao.path("secret_id"), "not-the-secret-id");
+    for _ in 0..6 {
+        refusal(&settings, wanted("kv/app/demo", "api_key")).await;
+    }
+    write_private(&bao.path("secret_id"), &good);
+    let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
+    assert_says(
+        &error,
+        false,
+        &["403", "locked out after repeated bad logins"],
+    );
+}
+
+#[tokio::test]
+async fn role_id_from_a_file() {
+    let (bao, mut settings) = furnished().await;
+    let RoleId::Value(role_id) = &settings.approle.role_id else {
+        panic!()
+    };
+    let path = bao.path("role_id");
+    write_private(
+        &path,
+        &format!("{}\n", std::str::from_utf8(role_id.expose()).unwrap()),
+    );
+    settings.approle.role_id = RoleId::File(path);
+    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")])
+        .await
+        .unwrap();
+    assert_eq!(values(&fetched), ["second-value"]);
+}
+
+#[tokio::test]
+async fn a_sealed_server_is_waited_for_until_the_deadline() {
+    let (bao, mut settings) = furnished().await;
+    bao.admin("POST", "sys/seal", json!({})).await;
+    settings.deadline = Duration::from_millis(700);
+    let begin = Instant::now();
+    let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
+    assert_says(
+        &error,
+        false,
+        &[
+            "503",
+            "Vault is sealed",
+            "unseal",
+            "tries",
+            "vault.deadline",
+        ],
+    );
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn only_the_named_authority_is_trusted() {
+    let bao = Bao::start_tls();
+    let mut settings = furnish(&bao, "", json!({})).await;
+    settings.ca_file = Some(bao.path("vault-ca.pem"));
+    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")])
+        .await
+        .unwrap();
+    assert_eq!(values(&fetched), ["second-value"]);
+    assert_eq!(bao.logins_and_revokes(), (1, 1));
+
+    let other = Bao::start_tls();
+    settings.ca_file = Some(other.path("vault-ca.pem"));
+    let begin = Instant::now();
+    let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
+    assert_says(
+        &error,
+        false,
+        &["TLS fails", "certificate", "vault.ca_file"],
+    );
+    assert!(!error.to_string().contains("tries"), "{error}");
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+
+    settings.ca_file = Some(bao.path("secret_id"));
+    assert_says(
+        &refusal(&settings, wanted("kv/app/demo", "a")).await,
+        false,
+        &["no certificate in PEM"],
+    );
+    settings.ca_file = Some(bao.path("absent.pem"));
+    assert_says(
+        &refusal(&settings, wanted("kv/app/demo", "a")).await,
+        false,
+        &["absent.pem", "cannot be read"],
+    );
+    assert_eq!(bao.logins_and_revokes(), (1, 1));
+}
+
+#[tokio::test]
+async fn tls_to_a_server_that_speaks_none() {
+    let (bao, mut settings) = furnished().await;
+    settings.address = bao.address().replace("http://", "https://");
+    settings.ca_file = Some({
+        let other = Bao::start_tls();
+        let pem = std::fs::read_to_string(other.path("vault-ca.pem")).unwrap();
+        write_private(&bao.path("ca.pem"), &pem);
+        bao.path("ca.pem")
+    });
+    let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
+    assert_says(&error, false, &["does not speak TLS"]);
+}
+
+#[tokio::test]
+async fn namespaces() {
+    let bao = Bao::start();
+    bao.admin("POST", "sys/namespaces/team1", json!({})).await;
+    let mut settings = furnish(&bao, "team1", json!({})).await;
+    settings.namespace = Some("team1/".into());
+    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")])
+        .await
+        .unwrap();
+    assert_eq!(values(&fetched), ["second-value"]);
+    settings.namespace = Some("team2".into());
+    let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
+    assert_says(
+        &error,
+        false,
+        &["namespace \"team2\"", "check vault.namespace"],
+    );
+    assert_eq!(bao.logins_and_revokes(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_batch_token_is_warned_of() {
+    let bao = Bao::start();
+    let settings = furnish(&bao, "", json!({"token_type": "batch"})).await;
+    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")])
+        .await
+        .unwrap();
+    assert_eq!(values(&fetched), ["second-value"]);
+    assert!(fetched.warnings[0].contains("batch token") && fetched.warnings[0].contains("1200 s"));
+}
+
+#[tokio::test]
+async fn a_refused_revocation_is_a_warning_with_the_accessor() {
+    let bao = Bao::start();
+    let settings = furnish(&bao, "", json!({"token_no_default_policy": true})).await;
+    let mounts = "path \"sys/internal/ui/mounts/*\" { capabilities = [\"read\"] }";
+    bao.admin(
+        "PUT",
+        "sys/policies/acl/demo",
+        json!({"policy": format!("{POLICY}{mounts}")}),
+    )
+    .await;
+    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")])
+        .await
+        .unwrap();
+    let warning = &fetched.warnings[0];
+    let (_, accessor) = warning.rsplit_once("-accessor ").unwrap();
+    bao.admin(
+        "POST",
+        "auth/token/revoke-accessor",
+        json!({"accessor": accessor}),
+    )
+    .await;
+    let error = refusal(&settings, wanted("kv/app/demo", "wrong")).await;
+    assert_says(
+        &error,
+        true,
+        &["no field", "besides", "could not be revoked", "403"],
+    );
+}
+
+#[tokio::test]
+async fn a_full_round_is_quick() {
+    let (bao, settings) = furnished().await;
+    let begin = Instant::now();
+    for _ in 0..20 {
+        fetch(&settings, &[wanted("kv/app/demo", "api_key")])
+            .await
+            .unwrap();
+    }
+    println!(
+        "login, find, read, revoke: {:?} a round",
+        begin.elapsed() / 20
+    );
+    assert_eq!(bao.logins_and_revokes(), (20, 20));
+}
+
+/// As many jobs at once as a large host starts: none loses its revocation or locks the role out.
+#[tokio::test]
+async fn twenty_jobs_at_once() {
+    let (bao, settings) = furnished().await;
+    let list = [
+        wanted("kv/app/demo", "api_key"),
+        wanted("kv1/app/demo", "db"),
+    ];
+    let jobs = (0..20).map(|_| fetch(&settings, &list));
+    for fetched in futures_util::future::join_all(jobs).await {
+        assert_eq!(values(&fetched.unwrap()), ["second-value", "db-value"]);
+    }
+    assert_eq!(bao.logins_and_revokes(), (20, 20));
+}
