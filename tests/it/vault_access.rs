@@ -1,12 +1,14 @@
 //! The way to a real server: credentials, TLS, namespaces, the seal, and the end of the token.
 
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use longshore::secrets::Secret;
-use longshore::secrets::vault::RoleId;
+use longshore::secrets::vault::{AppRole, RoleId, VaultSettings};
 use serde_json::json;
 
-use crate::support::bao::{Bao, write_private};
+use crate::support::bao::{Bao, provider, write_private};
 use crate::support::vault::{
     POLICY, assert_says, fetch, furnish, furnished, refusal, values, wanted,
 };
@@ -163,6 +165,61 @@ async fn only_the_named_authority_is_trusted() {
         &["absent.pem", "cannot be read"],
     );
     assert_eq!(bao.logins_and_revokes(), (1, 1));
+}
+
+/// The system's authorities come from the environment, so this needs processes of its own.
+#[tokio::test]
+async fn a_named_authority_replaces_the_systems() {
+    let (bao, other) = (Bao::start_tls(), Bao::start_tls());
+    let settings = furnish(&bao, "", json!({})).await;
+    let RoleId::Value(role_id) = &settings.approle.role_id else {
+        panic!("the role id is a value");
+    };
+    write_private(
+        &bao.path("role_id"),
+        std::str::from_utf8(role_id.expose()).unwrap(),
+    );
+    let child = |named: Option<&Bao>| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([
+            "--ignored",
+            "--exact",
+            "--nocapture",
+            "vault_access::as_a_child",
+        ]);
+        command.env("SSL_CERT_FILE", bao.path("vault-ca.pem"));
+        command
+            .env("TEST_ADDRESS", bao.address())
+            .env("TEST_ROLE_ID", bao.path("role_id"));
+        command.env("TEST_SECRET_ID", bao.path("secret_id"));
+        named.map(|named| command.env("TEST_CA", named.path("vault-ca.pem")));
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert!(child(None).contains("fetched 1"), "{}", child(None));
+    let text = child(Some(&other));
+    assert!(
+        text.contains("TLS fails") && text.contains("only the authorities in"),
+        "{text}"
+    );
+    assert_eq!(bao.logins_and_revokes(), (1, 1));
+}
+
+#[tokio::test]
+#[ignore = "is started by a_named_authority_replaces_the_systems"]
+async fn as_a_child() {
+    provider();
+    let path = |name| std::env::var_os(name).map(PathBuf::from);
+    let approle = AppRole {
+        mount: "approle".into(),
+        role_id: RoleId::File(path("TEST_ROLE_ID").unwrap()),
+        secret_id_file: path("TEST_SECRET_ID").unwrap(),
+    };
+    let mut settings = VaultSettings::new(std::env::var("TEST_ADDRESS").unwrap(), approle);
+    settings.ca_file = path("TEST_CA");
+    match fetch(&settings, &[wanted("kv/app/demo", "api_key")]).await {
+        Ok(fetched) => println!("fetched {}", fetched.secrets.len()),
+        Err(error) => println!("{error}"),
+    }
 }
 
 #[tokio::test]
