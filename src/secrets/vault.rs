@@ -2,6 +2,7 @@
 //! The only place that knows vaultrs. It never prints a library's error, which may quote a secret.
 
 mod address;
+mod breaker;
 mod client;
 mod credential;
 mod error;
@@ -40,6 +41,9 @@ pub struct VaultSettings {
     pub deadline: Duration,
     /// Speak `http://` to other hosts as well.
     pub allow_plaintext: bool,
+    /// File that remembers a refused login, so that one host does not lock the role out for all. Its
+    /// directory has to exist and be ours alone. Every job tries anew for `None`.
+    pub lockout_marker: Option<PathBuf>,
     /// The credentials.
     pub approle: AppRole,
 }
@@ -76,6 +80,7 @@ impl VaultSettings {
             timeout: Duration::from_secs(10),
             deadline: Duration::from_mins(1),
             allow_plaintext: false,
+            lockout_marker: None,
             approle,
         }
     }

@@ -83,6 +83,42 @@ async fn a_locked_out_role_is_told() {
 }
 
 #[tokio::test]
+async fn a_refused_host_does_not_try_again_with_the_same_secret_id() {
+    let (bao, mut settings) = furnished().await;
+    settings.lockout_marker = Some(bao.path("lockout"));
+    let good = std::fs::read_to_string(bao.path("secret_id")).unwrap();
+    write_private(&bao.path("secret_id"), "not-the-secret-id");
+    let secret = wanted("kv/app/demo", "api_key");
+    let error = refusal(&settings, secret.clone()).await;
+    assert_says(&error, false, &["invalid role or secret ID"]);
+    for _ in 0..10 {
+        let error = refusal(&settings, secret.clone()).await;
+        assert_says(
+            &error,
+            false,
+            &["no login at auth/approle/login", "lock the role"],
+        );
+    }
+    assert_eq!(bao.audited("auth/approle/login").len(), 1);
+    let marker = std::fs::read_to_string(bao.path("lockout")).unwrap();
+    assert!(!marker.contains("not-the-secret-id"), "{marker}");
+
+    write_private(&bao.path("secret_id"), &good);
+    fetch(&settings, std::slice::from_ref(&secret))
+        .await
+        .unwrap();
+    assert!(!bao.path("lockout").exists());
+    settings.lockout_marker = Some(bao.path("no such directory/lockout"));
+    write_private(&bao.path("secret_id"), "not-the-secret-id");
+    let error = refusal(&settings, secret).await;
+    assert_says(
+        &error,
+        false,
+        &["invalid role or secret ID", "could not be written"],
+    );
+}
+
+#[tokio::test]
 async fn role_id_from_a_file() {
     let (bao, mut settings) = furnished().await;
     let RoleId::Value(role_id) = &settings.approle.role_id else {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use vaultrs::api::{AuthInfo, EndpointMiddleware};
 use vaultrs::client::{Client as _, VaultClient, VaultClientSettings};
 
+use super::breaker::Breaker;
 use super::failure::Failure;
 use super::message::{self, Step};
 use super::retry::{self, Repeating};
@@ -111,16 +112,27 @@ impl<'a> Session<'a> {
 
     /// Logs in; from here on every request carries the token.
     pub(super) async fn login(&mut self) -> Result<Token, VaultError> {
-        let step = Step::Login(format!("auth/{}/login", self.mount));
-        let auth = self
-            .persist(Repeating::Costs, || async {
-                let (role_id, secret_id) = (text(&self.role_id)?, text(&self.secret_id)?);
-                let login =
-                    vaultrs::auth::approle::login(&self.client, &self.mount, role_id, secret_id);
-                header_safe(login.await?)
-            })
-            .await
-            .map_err(|failed| self.error(&step, &failed))?;
+        let path = format!("auth/{}/login", self.mount);
+        let breaker = Breaker::new(self.settings, format!("{path} of {}", self.at));
+        breaker.check()?;
+        let send = || async {
+            let (role_id, secret_id) = (text(&self.role_id)?, text(&self.secret_id)?);
+            let login =
+                vaultrs::auth::approle::login(&self.client, &self.mount, role_id, secret_id);
+            header_safe(login.await?)
+        };
+        let auth = match self.persist(Repeating::Costs, send).await {
+            Ok(auth) => auth,
+            Err(failed) => {
+                let is_refused = matches!(failed.failure, Failure::Status { code: 400, .. });
+                let remark = if is_refused { breaker.trip() } else { None };
+                let remark = remark
+                    .map(|remark| format!("; {remark}"))
+                    .unwrap_or_default();
+                return Err(self.error(&Step::Login(path), &failed).with_remark(&remark));
+            }
+        };
+        breaker.reset();
         self.client.set_token(&auth.client_token);
         Ok(Token {
             is_batch: auth.token_type == "batch",
