@@ -240,11 +240,7 @@ fn deleted(secret: &SecretRef, answer: &Value) -> Option<SecretMissing> {
             .get("version")
             .map(Value::to_string)
             .unwrap_or_default(),
-        when: if when.is_empty() {
-            "a time it does not tell".to_owned()
-        } else {
-            when.to_owned()
-        },
+        when: when.to_owned(),
         destroyed,
     })
 }

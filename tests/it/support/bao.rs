@@ -186,6 +186,30 @@ impl Bao {
         secret_id
     }
 
+    /// Logs in, finds the engine, reads `kv/app/demo` and revokes, with a client that does nothing else.
+    pub async fn bare_round(&self, login: &Value) {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_certs_only([])
+            .build()
+            .unwrap();
+        let url = |path: &str| format!("{}/v1/{path}", self.address);
+        let post = client
+            .post(url("auth/approle/login"))
+            .body(login.to_string());
+        let text = post.send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        let token = answer["auth"]["client_token"].as_str().unwrap();
+        for path in ["sys/internal/ui/mounts/kv/app/demo", "kv/data/app/demo"] {
+            let get = client.get(url(path)).header("X-Vault-Token", token);
+            get.send().await.unwrap().text().await.unwrap();
+        }
+        let revoke = client
+            .post(url("auth/token/revoke-self"))
+            .header("X-Vault-Token", token);
+        assert!(revoke.send().await.unwrap().status().is_success());
+    }
+
     /// The audited answers so far, as JSON, of requests that ended on this path.
     pub fn audited(&self, path: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.path("audit.log")).unwrap();
