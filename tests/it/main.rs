@@ -20,3 +20,6 @@ mod engine_wire;
 mod fake_runner_proof;
 mod masker;
 mod support;
+mod vault;
+mod vault_access;
+mod vault_faults;

@@ -76,8 +76,9 @@ impl From<RestError> for Failure {
     fn from(error: RestError) -> Self {
         match error {
             RestError::ServerResponseError { code, content } => status(code, content.as_deref()),
-            RestError::RequestError { source, .. } => transport(source.as_ref()),
-            RestError::ResponseError { source } => transport(source.as_ref()),
+            RestError::RequestError { source, .. } | RestError::ResponseError { source } => {
+                transport(source.as_ref())
+            }
             _ => Self::Malformed {
                 words: "the answer is not one that Vault gives",
             },

@@ -57,17 +57,16 @@ pub(super) async fn all(
     for secret in wanted {
         let known =
             |answer: &Answer<'_>| answer.path == secret.path && answer.version == secret.version;
-        let place = match answers.iter().position(known) {
-            Some(place) => place,
-            None => {
-                let fields = fields(session, secret, &mut engines).await?;
-                answers.push(Answer {
-                    path: &secret.path,
-                    version: secret.version,
-                    fields,
-                });
-                answers.len() - 1
-            }
+        let place = if let Some(place) = answers.iter().position(known) {
+            place
+        } else {
+            let fields = fields(session, secret, &mut engines).await?;
+            answers.push(Answer {
+                path: &secret.path,
+                version: secret.version,
+                fields,
+            });
+            answers.len() - 1
         };
         let value = value(secret, &answers[place].fields)?;
         secrets.push(FetchedSecret {
@@ -208,7 +207,7 @@ fn refusal(session: &Session<'_>, secret: &SecretRef, path: &str, failed: &Faile
             return missing(session, secret, path).into();
         }
     }
-    session.error(&Step::Read(path.to_owned()), &failed).into()
+    session.error(&Step::Read(path.to_owned()), failed).into()
 }
 
 fn missing(session: &Session<'_>, secret: &SecretRef, path: &str) -> SecretMissing {
@@ -241,11 +240,7 @@ fn deleted(secret: &SecretRef, answer: &Value) -> Option<SecretMissing> {
             .get("version")
             .map(Value::to_string)
             .unwrap_or_default(),
-        when: if when.is_empty() {
-            "a time it does not tell".to_owned()
-        } else {
-            when.to_owned()
-        },
+        when: when.to_owned(),
         destroyed,
     })
 }
