@@ -35,10 +35,10 @@ remove_registry_images() {
   ((${#names[@]} == 0)) || docker image rm -f "${names[@]}"
 }
 
-# remove_our_images: the stand-ins and the test images.
+# remove_our_images: the images of the CI file, where these scripts brought them, and the test images.
 remove_our_images() {
   engine_answers || return 0
-  remove_stand_ins
+  remove_brought_images
   remove_test_images
 }
 

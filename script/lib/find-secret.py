@@ -71,6 +71,10 @@ class Search:
             if not path.startswith("/proc/"):
                 raise
             self.refused += 1
+        except OSError:
+            # a namespace that was mounted after the walk had begun
+            if path not in other_views():
+                raise
 
 
 def unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -104,7 +108,7 @@ def changed_files(roots: list[str], since: float) -> Iterator[str]:
                     status = os.lstat(path)
                 except FileNotFoundError:
                     continue
-                if stat.S_ISREG(status.st_mode) and status.st_ctime >= since and path not in seen:
+                if path not in skipped and stat.S_ISREG(status.st_mode) and status.st_ctime >= since and path not in seen:
                     seen.add(path)
                     yield path
 

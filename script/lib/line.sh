@@ -7,6 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 LINE_PROJECT=${LONGSHORE_LINE_PROJECT:-demo/app}
 LINE_REPOSITORY=$REGISTRY/$LINE_PROJECT
 LINE_SLOTS=${LONGSHORE_LINE_SLOTS:-longshore-demo-slot-}
+LINE_APP=${LONGSHORE_LINE_APP:-longshore-demo-app}
 LINE_DIR=$LONGSHORE_STATE/line
 LINE_SETTINGS=$LINE_DIR/longshore.toml
 LINE_VARIABLES=$LINE_DIR/variables
