@@ -71,13 +71,14 @@ line_address() { printf 'http://%s' "$(docker port "$LINE_APP" 8080/tcp | head -
 
 line_get() { curl -sSf --noproxy '*' --max-time 5 "$(line_address)$1"; }
 
-# check_page: the page shows the secret that Vault was given in this run.
+# check_page: the page shows the secret that Vault was given in this run. Told in part: who keeps what this
+# script says would else have the secret in a file, where check_secrets finds it.
 check_page() {
   local page
   page=$(line_get /)
   [[ $page == *"<code id=\"secret\">$LINE_PAGE_SECRET</code>"* ]] ||
     die 'the page does not show the secret that Vault holds' "see: curl $(line_address)/"
-  note "shows the secret from Vault: $LINE_PAGE_SECRET"
+  note "shows the secret from Vault: ${LINE_PAGE_SECRET:0:13}..."
 }
 
 # check_status: /status tells the commit that was pushed.
