@@ -18,9 +18,15 @@
 )]
 
 pub mod agent;
+pub mod cli;
+pub mod command;
 pub mod engine;
+pub mod host;
 pub mod job;
+pub mod joblog;
 pub mod outcome;
 pub mod plan;
 pub mod secrets;
 pub mod settings;
+pub mod stage;
+pub mod world;

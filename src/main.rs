@@ -1,21 +1,60 @@
-//! Collects argv, environment, files and stdio; calls the library; returns the number.
+//! Collects argv, environment and stdio; calls the library; returns the number. The only reader of the
+//! environment and the clock.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::SystemTime;
+
+use longshore::world::{Stdio, World};
 
 fn main() -> ExitCode {
-    if std::env::args_os()
-        .nth(1)
-        .is_some_and(|verb| verb == "agent")
-    {
-        return match longshore::agent::run(std::env::vars_os().collect()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                let _ = std::io::Write::write_fmt(
-                    &mut std::io::stderr(),
-                    format_args!("longshore: {error}\n"),
-                );
-                ExitCode::FAILURE
-            }
-        };
+    let words: Vec<_> = std::env::args_os().collect();
+    let called_as = words.first().and_then(|word| Path::new(word).file_name());
+    if words.get(1).is_some_and(|word| word == "agent") {
+        return agent();
     }
-    ExitCode::SUCCESS
+    let stdio = match stdio() {
+        Ok(stdio) => stdio,
+        // Without stdio there is nobody to tell.
+        Err(_) => return ExitCode::from(2),
+    };
+    let world = World {
+        environment: std::env::vars_os().collect(),
+        executable: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe")),
+        directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+        platform: PLATFORM,
+        clock: SystemTime::now,
+    };
+    if called_as == Some(OsStr::new("gitlab-runner")) {
+        return ExitCode::from(2);
+    }
+    ExitCode::from(longshore::command::run(&words, &world, stdio))
+}
+
+/// PID 1 of a container; the daemon shows its last words to who asks.
+fn agent() -> ExitCode {
+    match longshore::agent::run(std::env::vars_os().collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(writeln!(std::io::stderr(), "longshore: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// This host's platform as Docker writes it.
+const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+
+/// Plain files of the three streams: the standard library's own are line-buffered and locked.
+fn stdio() -> std::io::Result<Stdio> {
+    let duplicate = |stream: &dyn AsFd| stream.as_fd().try_clone_to_owned().map(File::from);
+    Ok(Stdio {
+        stdin: duplicate(&std::io::stdin())?,
+        stdout: duplicate(&std::io::stdout())?,
+        stderr: duplicate(&std::io::stderr())?,
+    })
 }

@@ -12,13 +12,14 @@ use futures_util::StreamExt;
 
 use super::{
     Attached, ContainerState, ContainerSummary, Engine, EngineError, Fault, ImageFacts,
-    ImageSummary, Named, Output, PullProgress, RegistryLogin, Removed, convert, observe,
+    ImageSummary, Named, Output, PullProgress, RegistryLogin, Removed, convert,
 };
 use crate::plan::container::{ContainerPlan, Labels};
 
 mod call;
 mod connect;
 mod fault;
+mod observe;
 mod pull;
 
 pub use call::Deadlines;
@@ -86,7 +87,10 @@ impl Engine for DockerEngine {
         let answer = call
             .run(self.docker.list_containers(Some(options.build())))
             .await?;
-        Ok(answer.into_iter().map(observe::container_summary).collect())
+        Ok(sorted(
+            answer.into_iter().map(observe::container_summary),
+            |one| one.name.clone(),
+        ))
     }
 
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
@@ -127,7 +131,10 @@ impl Engine for DockerEngine {
             .all(false)
             .build();
         let answer = call.run(self.docker.list_images(Some(options))).await?;
-        Ok(answer.into_iter().map(observe::image_summary).collect())
+        Ok(sorted(
+            answer.into_iter().map(observe::image_summary),
+            |one| one.id.clone(),
+        ))
     }
 
     async fn remove_image(&self, reference: &str) -> Result<Removed, EngineError> {
@@ -210,7 +217,9 @@ impl Engine for DockerEngine {
             .filters(&by_label(label))
             .build();
         let answer = call.run(self.docker.list_networks(Some(options))).await?;
-        Ok(answer.into_iter().map(observe::network).collect())
+        Ok(sorted(answer.into_iter().map(observe::network), |one| {
+            one.name.clone()
+        }))
     }
 
     async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError> {
@@ -246,12 +255,10 @@ impl Engine for DockerEngine {
             .filters(&by_label(label))
             .build();
         let answer = call.run(self.docker.list_volumes(Some(options))).await?;
-        Ok(answer
-            .volumes
-            .unwrap_or_default()
-            .into_iter()
-            .map(observe::volume)
-            .collect())
+        let answer = answer.volumes.unwrap_or_default();
+        Ok(sorted(answer.into_iter().map(observe::volume), |one| {
+            one.name.clone()
+        }))
     }
 
     async fn remove_volume(&self, name: &str) -> Result<Removed, EngineError> {
@@ -277,6 +284,13 @@ impl Engine for DockerEngine {
         )
         .await
     }
+}
+
+/// The daemon lists in no order that it promises; callers and their tests want one.
+fn sorted<T>(answers: impl Iterator<Item = T>, key: impl FnMut(&T) -> String) -> Vec<T> {
+    let mut answers: Vec<T> = answers.collect();
+    answers.sort_by_cached_key(key);
+    answers
 }
 
 /// A piece of output in our type. Without a TTY all of it comes in frames; what does not (`Console`, to

@@ -12,7 +12,6 @@ use crate::plan::container::{ContainerPlan, Labels};
 mod convert;
 pub mod docker;
 pub mod error;
-mod observe;
 mod registry;
 
 pub use docker::{Deadlines, DockerEngine};
@@ -50,6 +49,8 @@ pub struct ContainerSummary {
     pub labels: Labels,
     /// Names of the networks it is on.
     pub networks: Vec<String>,
+    /// Names of the volumes it mounts.
+    pub volumes: Vec<String>,
     /// Creation time, Unix seconds.
     pub created: i64,
 }
@@ -155,7 +156,8 @@ pub struct PullProgress {
 pub trait Engine {
     /// Checks that the daemon answers and speaks our API version.
     async fn ping(&self) -> Result<(), EngineError>;
-    /// Lists all containers, running or not, that carry this label (`key` or `key=value`); all there are for `None`.
+    /// Lists all containers, running or not, that carry this label (`key` or `key=value`); all there are
+    /// for `None`. A container's labels are its image's, overlaid by its own.
     async fn containers(&self, label: Option<&str>) -> Result<Vec<ContainerSummary>, EngineError>;
     /// Looks an image up by reference or id; `None` where the engine has none.
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError>;
@@ -171,15 +173,19 @@ pub trait Engine {
     async fn images(&self) -> Result<Vec<ImageSummary>, EngineError>;
     /// Removes one reference (`repo:tag`, `repo@digest`) or a dangling image by id; never forced.
     async fn remove_image(&self, reference: &str) -> Result<Removed, EngineError>;
-    /// Creates a container and answers its id.
+    /// Creates a container and answers its id. [`Fault::NotFound`] is its image, gone or of another platform
+    /// since it was looked up; [`Fault::Conflict`] its name, taken.
     async fn create(&self, plan: &ContainerPlan) -> Result<String, EngineError>;
-    /// Starts a container.
+    /// Starts a container, once. [`Fault::NotFound`] is itself or its network, [`Fault::Conflict`] the
+    /// container that it joins, not running; [`Fault::Refused`] an entrypoint that the image does not have.
     async fn start(&self, name: &str) -> Result<(), EngineError>;
-    /// Attaches to a container's streams.
+    /// Attaches to a container's streams: from the moment of the call on, and before its start for the
+    /// first byte. One that has ended already is silent for ever; the caller needs a deadline of its own.
     async fn attach(&self, name: &str) -> Result<Attached, EngineError>;
     /// How a container stands; `None` where there is none.
     async fn inspect(&self, name: &str) -> Result<Option<ContainerState>, EngineError>;
-    /// Kills (where it runs) and removes a container with its anonymous volumes.
+    /// Kills (where it runs) and removes a container with its anonymous volumes. [`Removed::Gone`] also
+    /// where another removal of it is under way.
     async fn remove_container(&self, name: &str) -> Result<Removed, EngineError>;
     /// Networks that carry this label.
     async fn networks(&self, label: &str) -> Result<Vec<Named>, EngineError>;

@@ -129,7 +129,8 @@ pub(super) fn retry_after(message: &str) -> Option<Duration> {
     let words = message.to_lowercase();
     let (_before, after) = words.split_once("retry-after:")?;
     let text = after.trim_start();
-    let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+    let is_unit = |letter: char| !letter.is_ascii_digit() && letter != '.';
+    let end = text.find(is_unit).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let unit: String = unit
         .chars()

@@ -1,4 +1,124 @@
 //! What we are going to do for a job, worked out before anything is touched. Pure: no daemon, no file,
 //! no environment, no clock, no randomness.
 
+use serde::Serialize;
+
+use crate::job::Stage;
+use crate::settings::SocketMode;
+
+mod compile;
 pub mod container;
+mod image;
+pub mod key;
+pub mod login;
+pub mod owner;
+pub mod prune;
+mod refusal;
+pub mod removal;
+mod secret;
+mod shape;
+pub mod sweep;
+
+pub use compile::compile;
+pub use image::ImagePlan;
+pub use key::JobKey;
+pub use refusal::Refusal;
+pub use secret::SecretRef;
+
+use container::{Labels, LimitPlan};
+use owner::Owner;
+use prune::PrunePolicy;
+
+/// Where the agent volume is mounted in every container of ours.
+pub const AGENT_MOUNT: &str = "/.longshore";
+
+/// The directory of its programs, put before `PATH` in every stage.
+pub const AGENT_BIN: &str = "/.longshore/bin";
+
+/// The agent's binary on it.
+pub const AGENT_PATH: &str = "/.longshore/bin/longshore";
+
+/// What the host tells about itself, for [`compile`].
+#[derive(Debug, Clone)]
+pub struct HostFacts {
+    /// Who asked for the job.
+    pub owner: Owner,
+    /// Name of the agent volume.
+    pub agent_volume: String,
+    /// Unix seconds.
+    pub now_unix: u64,
+}
+
+/// Everything we are going to do for one job: flat, printable, secrets by reference only.
+#[derive(Debug, Clone, Serialize)]
+pub struct JobPlan {
+    /// Names everything of the job.
+    pub key: JobKey,
+    /// `group/project`.
+    pub project: String,
+    /// Labels of all objects of the job.
+    pub labels: Labels,
+    /// The user's image.
+    pub image: ImagePlan,
+    /// The entrypoint that the job sets instead of the image's own.
+    pub entrypoint: Option<Vec<String>>,
+    /// The user that the job sets instead of the image's own.
+    pub user: Option<String>,
+    /// The image with git; `None` where the job container does all.
+    pub helper_image: Option<ImagePlan>,
+    /// `CI_PROJECT_DIR`; empty during `config`, where the runner does not know it yet.
+    pub project_dir: String,
+    /// Where caches are kept.
+    pub cache_dir: String,
+    /// Name of the agent volume.
+    pub agent_volume: String,
+    /// Bytes of the tmpfs for GitLab's file variables.
+    pub file_variables_bytes: u64,
+    /// Limits of each container.
+    pub limits: LimitPlan,
+    /// What the job gets at `/var/run/docker.sock`.
+    pub socket: SocketMode,
+    /// The engine's socket on the host, for [`SocketMode::Raw`].
+    pub socket_path: Option<String>,
+    /// What the job gets from Vault.
+    pub secrets: Vec<SecretRef>,
+    /// What goes after this job's success, where it is a delivery.
+    pub prune: Option<PrunePolicy>,
+    /// What is unsafe in force for this job, one line each.
+    pub notices: Vec<String>,
+}
+
+/// Which container a stage runs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The user's image.
+    Job,
+    /// The image with git.
+    Helper,
+}
+
+/// Where a stage goes and what it may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The container.
+    pub container: Role,
+    /// Whether it gets secrets, entrypoint and the user's environment.
+    pub user_stage: bool,
+}
+
+impl JobPlan {
+    /// Where a stage goes.
+    pub fn route(&self, stage: &Stage) -> Route {
+        let user_stage = stage.is_user();
+        let helper = !user_stage && self.helper_image.is_some();
+        Route { container: if helper { Role::Helper } else { Role::Job }, user_stage }
+    }
+
+    /// The name of a container.
+    pub fn container_name(&self, role: Role) -> String {
+        self.key.name(match role {
+            Role::Job => "job",
+            Role::Helper => "helper",
+        })
+    }
+}

@@ -1,7 +1,13 @@
-//! Secrets: types that cannot be printed, the masker, and the port that fetches them.
+//! Secrets: types that cannot be printed, the masker, the port that fetches them, and Vault behind it.
+//! Nothing here knows of containers or of GitLab; vaultrs stays in [`vault`].
 
+pub mod error;
 pub mod masker;
+pub mod source;
 pub mod value;
+pub mod vault;
 
+pub use error::{SecretError, SecretMissing};
 pub use masker::{MaskSet, Masker};
+pub use source::{Fetched, FetchedSecret, KvVersion, SecretRef, SecretSource};
 pub use value::Secret;

@@ -1,15 +1,19 @@
 //! The contract of the engine port, held against the real daemon and against the stand-in alike, so that
 //! the stand-in cannot drift from what it stands in for.
 
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use longshore::engine::{Attached, Deadlines, DockerEngine, Engine, Output, Removed};
+use futures_util::FutureExt;
+use longshore::engine::{Deadlines, DockerEngine, Engine};
 use longshore::plan::container::{ContainerNetwork, ContainerPlan, Labels, LimitPlan};
-use tokio::io::AsyncWriteExt;
 
 use crate::support::names;
 
+mod scenarios;
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(10);
 const BUSYBOX: &str = "longshore-test/busybox:1";
 
 /// One test's objects on one engine: all carry its label, and names that begin with its own.
@@ -80,63 +84,109 @@ impl<'a, E: Engine> Ground<'a, E> {
     }
 }
 
+/// Runs a scenario, and removes what it made also where it failed.
+async fn on_ground<E: Engine>(engine: &E, scenario: impl AsyncFnOnce(&E, &Ground<'_, E>)) {
+    let ground = Ground::new(engine);
+    let done = AssertUnwindSafe(scenario(engine, &ground))
+        .catch_unwind()
+        .await;
+    assert_eq!(
+        ground.sweep().await,
+        (0, 0, 0),
+        "containers, networks and volumes left"
+    );
+    done.unwrap_or_else(|panic| resume_unwind(panic));
+}
+
 fn docker() -> DockerEngine {
     DockerEngine::new("unix:///var/run/docker.sock", Deadlines::default()).unwrap()
 }
 
-/// Sends a line and reads output until it has come back.
-async fn echo(attached: &mut Attached, line: &[u8]) {
-    attached.input.write_all(line).await.unwrap();
-    attached.input.flush().await.unwrap();
-    let mut heard = Vec::new();
-    while heard.len() < line.len() {
-        let next = tokio::time::timeout(Duration::from_secs(10), attached.output.next());
-        match next.await.unwrap().unwrap().unwrap() {
-            Output::Stdout(bytes) => heard.extend_from_slice(&bytes),
-            Output::Stderr(bytes) => panic!("stderr: {}", String::from_utf8_lossy(&bytes)),
-        }
+mod the_daemon {
+    use super::{docker, names, on_ground, scenarios};
+
+    #[tokio::test]
+    async fn keeps_a_containers_life() {
+        on_ground(&docker(), scenarios::container_life).await;
     }
-    assert_eq!(heard, line);
+
+    #[tokio::test]
+    async fn lets_attach_before_start() {
+        on_ground(&docker(), scenarios::attach_before_start).await;
+    }
+
+    #[tokio::test]
+    async fn tells_taken_names_and_absences() {
+        on_ground(&docker(), scenarios::names_and_absences).await;
+    }
+
+    #[tokio::test]
+    async fn keeps_networks_in_use() {
+        on_ground(&docker(), scenarios::networks).await;
+    }
+
+    #[tokio::test]
+    async fn keeps_volumes_in_use() {
+        on_ground(&docker(), scenarios::volumes).await;
+    }
+
+    #[tokio::test]
+    async fn keeps_images_in_use() {
+        let image = names::OwnImage::make();
+        on_ground(&docker(), async |engine, ground| {
+            scenarios::images(engine, ground, &image.tag).await;
+        })
+        .await;
+    }
 }
 
-/// A container's life: created, started, spoken to through two attaches, inspected, removed twice.
-async fn container_life<E: Engine>(engine: &E) {
-    let ground = Ground::new(engine);
-    let plan = ground.container("job", &["cat"]);
-    engine.ping().await.unwrap();
-    assert_eq!(engine.inspect(&plan.name).await.unwrap(), None);
-    let id = engine.create(&plan).await.unwrap();
-    let state = engine.inspect(&plan.name).await.unwrap().unwrap();
-    assert_eq!((state.id.as_str(), state.running), (id.as_str(), false));
-    engine.start(&plan.name).await.unwrap();
+mod the_stand_in {
+    use longshore::engine::ImageFacts;
 
-    let mut attached = engine.attach(&plan.name).await.unwrap();
-    echo(&mut attached, b"first\n").await;
-    drop(attached);
-    let mut attached = engine.attach(&plan.name).await.unwrap();
-    echo(&mut attached, b"\x00\x01\xff second, after a hang-up\n").await;
-    drop(attached);
+    use super::{BUSYBOX, on_ground, scenarios};
+    use crate::support::fake_engine::FakeEngine;
 
-    let listed = engine.containers(Some(&ground.filter)).await.unwrap();
-    assert_eq!(listed.len(), 1);
-    assert_eq!((&listed[0].name, &listed[0].id), (&plan.name, &id));
-    assert_eq!(listed[0].state, "running");
-    // The image's own labels are among them.
-    assert_eq!(listed[0].labels.get("longshore-test"), Some(&ground.name));
-    assert!(engine.inspect(&id).await.unwrap().unwrap().running);
-    assert_eq!(
-        engine.remove_container(&plan.name).await.unwrap(),
-        Removed::Gone
-    );
-    assert_eq!(
-        engine.remove_container(&plan.name).await.unwrap(),
-        Removed::Absent
-    );
-    assert_eq!(engine.inspect(&plan.name).await.unwrap(), None);
-    assert_eq!(ground.sweep().await, (0, 0, 0));
-}
+    fn engine() -> FakeEngine {
+        let facts = |id: &str| ImageFacts {
+            id: id.to_owned(),
+            ..ImageFacts::default()
+        };
+        let labels = [("longshore.test-images".to_owned(), "1".to_owned())];
+        FakeEngine::new()
+            .with_image(BUSYBOX, facts("sha256:b"), labels.clone().into())
+            .with_image("own:1", facts("sha256:o"), labels.into())
+    }
 
-#[tokio::test]
-async fn the_daemon_keeps_a_containers_life() {
-    container_life(&docker()).await;
+    #[tokio::test]
+    async fn keeps_a_containers_life() {
+        on_ground(&engine(), scenarios::container_life).await;
+    }
+
+    #[tokio::test]
+    async fn lets_attach_before_start() {
+        on_ground(&engine(), scenarios::attach_before_start).await;
+    }
+
+    #[tokio::test]
+    async fn tells_taken_names_and_absences() {
+        on_ground(&engine(), scenarios::names_and_absences).await;
+    }
+
+    #[tokio::test]
+    async fn keeps_networks_in_use() {
+        on_ground(&engine(), scenarios::networks).await;
+    }
+
+    #[tokio::test]
+    async fn keeps_volumes_in_use() {
+        on_ground(&engine(), scenarios::volumes).await;
+    }
+
+    #[tokio::test]
+    async fn keeps_images_in_use() {
+        on_ground(&engine(), async |engine, ground| {
+            scenarios::images(engine, ground, "own:1").await;
+        })
+        .await;
+    }
 }

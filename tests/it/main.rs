@@ -11,4 +11,8 @@ mod agent_stages;
 mod agent_support;
 mod engine_contract;
 mod fake_runner_proof;
+mod engine_faults;
+mod engine_stand_in;
+mod engine_wire;
 mod support;
+mod masker;

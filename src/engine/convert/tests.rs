@@ -1,1 +1,127 @@
+use super::*;
+use crate::plan::container::MountSource;
 
+fn volume_mount(name: &str, target: &str, tmpfs_bytes: Option<u64>) -> MountPlan {
+    MountPlan {
+        target: target.to_owned(),
+        source: MountSource::Volume {
+            name: name.to_owned(),
+            labels: [("longshore.job".to_owned(), "7".to_owned())].into(),
+            tmpfs_bytes,
+        },
+        read_only: false,
+    }
+}
+
+/// A job container that uses all there is in a plan.
+fn job() -> ContainerPlan {
+    let agent = MountPlan {
+        read_only: true,
+        ..volume_mount("longshore-agent-ab12", "/longshore", None)
+    };
+    let socket = MountSource::HostPath("/var/run/docker.sock".to_owned());
+    ContainerPlan {
+        name: "longshore-7-job".to_owned(),
+        image: "registry.example.com/team/image:1".to_owned(),
+        platform: Some("linux/amd64".to_owned()),
+        entrypoint: vec!["/longshore/longshore".to_owned(), "agent".to_owned()],
+        user: "0:0".to_owned(),
+        env: [
+            ("CI".into(), "true".into()),
+            ("LINES".into(), "one\ntwo=2".into()),
+        ]
+        .into(),
+        hostname: Some("runner-7".to_owned()),
+        network: ContainerNetwork::Named {
+            name: "longshore-slot-1".to_owned(),
+            aliases: vec!["job".to_owned()],
+        },
+        mounts: vec![
+            agent,
+            volume_mount("longshore-7-builds", "/builds/team/app", None),
+            volume_mount("longshore-7-tmp", "/builds/team/app.tmp", Some(16 << 20)),
+            MountPlan {
+                target: "/run/longshore".to_owned(),
+                source: MountSource::Tmpfs { bytes: 1 << 20 },
+                read_only: false,
+            },
+            MountPlan {
+                target: "/var/run/docker.sock".into(),
+                source: socket,
+                read_only: false,
+            },
+        ],
+        limits: LimitPlan {
+            memory_bytes: Some(32 << 20),
+            nano_cpus: Some(1_500_000_000),
+            pids: Some(512),
+        },
+        capabilities: vec!["CHOWN".to_owned(), "SETUID".to_owned()],
+        security: vec!["no-new-privileges".to_owned()],
+        labels: [("longshore.job".to_owned(), "7".to_owned())].into(),
+    }
+}
+
+/// A helper as plain as can be, in the job container's network.
+fn helper() -> ContainerPlan {
+    ContainerPlan {
+        name: "longshore-7-helper".to_owned(),
+        platform: None,
+        hostname: None,
+        network: ContainerNetwork::Join("longshore-7-job".to_owned()),
+        mounts: Vec::new(),
+        limits: LimitPlan::default(),
+        env: [].into(),
+        ..job()
+    }
+}
+
+/// The body as it goes over the wire, keys in order.
+fn body(plan: &ContainerPlan) -> serde_json::Value {
+    serde_json::to_value(create_body(plan).unwrap()).unwrap()
+}
+
+#[test]
+fn a_job_container_uses_all_there_is_in_a_plan() {
+    insta::assert_json_snapshot!("job_container", body(&job()));
+}
+
+#[test]
+fn a_helper_joins_the_job_containers_network_without_name_or_limits_of_its_own() {
+    insta::assert_json_snapshot!("helper_container", body(&helper()));
+}
+
+#[test]
+fn a_container_without_our_entrypoint_keeps_the_images_own_command_and_check() {
+    let service = ContainerPlan {
+        entrypoint: Vec::new(),
+        ..helper()
+    };
+    insta::assert_json_snapshot!("image_entrypoint", body(&service));
+}
+
+#[test]
+fn a_slot_must_be_leased_before_its_container_is_made() {
+    let network = ContainerNetwork::Slot {
+        aliases: Vec::new(),
+    };
+    assert_eq!(
+        create_body(&ContainerPlan { network, ..job() }),
+        Err(Unleased)
+    );
+}
+
+#[test]
+fn a_limit_beyond_the_daemons_numbers_is_its_largest_and_never_negative() {
+    let limits = LimitPlan {
+        memory_bytes: Some(u64::MAX),
+        nano_cpus: None,
+        pids: Some(u32::MAX),
+    };
+    let host = create_body(&ContainerPlan { limits, ..job() })
+        .unwrap()
+        .host_config
+        .unwrap();
+    assert_eq!(host.memory, Some(i64::MAX));
+    assert_eq!(host.pids_limit, Some(i64::from(u32::MAX)));
+}

@@ -26,7 +26,7 @@ fn class(error: &Error) -> Fault {
         } => answer(*status_code, message),
         Error::SocketNotFoundError(_) => Fault::NoSocket,
         Error::RequestTimeoutError => Fault::Deadline,
-        _ => broken(error),
+        _ => broken(unwrapped(error)),
     }
 }
 
@@ -42,8 +42,18 @@ fn answer(status: u16, message: &str) -> Fault {
     }
 }
 
+/// The error that bollard wraps: a transparent variant leaves the one it holds out of its own chain.
+fn unwrapped(error: &Error) -> &(dyn StdError + 'static) {
+    match error {
+        Error::IOError { err } => err,
+        Error::HyperResponseError { err } => err,
+        Error::JsonSerdeError { err } => err,
+        other => other,
+    }
+}
+
 /// The class of an exchange that did not come to an answer.
-fn broken(error: &Error) -> Fault {
+fn broken(error: &(dyn StdError + 'static)) -> Fault {
     if let Some(io) = deepest::<io::Error>(error) {
         return match io.kind() {
             io::ErrorKind::NotFound => Fault::NoSocket,
@@ -74,6 +84,10 @@ fn cause(error: &Error) -> String {
         Error::DockerStreamError { error } => return error.clone(),
         _ => {}
     }
+    broken_cause(unwrapped(error))
+}
+
+fn broken_cause(error: &(dyn StdError + 'static)) -> String {
     if let Some(io) = deepest::<io::Error>(error) {
         return io_cause(io);
     }

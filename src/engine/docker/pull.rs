@@ -10,8 +10,8 @@ use bollard::query_parameters::{CreateImageOptions, CreateImageOptionsBuilder};
 use futures_util::{Stream, StreamExt};
 
 use super::call::Call;
-use super::fault;
-use crate::engine::{EngineError, Fault, PullProgress, RegistryLogin, observe, registry};
+use super::{fault, observe};
+use crate::engine::{EngineError, Fault, PullProgress, RegistryLogin, registry};
 
 /// What to ask for.
 pub(super) fn options(reference: &str, platform: Option<&str>) -> CreateImageOptions {

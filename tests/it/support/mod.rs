@@ -11,6 +11,8 @@
 pub mod call;
 pub mod calls;
 pub mod environment;
+pub mod fake_docker;
+pub mod fake_engine;
 pub mod fake_runner;
 pub mod job_json;
 pub mod job_shape;

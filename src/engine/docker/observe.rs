@@ -21,6 +21,7 @@ pub(super) fn container_summary(answer: models::ContainerSummary) -> ContainerSu
             .unwrap_or_default(),
         labels: answer.labels.unwrap_or_default().into_iter().collect(),
         networks: sorted(networks.unwrap_or_default().into_keys()),
+        volumes: sorted(answer.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name)),
         created: answer.created.unwrap_or_default(),
     }
 }

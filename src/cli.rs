@@ -1,0 +1,70 @@
+//! The command line: clap types only. What a command means is the library's business.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A GitLab Runner custom executor for dedicated Docker hosts.
+#[derive(Debug, Parser)]
+#[command(
+    name = "longshore",
+    version,
+    about,
+    after_help = "Examples:\n  \
+        longshore local                     run this repository's .gitlab-ci.yml here\n  \
+        longshore local --dry-run unit      show what the job `unit` would do\n  \
+        longshore reap --plan               show what dead jobs left behind\n\n\
+        GitLab Runner calls config, prepare, run and cleanup; see config.toml.example."
+)]
+pub struct Cli {
+    /// The settings file [default: $LONGSHORE_SETTINGS, else /etc/longshore/longshore.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Called by GitLab Runner: check settings and job, answer the driver's configuration as JSON.
+    Config,
+    /// Called by GitLab Runner: pull images, fetch secrets, start the job's containers.
+    Prepare,
+    /// Called by GitLab Runner: run one stage's script in the right container.
+    Run(RunArgs),
+    /// Called by GitLab Runner: remove what the job made.
+    Cleanup,
+    /// Print the plan of the job that the environment describes, without touching anything.
+    Plan,
+    /// Remove what jobs left behind whose runner is gone.
+    #[command(after_help = "Examples:\n  longshore reap --plan --json\n  longshore reap")]
+    Reap(ReapArgs),
+    /// PID 1 of a job's containers; not for people.
+    #[command(hide = true)]
+    Agent,
+    /// Finishes a cleanup after the runner has gone on; not for people.
+    #[command(hide = true)]
+    Worker,
+}
+
+/// What GitLab Runner passes to `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The stage's script.
+    pub script: PathBuf,
+    /// GitLab's name of the stage.
+    pub stage: String,
+}
+
+/// Options of `reap`.
+#[derive(Debug, Args)]
+pub struct ReapArgs {
+    /// Only show what would go, and why.
+    #[arg(long)]
+    pub plan: bool,
+    /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}

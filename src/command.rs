@@ -1,0 +1,179 @@
+//! From a command line to a number: parses, calls the conductor, tells what failed. The only place
+//! where errors become words on a stream.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, RunArgs};
+use crate::engine::docker::{Deadlines, DockerEngine};
+use crate::host::reap;
+use crate::job::Stage;
+use crate::joblog::JobLog;
+use crate::joblog::output::Output;
+use crate::outcome::{ExitNumbers, Outcome};
+use crate::secrets::{MaskSet, Secret};
+use crate::settings::Settings;
+use crate::stage::call::{self, Call};
+use crate::stage::error::CallError;
+use crate::stage::sink::RunnerSink;
+use crate::stage::{cleanup, config, prepare, run, vault};
+use crate::world::{Stdio, World};
+
+/// The number of a command line that cannot be parsed, as clap has it.
+const USAGE: u8 = 2;
+
+/// Runs one command line and answers the number to end with.
+pub fn run(words: &[OsString], world: &World, mut stdio: Stdio) -> u8 {
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &mut stdio),
+    };
+    let settings = world.settings_path(cli.settings.as_deref());
+    let numbers = ExitNumbers::read(
+        world.variable("BUILD_FAILURE_EXIT_CODE"),
+        world.variable("SYSTEM_FAILURE_EXIT_CODE"),
+    );
+    let mut errors = stdio.errors();
+    let outcome = match dispatch(cli.command, settings, world, stdio) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            // Nobody is left to be told where stderr is gone too.
+            drop(writeln!(errors, "ERROR: longshore: {}", masked(world, &error)));
+            error.outcome()
+        }
+    };
+    outcome.number(numbers)
+}
+
+fn usage(error: &clap::Error, stdio: &mut Stdio) -> u8 {
+    let text = error.render();
+    if error.use_stderr() {
+        drop(write!(stdio.stderr, "{text}"));
+        return USAGE;
+    }
+    drop(write!(stdio.stdout, "{text}"));
+    0
+}
+
+/// Variables that GitLab marked as masked may stand in a path or an image's name.
+fn masked(world: &World, error: &CallError) -> String {
+    let values = call::read_context(world).map(|context| context.masked_values()).unwrap_or_default();
+    String::from_utf8_lossy(&MaskSet::new(values).mask(error.to_string().as_bytes())).into_owned()
+}
+
+fn dispatch(
+    command: Command,
+    settings: PathBuf,
+    world: &World,
+    stdio: Stdio,
+) -> Result<Outcome, CallError> {
+    match command {
+        Command::Config => answer_config(&Call::load(world, settings)?, stdio),
+        Command::Prepare => answer_prepare(&Call::load(world, settings)?, stdio),
+        Command::Run(args) => {
+            let file = BuildExitCode::clear(world)?;
+            let outcome = answer_run(&Call::load(world, settings)?, &args, stdio)?;
+            file.write(outcome)?;
+            Ok(outcome)
+        }
+        Command::Cleanup => cleanup::hand_over(&Call::load(world, settings)?).map(|()| Outcome::Success),
+        Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
+        Command::Reap(args) => {
+            let settings = call::read_settings(&settings)?;
+            block_on(async {
+                let engine = engine(&settings)?;
+                reap::command(&engine, &settings, world, &args, stdio).await
+            })
+        }
+        Command::Worker => {
+            let settings = call::read_settings(&settings)?;
+            block_on(async {
+                let engine = engine(&settings)?;
+                cleanup::work(&engine, &settings, world, stdio).await
+            })
+        }
+        // main looks for it before all else.
+        Command::Agent => Ok(Outcome::SystemFault),
+    }
+}
+
+fn answer_config(call: &Call<'_>, mut stdio: Stdio) -> Result<Outcome, CallError> {
+    let json = serde_json::to_string(&config::answer(call)).map_err(CallError::system)?;
+    writeln!(stdio.stdout, "{json}").map_err(CallError::system)?;
+    Ok(Outcome::Success)
+}
+
+fn print_plan(call: &Call<'_>, mut stdio: Stdio) -> Result<Outcome, CallError> {
+    let json = serde_json::to_string_pretty(&call.plan).map_err(CallError::system)?;
+    writeln!(stdio.stdout, "{json}").map_err(CallError::system)?;
+    Ok(Outcome::Success)
+}
+
+fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
+    block_on(async {
+        let engine = engine(&call.settings)?;
+        let source = vault::source(&call.settings);
+        let mut log = JobLog::new(stdio.stdout, call.world.clock);
+        log.mask(MaskSet::new(call.context.masked_values()));
+        prepare::prepare(call, &engine, &source, &mut log).await?;
+        Ok(Outcome::Success)
+    })
+}
+
+fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, CallError> {
+    let script = std::fs::read(&args.script).map_err(|error| {
+        CallError::system(format!("failed to read the script {}: {error}", args.script.display()))
+    })?;
+    let asked = run::Asked { stage: Stage::new(&args.stage), script: Secret::new(script) };
+    block_on(async {
+        let engine = engine(&call.settings)?;
+        let sink = RunnerSink::new(Output::start(stdio.stdout, stdio.stderr));
+        let outcome = run::run(call, &engine, asked, &sink).await;
+        let written = sink.finish();
+        let outcome = outcome?;
+        written.map_err(|error| CallError::system(format!("the runner closed the job log: {error}")))?;
+        Ok(outcome)
+    })
+}
+
+fn engine(settings: &Settings) -> Result<DockerEngine, CallError> {
+    Ok(DockerEngine::new(&settings.docker.host, Deadlines::default())?)
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CallError::system(format!("failed to start: {error}")))?;
+    let result = runtime.block_on(work);
+    // A hijacked connection would be hung up gracefully, which takes the daemon's time for nothing.
+    runtime.shutdown_background();
+    result
+}
+
+/// `BUILD_EXIT_CODE_FILE`: one path for the whole job, so an earlier stage's number must not stay.
+struct BuildExitCode(Option<PathBuf>);
+
+impl BuildExitCode {
+    fn clear(world: &World) -> Result<Self, CallError> {
+        let path = world.variable("BUILD_EXIT_CODE_FILE").map(PathBuf::from);
+        if let Some(path) = &path
+            && let Err(error) = std::fs::remove_file(path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            let path = path.display();
+            return Err(CallError::system(format!("failed to remove the old {path}: {error}")));
+        }
+        Ok(Self(path))
+    }
+
+    fn write(&self, outcome: Outcome) -> Result<(), CallError> {
+        let (Some(path), Some(text)) = (&self.0, outcome.exit_code_file()) else { return Ok(()) };
+        std::fs::write(path, text).map_err(|error| {
+            let path = path.display();
+            CallError::system(format!("failed to write the script's exit code to {path}: {error}"))
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! What belongs to the host rather than to one job: who owns objects, the ledger, removing leftovers.
+
+pub mod ledger;
+pub mod owner;
+pub mod reap;

@@ -1,0 +1,133 @@
+//! `longshore reap`: removes what jobs left behind whose runner is gone. Observe, plan, act.
+
+use std::collections::HashSet;
+use std::io::Write;
+use std::time::SystemTime;
+
+use crate::cli::ReapArgs;
+use crate::engine::{Engine, EngineError, Named, Removed};
+use crate::outcome::Outcome;
+use crate::plan::sweep::{self, Doomed, Kind, Object};
+use crate::settings::Settings;
+use crate::stage::agent_volume;
+use crate::stage::error::CallError;
+use crate::world::{Stdio, World};
+
+use super::ledger::{Event, Ledger};
+use super::owner;
+
+/// The label that every object of ours carries.
+const OURS: &str = "longshore.kind";
+
+/// The command: plans, removes unless only the plan is wanted, tells.
+///
+/// # Errors
+/// When the engine does not answer, or something cannot be removed.
+pub async fn command<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    world: &World,
+    args: &ReapArgs,
+    mut stdio: Stdio,
+) -> Result<Outcome, CallError> {
+    let doomed = plan(engine, world).await?;
+    tell(&doomed, args, &mut stdio.stdout).map_err(CallError::system)?;
+    if args.plan {
+        return Ok(Outcome::Success);
+    }
+    let failed = act(engine, settings, world, &doomed).await;
+    if failed.is_empty() {
+        return Ok(Outcome::Success);
+    }
+    let failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    Err(CallError::system(failed.join("\n")))
+}
+
+/// What is to be removed now.
+///
+/// # Errors
+/// When the engine or `/proc` does not answer.
+pub async fn plan<E: Engine>(engine: &E, world: &World) -> Result<Vec<Doomed>, CallError> {
+    let objects = observe(engine).await?;
+    let now = (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let agent = agent_volume::name(&world.executable)?;
+    // An owner that cannot be looked at is left to its deadline.
+    let alive = |owner: &_| owner::is_alive(owner).ok().flatten();
+    Ok(sweep::plan(&objects, alive, &agent, now))
+}
+
+async fn observe<E: Engine>(engine: &E) -> Result<Vec<Object>, CallError> {
+    let containers = engine.containers(None).await?;
+    let (networks, volumes) = tokio::join!(engine.networks(OURS), engine.volumes(OURS));
+    let used_networks: HashSet<&String> = containers.iter().flat_map(|one| &one.networks).collect();
+    let mut objects = Vec::new();
+    for network in networks? {
+        let used = used_networks.contains(&network.name);
+        objects.push(object(Kind::Network, network, used));
+    }
+    let used_volumes = containers.iter().flat_map(|one| &one.volumes).collect::<HashSet<_>>();
+    for volume in volumes? {
+        let used = used_volumes.contains(&volume.name);
+        objects.push(object(Kind::Volume, volume, used));
+    }
+    let ours = containers.iter().filter(|one| one.labels.contains_key(OURS));
+    objects.extend(ours.map(|one| Object {
+        kind: Kind::Container,
+        name: one.name.clone(),
+        labels: one.labels.clone(),
+        used: true,
+    }));
+    Ok(objects)
+}
+
+fn object(kind: Kind, named: Named, used: bool) -> Object {
+    Object { kind, name: named.name, labels: named.labels, used }
+}
+
+/// Removes in the plan's order and collects what cannot be removed.
+async fn act<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    world: &World,
+    doomed: &[Doomed],
+) -> Vec<EngineError> {
+    let (mut gone, mut failed) = (Vec::new(), Vec::new());
+    for one in doomed {
+        let removed = match one.kind {
+            Kind::Container => engine.remove_container(&one.name).await,
+            Kind::Network => engine.remove_network(&one.name).await,
+            Kind::Volume => engine.remove_volume(&one.name).await,
+        };
+        match removed {
+            Ok(Removed::Gone) => gone.push(one.name.clone()),
+            Ok(Removed::Absent) => {}
+            Err(error) => failed.push(error),
+        }
+    }
+    if !gone.is_empty() {
+        let event = Event::Reaped { objects: &gone };
+        // History, not state: what is gone is gone whether it is written down or not.
+        drop(Ledger::at(&settings.state_dir).append(&event, (world.clock)()));
+    }
+    failed
+}
+
+fn tell(doomed: &[Doomed], args: &ReapArgs, out: &mut impl Write) -> std::io::Result<()> {
+    if args.json {
+        serde_json::to_writer(&mut *out, &serde_json::json!({ "remove": doomed }))?;
+        return writeln!(out);
+    }
+    if doomed.is_empty() {
+        return writeln!(out, "nothing to reap");
+    }
+    let verb = if args.plan { "would remove" } else { "remove" };
+    for one in doomed {
+        let kind = match one.kind {
+            Kind::Container => "container",
+            Kind::Network => "network",
+            Kind::Volume => "volume",
+        };
+        writeln!(out, "{verb} {kind} {}: {}", one.name, one.reason)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,156 @@
+//! `JOB_RESPONSE_FILE`: the job's JSON as GitLab Runner re-encodes it, typed. Unknown fields are fine
+//! (GitLab adds some with each release), wrong shapes are not.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::secrets::Secret;
+
+/// The job as GitLab sent it; only the fields that we act upon.
+#[derive(Clone, Deserialize)]
+pub struct JobResponse {
+    /// GitLab's job id.
+    pub id: u64,
+    /// Project, pipeline, stage.
+    pub job_info: JobInfo,
+    /// Ref and commit.
+    pub git_info: GitInfo,
+    /// The runner's limits for the job.
+    #[serde(default, deserialize_with = "or_default")]
+    pub runner_info: RunnerInfo,
+    /// Variables that GitLab knows, in order; a name may come twice.
+    #[serde(default, deserialize_with = "or_default")]
+    pub variables: Vec<JobVariable>,
+    /// The job's image; its name is expanded.
+    #[serde(default, deserialize_with = "or_default")]
+    pub image: JobImage,
+    /// Services.
+    #[serde(default, deserialize_with = "or_default")]
+    pub services: Vec<JobImage>,
+    /// What is uploaded at the end.
+    #[serde(default, deserialize_with = "or_default")]
+    pub artifacts: Vec<serde_json::Value>,
+    /// Caches.
+    #[serde(default, deserialize_with = "or_default")]
+    pub cache: Vec<serde_json::Value>,
+    /// Jobs whose artifacts are downloaded.
+    #[serde(default, deserialize_with = "or_default")]
+    pub dependencies: Vec<serde_json::Value>,
+    /// Registry credentials.
+    #[serde(default, deserialize_with = "or_default")]
+    pub credentials: Vec<Credential>,
+}
+
+/// GitLab writes `null` for an empty list.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// Where the job belongs.
+#[derive(Debug, Clone, Deserialize)]
+pub struct JobInfo {
+    /// The job's name in the CI file.
+    pub name: String,
+    /// Its stage in the CI file.
+    pub stage: String,
+    /// The project's number.
+    pub project_id: u64,
+    /// `group/subgroup/project`; older GitLab sends none.
+    #[serde(default, deserialize_with = "or_default")]
+    pub project_full_path: String,
+    /// The pipeline's number.
+    #[serde(default, deserialize_with = "or_default")]
+    pub pipeline_id: u64,
+}
+
+/// What is built.
+#[derive(Clone, Deserialize)]
+pub struct GitInfo {
+    /// Where it is fetched from; carries the job token.
+    pub repo_url: String,
+    /// Branch or tag.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// Full commit SHA.
+    pub sha: String,
+    /// Whether the ref is protected; `None` where GitLab did not say.
+    #[serde(default)]
+    pub protected: Option<bool>,
+}
+
+/// The runner's limits for the job.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct RunnerInfo {
+    /// Seconds the job may take; 0 where not told.
+    #[serde(default)]
+    pub timeout: u64,
+}
+
+/// One variable.
+#[derive(Clone, Deserialize)]
+pub struct JobVariable {
+    /// Its name.
+    pub key: String,
+    /// Its value, not expanded.
+    #[serde(default, deserialize_with = "or_default")]
+    pub value: String,
+    /// Whether GitLab masks it in the log.
+    #[serde(default)]
+    pub masked: bool,
+}
+
+/// An image as a job or service names it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct JobImage {
+    /// Reference, expanded; empty where the job names none.
+    #[serde(default, deserialize_with = "or_default")]
+    pub name: String,
+    /// Replaces the image's entrypoint, not expanded.
+    #[serde(default, deserialize_with = "or_default")]
+    pub entrypoint: Vec<String>,
+    /// Pull policies, tried in order.
+    #[serde(default, deserialize_with = "or_default")]
+    pub pull_policy: Vec<String>,
+    /// Options of the executor.
+    #[serde(default, deserialize_with = "or_default")]
+    pub executor_opts: ExecutorOptions,
+}
+
+/// `image:` options of one executor.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ExecutorOptions {
+    /// `image:docker:`
+    #[serde(default, deserialize_with = "or_default")]
+    pub docker: DockerOptions,
+}
+
+/// `image:docker:`
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct DockerOptions {
+    /// `os/arch[/variant]`, not expanded.
+    #[serde(default, deserialize_with = "or_default")]
+    pub platform: String,
+    /// User, not expanded.
+    #[serde(default, deserialize_with = "or_default")]
+    pub user: String,
+}
+
+/// One login.
+#[derive(Clone, Deserialize)]
+pub struct Credential {
+    /// `registry` for the kind we use.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Host and port.
+    pub url: String,
+    /// User name.
+    pub username: String,
+    /// Password.
+    #[serde(deserialize_with = "secret")]
+    pub password: Secret,
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
+}

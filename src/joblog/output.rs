@@ -1,0 +1,91 @@
+//! Writes a stage's output to the runner from a thread of its own, so that a stalled runner stops the
+//! stage's output (back-pressure) but neither pings nor a cancel.
+
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+/// Chunks under way to the thread; with chunks of 64 KiB at most 512 KiB.
+const QUEUE: usize = 8;
+
+/// Which of the call's two streams bytes belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channel {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The way out for a stage's bytes.
+pub struct Output {
+    queue: mpsc::Sender<(Channel, Bytes)>,
+    thread: JoinHandle<()>,
+    broken: Mutex<oneshot::Receiver<io::Error>>,
+}
+
+impl Output {
+    /// Starts the thread that writes to these two.
+    pub fn start(stdout: impl Write + Send + 'static, stderr: impl Write + Send + 'static) -> Self {
+        let (queue, chunks) = mpsc::channel(QUEUE);
+        let (report, broken) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            if let Err(error) = drain(chunks, stdout, stderr) {
+                drop(report.send(error));
+            }
+        });
+        Self { queue, thread, broken: Mutex::new(broken) }
+    }
+
+    /// Hands bytes over, waiting while the runner does not take them.
+    ///
+    /// # Errors
+    /// When the reader has gone away (a broken pipe).
+    pub async fn write(&self, channel: Channel, bytes: Bytes) -> io::Result<()> {
+        self.queue.send((channel, bytes)).await.map_err(|_| self.reason().unwrap_or_else(gone))
+    }
+
+    /// Waits until everything is written.
+    ///
+    /// # Errors
+    /// When the reader has gone away before.
+    pub fn finish(self) -> io::Result<()> {
+        let Self { queue, thread, broken } = self;
+        drop(queue);
+        thread.join().map_err(|_| gone())?;
+        reason(&broken).map_or(Ok(()), Err)
+    }
+
+    fn reason(&self) -> Option<io::Error> {
+        reason(&self.broken)
+    }
+}
+
+/// Why the thread gave up, where it did.
+fn reason(broken: &Mutex<oneshot::Receiver<io::Error>>) -> Option<io::Error> {
+    broken.lock().unwrap_or_else(PoisonError::into_inner).try_recv().ok()
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the runner closed the job log")
+}
+
+fn drain(
+    mut chunks: mpsc::Receiver<(Channel, Bytes)>,
+    mut stdout: impl Write,
+    mut stderr: impl Write,
+) -> io::Result<()> {
+    while let Some((channel, bytes)) = chunks.blocking_recv() {
+        match channel {
+            Channel::Stdout => stdout.write_all(&bytes)?,
+            Channel::Stderr => stderr.write_all(&bytes)?,
+        }
+        if chunks.is_empty() {
+            stdout.flush()?;
+        }
+    }
+    stdout.flush()
+}

@@ -1,0 +1,81 @@
+//! Which image a job gets, and how it comes to this host.
+
+use serde::Serialize;
+
+use crate::job::{JobContext, JobImage};
+use crate::settings::{Patterns, PullPolicy, Settings};
+
+use super::Refusal;
+use super::login::{self, Login};
+
+/// One image to have on the host before the job starts.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImagePlan {
+    /// Its reference, expanded.
+    pub reference: String,
+    /// `os/arch[/variant]`, where the job asked for one.
+    pub platform: Option<String>,
+    /// Tried in order.
+    pub policies: Vec<PullPolicy>,
+    /// Credentials of its registry; the password is not printed.
+    pub login: Option<Login>,
+}
+
+/// The job's own image.
+pub(super) fn of_job(
+    context: &JobContext,
+    settings: &Settings,
+    allowed: &Patterns,
+) -> Result<ImagePlan, Refusal> {
+    let wanted = &context.response.image;
+    let default = settings.docker.default_image.as_deref();
+    let reference = match (wanted.name.trim(), default) {
+        ("", None) => return Err(Refusal::NoImage),
+        ("", Some(default)) => default,
+        (name, _) => name,
+    };
+    if Some(reference) != default && !allowed.matches(reference) {
+        return Err(Refusal::ImageNotAllowed {
+            image: reference.to_owned(),
+            allowed: allowed.written().join(", "),
+        });
+    }
+    let platform = context.expand(&wanted.executor_opts.docker.platform);
+    Ok(ImagePlan {
+        reference: reference.to_owned(),
+        platform: (!platform.is_empty()).then_some(platform),
+        policies: policies(wanted, settings)?,
+        login: login::of(reference, context),
+    })
+}
+
+/// The helper's image: the operator's choice, or GitLab's own of the runner's version.
+pub(super) fn of_helper(context: &JobContext, settings: &Settings) -> ImagePlan {
+    let reference = settings.docker.helper_image.clone().unwrap_or_else(|| {
+        let version = context.variable("CI_RUNNER_VERSION").unwrap_or("latest");
+        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+        format!(
+            "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:{architecture}-v{version}"
+        )
+    });
+    let login = login::of(&reference, context);
+    // Its tag names its content; asking a registry before each job would buy nothing.
+    ImagePlan { reference, platform: None, policies: vec![PullPolicy::IfNotPresent], login }
+}
+
+/// The job's policies where it names some and all are allowed, else the operator's.
+fn policies(wanted: &JobImage, settings: &Settings) -> Result<Vec<PullPolicy>, Refusal> {
+    if wanted.pull_policy.is_empty() {
+        return Ok(settings.docker.pull_policy.clone());
+    }
+    let own = &settings.docker.pull_policy;
+    let allowed: Vec<PullPolicy> =
+        own.iter().chain(&settings.docker.allowed_pull_policies).copied().collect();
+    let chosen = wanted.pull_policy.iter().map(|name| {
+        allowed.iter().find(|policy| policy.to_string() == *name).copied().ok_or_else(|| {
+            let allowed = allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            Refusal::PullPolicy { policy: name.clone(), allowed }
+        })
+    });
+    chosen.collect()
+}

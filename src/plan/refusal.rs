@@ -1,0 +1,49 @@
+//! Why a job cannot be run on this host as it stands: the job's own fault, in words its author can act on.
+
+/// The plan says no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Neither job nor settings name an image.
+    #[error("the job names no image, and this runner has no default image\n  add `image:` to the job")]
+    NoImage,
+    /// The image is not on the operator's list.
+    #[error("the image {image} is not allowed on this runner\n  allowed: {allowed}")]
+    ImageNotAllowed {
+        /// The image.
+        image: String,
+        /// The operator's patterns.
+        allowed: String,
+    },
+    /// The pull policy is not on the operator's list.
+    #[error("the pull policy {policy} is not allowed on this runner\n  allowed: {allowed}")]
+    PullPolicy {
+        /// The job's policy.
+        policy: String,
+        /// What would be allowed.
+        allowed: String,
+    },
+    /// A secret that is unknown, or not this project's to have.
+    #[error("the secret {name} is not one this job may have (LONGSHORE_SECRETS){reason}\n  allowed here: {allowed}")]
+    Secret {
+        /// Its name.
+        name: String,
+        /// Where it would be allowed, if that helps; begins with a colon.
+        reason: &'static str,
+        /// The names that would be allowed.
+        allowed: String,
+    },
+    /// Services are not there yet.
+    #[error("this runner cannot start services yet, and the job asks for {names}\n  remove `services:` or run the job on another runner")]
+    Services {
+        /// Their images.
+        names: String,
+    },
+    /// The project directory lies elsewhere.
+    #[error("CI_PROJECT_DIR {directory} is not below {builds_dir}\n  set GIT_CLONE_PATH to a directory below $CI_BUILDS_DIR")]
+    ProjectDirectory {
+        /// What the job wants.
+        directory: String,
+        /// What the operator set.
+        builds_dir: String,
+    },
+}

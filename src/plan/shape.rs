@@ -1,0 +1,137 @@
+//! From the plan to the shape of its two containers, once the image has told its user. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::settings::SocketMode;
+
+use super::container::{ContainerNetwork, ContainerPlan, Labels, MountPlan, MountSource};
+use super::{AGENT_MOUNT, AGENT_PATH, JobPlan, Role};
+
+/// What the agent needs: to become the image's user, to end its stages, to give directories away and to
+/// write into those that are not root's.
+const AGENT: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETUID"];
+
+/// Docker's own default set less `NET_RAW`, for images whose user is root.
+const ROOT: [&str; 13] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+impl JobPlan {
+    /// The job container, for an image whose `USER` is this.
+    pub fn job_container(&self, image_user: &str) -> ContainerPlan {
+        let capabilities: &[&str] = if is_root(&self.user(image_user)) { &ROOT } else { &AGENT };
+        let mut mounts = self.mounts();
+        if let (SocketMode::Raw, Some(path)) = (self.socket, &self.socket_path) {
+            mounts.push(MountPlan {
+                target: "/var/run/docker.sock".to_owned(),
+                source: MountSource::HostPath(path.clone()),
+                read_only: false,
+            });
+        }
+        ContainerPlan {
+            platform: self.image.platform.clone(),
+            network: ContainerNetwork::Slot { aliases: vec!["build".to_owned()] },
+            mounts,
+            ..self.container(Role::Job, &self.image.reference, capabilities)
+        }
+    }
+
+    /// The helper container, which joins the job's network.
+    pub fn helper_container(&self) -> Option<ContainerPlan> {
+        let image = self.helper_image.as_ref()?;
+        Some(ContainerPlan {
+            network: ContainerNetwork::Join(self.container_name(Role::Job)),
+            mounts: self.mounts(),
+            ..self.container(Role::Helper, &image.reference, &AGENT)
+        })
+    }
+
+    /// Whom user stages run as: the job's choice, else the image's.
+    pub fn user(&self, image_user: &str) -> String {
+        self.user.clone().unwrap_or_else(|| image_user.to_owned())
+    }
+
+    /// What stands before the shell of user stages. An empty string in the job's list sets the image's
+    /// own aside, as with GitLab's executor.
+    pub fn entrypoint(&self, image_entrypoint: &[String]) -> Vec<String> {
+        let chosen = self.entrypoint.as_deref().unwrap_or(image_entrypoint);
+        chosen.iter().filter(|word| !word.is_empty()).cloned().collect()
+    }
+
+    /// Directories that belong to the job's user.
+    pub fn directories(&self) -> Vec<String> {
+        vec![self.project_dir.clone(), self.file_variables_dir(), self.cache_dir.clone()]
+    }
+
+    /// Where the runner's scripts write file variables.
+    pub fn file_variables_dir(&self) -> String {
+        format!("{}.tmp", self.project_dir)
+    }
+
+    /// Plain environment of user stages.
+    pub fn user_env(&self, network: &str) -> Vec<(String, String)> {
+        vec![
+            ("CI_DISPOSABLE_ENVIRONMENT".to_owned(), "true".to_owned()),
+            ("LONGSHORE_NETWORK".to_owned(), network.to_owned()),
+        ]
+    }
+
+    fn container(&self, role: Role, image: &str, capabilities: &[&str]) -> ContainerPlan {
+        let kind = if role == Role::Job { "job" } else { "helper" };
+        ContainerPlan {
+            name: self.container_name(role),
+            image: image.to_owned(),
+            platform: None,
+            entrypoint: vec![AGENT_PATH.to_owned(), "agent".to_owned()],
+            user: "0:0".to_owned(),
+            env: BTreeMap::new(),
+            hostname: None,
+            network: ContainerNetwork::Slot { aliases: Vec::new() },
+            mounts: Vec::new(),
+            limits: self.limits.clone(),
+            capabilities: capabilities.iter().map(|name| (*name).to_owned()).collect(),
+            security: vec!["no-new-privileges".to_owned()],
+            labels: self.labelled(kind),
+        }
+    }
+
+    fn mounts(&self) -> Vec<MountPlan> {
+        let mount = |target: String, source, read_only| MountPlan { target, source, read_only };
+        vec![
+            mount(AGENT_MOUNT.to_owned(), self.agent_source(), true),
+            mount(self.project_dir.clone(), self.volume("builds", None), false),
+            mount(self.file_variables_dir(), self.volume("tmp", Some(self.file_variables_bytes)), false),
+        ]
+    }
+
+    fn agent_source(&self) -> MountSource {
+        let labels = Labels::from([("longshore.kind".to_owned(), "agent".to_owned())]);
+        MountSource::Volume { name: self.agent_volume.clone(), labels, tmpfs_bytes: None }
+    }
+
+    fn volume(&self, what: &str, tmpfs_bytes: Option<u64>) -> MountSource {
+        MountSource::Volume { name: self.key.name(what), labels: self.labelled(what), tmpfs_bytes }
+    }
+
+    fn labelled(&self, kind: &str) -> Labels {
+        let mut labels = self.labels.clone();
+        labels.insert("longshore.kind".to_owned(), kind.to_owned());
+        labels
+    }
+}
+
+fn is_root(user: &str) -> bool {
+    matches!(user.split(':').next(), None | Some("" | "0" | "root"))
+}

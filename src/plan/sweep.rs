@@ -1,0 +1,166 @@
+//! What `reap` removes: objects of jobs whose runner is gone or whose deadline has passed. Pure: it is
+//! told who lives and what time it is.
+
+use serde::Serialize;
+
+use super::container::Labels;
+use super::owner::Owner;
+
+/// What kind of object it is; also the order of removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Uses the others, so it goes first.
+    Container,
+    /// A slot network.
+    Network,
+    /// A volume.
+    Volume,
+}
+
+/// One object that longshore made, as the engine lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Whether a container uses it.
+    pub used: bool,
+}
+
+/// What is to be removed, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Doomed {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// Why it goes.
+    pub reason: &'static str,
+}
+
+/// Plans a sweep. `alive` tells whether an owner lives, `None` where that cannot be seen from here;
+/// `agent_volume` is the one in use.
+pub fn plan(
+    objects: &[Object],
+    alive: impl Fn(&Owner) -> Option<bool>,
+    agent_volume: &str,
+    now_unix: u64,
+) -> Vec<Doomed> {
+    let mut doomed: Vec<Doomed> = objects
+        .iter()
+        .filter_map(|object| {
+            let reason = reason(object, &alive, agent_volume, now_unix)?;
+            Some(Doomed { kind: object.kind, name: object.name.clone(), reason })
+        })
+        .collect();
+    doomed.sort_by(|left, right| (left.kind, &left.name).cmp(&(right.kind, &right.name)));
+    doomed
+}
+
+fn reason(
+    object: &Object,
+    alive: impl Fn(&Owner) -> Option<bool>,
+    agent_volume: &str,
+    now_unix: u64,
+) -> Option<&'static str> {
+    match object.labels.get("longshore.kind").map(String::as_str) {
+        Some("slot") => return (!object.used).then_some("the slot is idle"),
+        Some("agent") if object.kind == Kind::Volume => {
+            let old = !object.used && object.name != agent_volume;
+            return old.then_some("it carries another version of the agent");
+        }
+        // A filler is removed by who made it, within moments.
+        Some("agent") | None => return None,
+        Some(_) => {}
+    }
+    if !is_named_by_us(object) {
+        return None;
+    }
+    let deadline: u64 = object.labels.get("longshore.deadline")?.parse().ok()?;
+    if now_unix > deadline {
+        return Some("its job's deadline has passed");
+    }
+    let owner = Owner::read(&object.labels)?;
+    (alive(&owner) == Some(false)).then_some("its runner is gone")
+}
+
+/// A container inherits its image's labels, so labels alone prove nothing; the name has to fit them.
+fn is_named_by_us(object: &Object) -> bool {
+    let label = |key: &str| object.labels.get(key).map_or("", String::as_str);
+    let (job, kind) = (label("longshore.job"), label("longshore.kind"));
+    !job.is_empty() && object.name == format!("longshore-{job}-{kind}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner() -> Owner {
+        Owner { boot_id: "b".into(), pid_namespace: "n".into(), pid: 1, start_time: 2 }
+    }
+
+    fn object(kind: Kind, label: &str) -> Object {
+        let mut labels = Labels::from([
+            ("longshore.kind".to_owned(), label.to_owned()),
+            ("longshore.job".to_owned(), "7-ab".to_owned()),
+            ("longshore.deadline".to_owned(), "100".to_owned()),
+        ]);
+        owner().write(&mut labels);
+        Object { kind, name: format!("longshore-7-ab-{label}"), labels, used: false }
+    }
+
+    fn reason_of(object: &Object, alive: Option<bool>, now: u64) -> Option<&'static str> {
+        plan(std::slice::from_ref(object), |_| alive, "current", now).first().map(|one| one.reason)
+    }
+
+    #[test]
+    fn a_living_owner_keeps_its_things_until_the_deadline() {
+        let job = object(Kind::Container, "job");
+        assert_eq!(reason_of(&job, Some(true), 100), None);
+        assert_eq!(reason_of(&job, Some(true), 101), Some("its job's deadline has passed"));
+    }
+
+    #[test]
+    fn an_owner_that_cannot_be_seen_counts_as_alive() {
+        let job = object(Kind::Container, "job");
+        assert_eq!(reason_of(&job, None, 50), None);
+        assert_eq!(reason_of(&job, Some(false), 50), Some("its runner is gone"));
+    }
+
+    #[test]
+    fn without_our_labels_nothing_is_ours() {
+        let mut foreign = object(Kind::Container, "job");
+        foreign.labels.remove("longshore.kind");
+        assert_eq!(reason_of(&foreign, Some(false), 1000), None);
+    }
+
+    #[test]
+    fn an_image_that_carries_our_labels_does_not_make_its_containers_ours() {
+        let mut inherited = object(Kind::Container, "job");
+        inherited.name = "somebodys-database".to_owned();
+        assert_eq!(reason_of(&inherited, Some(false), 1000), None);
+    }
+
+    #[test]
+    fn idle_slots_and_old_agents_go_and_used_ones_stay() {
+        let mut slot = object(Kind::Network, "slot");
+        assert!(reason_of(&slot, None, 0).is_some());
+        slot.used = true;
+        assert!(reason_of(&slot, None, 0).is_none());
+        let mut agent = object(Kind::Volume, "agent");
+        assert!(reason_of(&agent, None, 0).is_some());
+        agent.name = "current".to_owned();
+        assert!(reason_of(&agent, None, 0).is_none());
+    }
+
+    #[test]
+    fn containers_go_before_what_they_use() {
+        let objects = [object(Kind::Volume, "builds"), object(Kind::Container, "job")];
+        let doomed = plan(&objects, |_| Some(false), "current", 0);
+        assert_eq!(doomed[0].kind, Kind::Container);
+    }
+}

@@ -1,0 +1,71 @@
+//! A fast way past clean text: a window of text that ends in four bytes which no pattern has near its
+//! beginning cannot hold the beginning of a match, so nearly a whole pattern length is skipped at once.
+//! Decides nothing on its own: where it stops, the automaton walks.
+
+const GRAM: usize = 4;
+/// Below this the automaton is not called for: stopping and starting costs more than walking on.
+const MIN_STRIDE: usize = 16;
+const MAX_WINDOW: usize = 64;
+const BITS_PER_GRAM: usize = 16;
+
+/// The four-byte strings that occur in the first `window` bytes of the patterns, as a bitmap of hashes.
+pub(super) struct Grams {
+    bits: Vec<u64>,
+    hash_shift: u32,
+    window: usize,
+}
+
+impl Grams {
+    /// `None` where a pattern is shorter than a gram.
+    pub(super) fn new(patterns: &[Vec<u8>]) -> Option<Self> {
+        let window = patterns.iter().map(Vec::len).min()?.min(MAX_WINDOW);
+        if window < GRAM {
+            return None;
+        }
+        let grams = patterns.len() * (window - GRAM + 1);
+        let size = (grams * BITS_PER_GRAM)
+            .next_power_of_two()
+            .clamp(1 << 13, 1 << 20);
+        let mut this = Self {
+            bits: vec![0; size / 64],
+            hash_shift: 32 - size.ilog2(),
+            window,
+        };
+        for pattern in patterns {
+            for gram in pattern[..window].windows(GRAM) {
+                let bit = this.hash(gram);
+                this.bits[bit / 64] |= 1 << (bit % 64);
+            }
+        }
+        Some(this)
+    }
+
+    /// How far one clean window leads.
+    pub(super) fn skip(&self) -> usize {
+        self.window - GRAM + 1
+    }
+
+    /// How many bytes to walk where a window is not clean.
+    pub(super) fn stride(&self) -> usize {
+        self.skip().max(MIN_STRIDE)
+    }
+
+    /// From `at` on, the first position at which a match may begin as far as whole windows tell: none
+    /// begins in `at..returned`, and nothing that begins there is still live at the window's end.
+    pub(super) fn skip_clean(&self, input: &[u8], mut at: usize) -> usize {
+        let tail = self.window - GRAM;
+        while let Some(gram) = input.get(at + tail..at + self.window) {
+            let bit = self.hash(gram);
+            if self.bits[bit / 64] & (1 << (bit % 64)) != 0 {
+                break;
+            }
+            at += tail + 1;
+        }
+        at
+    }
+
+    fn hash(&self, gram: &[u8]) -> usize {
+        let word = gram.try_into().map_or(0, u32::from_le_bytes);
+        (word.wrapping_mul(0x9E37_79B1) >> self.hash_shift) as usize
+    }
+}

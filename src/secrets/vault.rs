@@ -1,0 +1,126 @@
+//! Vault and OpenBao: log in with an `AppRole`, read what is wanted, revoke the token, all in one call.
+//! The only place that knows vaultrs. It never prints a library's error, which may quote a secret.
+
+mod address;
+mod client;
+mod credential;
+mod error;
+mod failure;
+mod message;
+mod read;
+mod retry;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use error::VaultError;
+
+use super::{Fetched, Secret, SecretError, SecretRef, SecretSource};
+use client::{Session, Token};
+
+/// How Vault is reached, from the operator's settings.
+#[derive(Debug, Clone)]
+pub struct VaultSettings {
+    /// `https://host:port` without a path. `http://` for loopback only, unless [`Self::allow_plaintext`].
+    pub address: String,
+    /// Vault Enterprise or OpenBao namespace.
+    pub namespace: Option<String>,
+    /// PEM file; then only these authorities are trusted, else the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM files of a certificate and its key that we show.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// Time for one connection.
+    pub connect_timeout: Duration,
+    /// Time for one request.
+    pub timeout: Duration,
+    /// Time for login and reads together, tries and pauses included. Revoking has its own 15 seconds.
+    pub deadline: Duration,
+    /// Speak `http://` to other hosts as well.
+    pub allow_plaintext: bool,
+    /// The credentials.
+    pub approle: AppRole,
+}
+
+/// Credentials of an `AppRole`.
+#[derive(Debug, Clone)]
+pub struct AppRole {
+    /// Where the auth method is mounted, `approle` by default.
+    pub mount: String,
+    /// The role's id.
+    pub role_id: RoleId,
+    /// File of the secret id: regular, ours or root's, mode 0600 or less, one line.
+    pub secret_id_file: PathBuf,
+}
+
+/// A role id, which is less than a secret.
+#[derive(Debug, Clone)]
+pub enum RoleId {
+    /// In the settings.
+    Value(Secret),
+    /// In a file that is held to what [`AppRole::secret_id_file`] is.
+    File(PathBuf),
+}
+
+impl VaultSettings {
+    /// Settings with the default times, no namespace and the system's authorities.
+    pub fn new(address: impl Into<String>, approle: AppRole) -> Self {
+        Self {
+            address: address.into(),
+            namespace: None,
+            ca_file: None,
+            client_certificate: None,
+            connect_timeout: Duration::from_secs(3),
+            timeout: Duration::from_secs(10),
+            deadline: Duration::from_secs(60),
+            allow_plaintext: false,
+            approle,
+        }
+    }
+}
+
+/// A source of secrets that is a Vault server.
+pub struct Vault {
+    settings: VaultSettings,
+}
+
+impl Vault {
+    /// A source; contact is made by [`SecretSource::fetch`] only.
+    ///
+    /// The process must have installed its rustls provider (`rustls::crypto::ring`) before.
+    pub fn new(settings: VaultSettings) -> Self {
+        Self { settings }
+    }
+}
+
+impl SecretSource for Vault {
+    async fn fetch(&self, wanted: &[SecretRef]) -> Result<Fetched, SecretError> {
+        if wanted.is_empty() {
+            return Ok(Fetched::default());
+        }
+        read::check(wanted)?;
+        let deadline = Instant::now() + self.settings.deadline;
+        let mut session = Session::open(&self.settings, deadline)?;
+        let token = session.login().await?;
+        let read = read::all(&session, wanted).await;
+        let warning = session.revoke(&token).await;
+        match (read, warning) {
+            (Ok(secrets), warning) => Ok(Fetched {
+                secrets,
+                mask_too: mask_too(&session, token),
+                warnings: warning.into_iter().collect(),
+            }),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(warning)) => Err(SecretError::Unrevoked {
+                error: Box::new(error),
+                warning,
+            }),
+        }
+    }
+}
+
+fn mask_too(session: &Session<'_>, token: Token) -> Vec<Secret> {
+    let (role_id, secret_id) = session.credentials();
+    vec![role_id.clone(), secret_id.clone(), token.value]
+}

@@ -1,0 +1,97 @@
+//! The likely cause of each failure, and what to do next. Pure words; decides nothing.
+
+use super::VaultSettings;
+use super::failure::Failure;
+
+/// What was being done, with the API path.
+pub(super) enum Step {
+    Login(String),
+    /// Asking which engine a path belongs to.
+    Mounts(String),
+    Read(String),
+}
+
+impl Step {
+    /// Verb and path.
+    pub(super) fn doing(&self) -> String {
+        match self {
+            Self::Login(path) => format!("log in by {path}"),
+            Self::Mounts(path) => format!("find the engine of {path}"),
+            Self::Read(path) => format!("read {path}"),
+        }
+    }
+}
+
+/// Likely cause and next step.
+pub(super) fn hint(step: &Step, failure: &Failure, settings: &VaultSettings) -> String {
+    match failure {
+        Failure::Status { code, .. } => status(step, *code, failure, settings),
+        Failure::Connect { .. } => {
+            "check vault.address, that the server runs, and the way to it".to_owned()
+        }
+        Failure::Tls { .. } => tls(settings),
+        Failure::Timeout => {
+            format!(
+                "it takes longer than vault.timeout ({:?}); is the server overloaded, or a firewall in between?",
+                settings.timeout
+            )
+        }
+        Failure::Broken { .. } => "look at the server's log, and at proxies in between".to_owned(),
+        Failure::Malformed { .. } => {
+            "check that vault.address is a Vault or OpenBao server".to_owned()
+        }
+    }
+}
+
+fn tls(settings: &VaultSettings) -> String {
+    match &settings.ca_file {
+        Some(file) => format!(
+            "only the authorities in vault.ca_file ({}) are trusted; check that they signed the server's certificate, \
+             its names and its dates, and that the address is an https one",
+            file.display()
+        ),
+        None => "if the server's certificate is of your own authority, name its file in vault.ca_file; else check \
+                 the certificate's names and dates, and that the address is an https one"
+            .to_owned(),
+    }
+}
+
+fn status(step: &Step, code: u16, failure: &Failure, settings: &VaultSettings) -> String {
+    match (code, step) {
+        (300..=399, _) => "redirects are not followed, as the token would go with it; write the address of the active \
+                           node or of a load balancer into vault.address"
+            .to_owned(),
+        (404, _) if failure.says("namespace not found") => "check vault.namespace".to_owned(),
+        (400 | 403, _) if failure.says("CIDR") => "this host's address is not one of those the role or secret_id is bound to".to_owned(),
+        (400, Step::Login(_)) => format!(
+            "the secret_id is expired, used up or destroyed, the role_id is wrong, or the namespace is (Vault does not \
+             say which); write a new one into {}: vault write -f -field=secret_id {}/role/ROLE/secret-id",
+            settings.approle.secret_id_file.display(),
+            auth(settings),
+        ),
+        (403, Step::Login(_)) => format!(
+            "the role may be locked out after repeated bad logins (it ends after about 15 minutes; see sys/locked-users), \
+             or {} is not the mount of an AppRole method",
+            auth(settings)
+        ),
+        (404, Step::Login(_)) => format!("there is no AppRole method at {}; check vault.approle.mount", auth(settings)),
+        (403, Step::Mounts(path)) => format!(
+            "there is no such mount, or the role's policy grants nothing at {path}; check both"
+        ),
+        (403, Step::Read(path)) => format!(
+            "the role's policy does not allow it; it needs: path \"{path}\" {{ capabilities = [\"read\"] }}"
+        ),
+        (404, _) if failure.says("no handler for route") => "there is no mount at that path; see: vault secrets list".to_owned(),
+        (429, _) => "a rate limit quota of the server is used up".to_owned(),
+        (503, _) if failure.says("sealed") => "unseal it: vault operator unseal".to_owned(),
+        (472 | 473 | 412, _) => "a standby answered that cannot serve this; write the active node's address into vault.address".to_owned(),
+        (500..=599, _) if matches!(failure, Failure::Status { errors, .. } if errors.is_empty()) => {
+            "no Vault answered, but perhaps a proxy before it; look at its log".to_owned()
+        }
+        _ => "look at the server's log".to_owned(),
+    }
+}
+
+fn auth(settings: &VaultSettings) -> String {
+    format!("auth/{}", settings.approle.mount.trim_matches('/'))
+}

@@ -1,0 +1,55 @@
+//! `[prune]` and `bake`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::SecretRule;
+
+/// `[prune]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PruneSettings {
+    /// Whether anything is pruned.
+    pub enabled: bool,
+    /// Names of the CI file's stages after whose success it is done.
+    pub after_stages: Vec<String>,
+    /// Tags that stay, whatever `drop` says. `latest` always stays.
+    pub keep: Vec<String>,
+    /// Tags that go; globs, with the pipeline's own values.
+    pub drop: Vec<String>,
+    /// The repository, instead of the project's `CI_REGISTRY_IMAGE`.
+    pub repository: Option<String>,
+}
+
+impl Default for PruneSettings {
+    fn default() -> Self {
+        let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Self {
+            enabled: true,
+            after_stages: list(&["delivery"]),
+            keep: list(&["latest"]),
+            drop: list(&["test", "$CI_COMMIT_SHA", "$CI_COMMIT_SHORT_SHA"]),
+            repository: None,
+        }
+    }
+}
+
+/// One entry of `bake`: a secret that a repository's image may carry.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BakeRule {
+    /// Name of the secret.
+    pub secret: String,
+    /// The repository.
+    pub repository: String,
+}
+
+impl BakeRule {
+    pub(super) fn check(&self, secrets: &BTreeMap<String, SecretRule>) -> Result<(), (String, String)> {
+        if secrets.contains_key(&self.secret) {
+            return Ok(());
+        }
+        Err(("bake".to_owned(), format!("there is no secret {:?} in [secrets]", self.secret)))
+    }
+}

@@ -1,0 +1,147 @@
+//! The volume that carries this very binary into the containers, filled once per daemon and version.
+//!
+//! Nothing asks beforehand whether it is filled: a container whose agent is not there yet does not
+//! start, and then the volume is filled and the start tried again. The archive's last entry is the link
+//! that the containers execute, so a volume that is just being filled looks like an empty one. An
+//! archive upload, because a bind mount would break a dockerized runner and a remote daemon.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tar::{Builder, EntryType, Header};
+
+use super::error::CallError;
+use crate::engine::{Engine, EngineError};
+use crate::plan::container::{
+    ContainerNetwork, ContainerPlan, Labels, LimitPlan, MountPlan, MountSource,
+};
+use crate::plan::{AGENT_MOUNT, AGENT_PATH};
+
+/// The name of the volume that carries the binary at `executable`.
+///
+/// Hashing megabytes in each call would cost milliseconds, so the hash is of the file's identity:
+/// version, size, modification time.
+///
+/// # Errors
+/// When the file cannot be looked at.
+pub fn name(executable: &Path) -> Result<String, CallError> {
+    let metadata = fs::metadata(executable).map_err(|error| {
+        let path = executable.display();
+        CallError::system(format!("failed to look at our own binary {path}: {error}"))
+    })?;
+    let mut hash = Sha256::new();
+    hash.update(env!("CARGO_PKG_VERSION"));
+    hash.update(metadata.size().to_le_bytes());
+    hash.update(metadata.mtime().to_le_bytes());
+    hash.update(metadata.mtime_nsec().to_le_bytes());
+    let hex: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("longshore-agent-{hex}"))
+}
+
+/// Whether a container did not start because its agent volume is still empty.
+pub fn is_missing(error: &EngineError) -> bool {
+    error.cause.contains(AGENT_PATH) && error.cause.contains("no such file")
+}
+
+/// Fills the volume with the binary at `executable`, through a container of `image` that never starts.
+///
+/// # Errors
+/// When the binary cannot be read or the engine refuses.
+pub async fn fill<E: Engine>(
+    engine: &E,
+    executable: &Path,
+    volume: &str,
+    image: &str,
+) -> Result<(), CallError> {
+    let archive = archive(executable).map_err(|error| {
+        let path = executable.display();
+        CallError::system(format!("failed to pack our own binary {path}: {error}"))
+    })?;
+    let filler = filler(volume, image);
+    engine.remove_container(&filler.name).await?;
+    engine.create(&filler).await?;
+    let uploaded = engine.upload(&filler.name, AGENT_MOUNT, archive).await;
+    engine.remove_container(&filler.name).await?;
+    Ok(uploaded?)
+}
+
+fn filler(volume: &str, image: &str) -> ContainerPlan {
+    let labels = Labels::from([("longshore.kind".to_owned(), "agent".to_owned())]);
+    let source =
+        MountSource::Volume { name: volume.to_owned(), labels: labels.clone(), tmpfs_bytes: None };
+    ContainerPlan {
+        // The process id keeps two fillers apart; both write the same bytes.
+        name: format!("{volume}-filler-{}", std::process::id()),
+        image: image.to_owned(),
+        platform: None,
+        entrypoint: vec![AGENT_PATH.to_owned()],
+        user: "0:0".to_owned(),
+        env: std::collections::BTreeMap::new(),
+        hostname: None,
+        network: ContainerNetwork::Named { name: "none".to_owned(), aliases: Vec::new() },
+        mounts: vec![MountPlan { target: AGENT_MOUNT.to_owned(), source, read_only: false }],
+        limits: LimitPlan::default(),
+        capabilities: Vec::new(),
+        security: Vec::new(),
+        labels,
+    }
+}
+
+fn archive(executable: &Path) -> io::Result<Bytes> {
+    let binary = fs::read(executable)?;
+    let mut tar = Builder::new(Vec::with_capacity(binary.len() + 8192));
+    let mut header = Header::new_gnu();
+    header.set_mode(0o755);
+    for directory in ["store/", "bin/"] {
+        header.set_entry_type(EntryType::Directory);
+        header.set_size(0);
+        tar.append_data(&mut header, directory, io::empty())?;
+    }
+    header.set_entry_type(EntryType::Regular);
+    header.set_size(binary.len() as u64);
+    tar.append_data(&mut header, "store/longshore", binary.as_slice())?;
+    header.set_entry_type(EntryType::Symlink);
+    header.set_size(0);
+    for link in ["bin/gitlab-runner", "bin/longshore"] {
+        tar.append_link(&mut header, link, "../store/longshore")?;
+    }
+    Ok(Bytes::from(tar.into_inner()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_that_containers_execute_comes_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let binary = directory.path().join("binary");
+        fs::write(&binary, b"ELF").unwrap();
+        let bytes = archive(&binary).unwrap();
+        let mut tar = tar::Archive::new(&bytes[..]);
+        let names: Vec<String> = tar
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+            .collect();
+        assert_eq!(
+            names,
+            ["store/", "bin/", "store/longshore", "bin/gitlab-runner", "bin/longshore"]
+        );
+    }
+
+    #[test]
+    fn another_build_has_another_volume() {
+        let directory = tempfile::tempdir().unwrap();
+        let binary = directory.path().join("binary");
+        fs::write(&binary, b"one").unwrap();
+        let first = name(&binary).unwrap();
+        assert_eq!(name(&binary).unwrap(), first);
+        fs::write(&binary, b"other").unwrap();
+        assert_ne!(name(&binary).unwrap(), first);
+    }
+}

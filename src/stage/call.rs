@@ -1,0 +1,89 @@
+//! From argv, environment and files to a plan: what each of the four calls begins with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::host::ledger::{Event, Ledger};
+use crate::host::owner;
+use crate::job::JobContext;
+use crate::plan::{self, HostFacts, JobPlan};
+use crate::settings::Settings;
+use crate::world::World;
+
+use super::agent_volume;
+use super::error::CallError;
+
+/// One call with all it was told, and what it will do.
+pub struct Call<'a> {
+    /// The surroundings.
+    pub world: &'a World,
+    /// The settings file that was read.
+    pub settings_path: PathBuf,
+    /// What the operator allows.
+    pub settings: Settings,
+    /// What GitLab said.
+    pub context: JobContext,
+    /// What we are going to do.
+    pub plan: JobPlan,
+}
+
+impl<'a> Call<'a> {
+    /// Reads settings and job and compiles the plan.
+    ///
+    /// # Errors
+    /// Ours where a file or variable is missing or wrong; the job's where it asks for what is not
+    /// allowed.
+    pub fn load(world: &'a World, settings_path: PathBuf) -> Result<Self, CallError> {
+        let settings = read_settings(&settings_path)?;
+        let context = read_context(world)?;
+        let facts = host_facts(world)?;
+        let plan = plan::compile(&context, &settings, &facts).map_err(CallError::job)?;
+        Ok(Self { world, settings_path, settings, context, plan })
+    }
+
+    /// Writes an event to the ledger, which is history and not state: a job does not fail for it.
+    pub fn record(&self, event: &Event<'_>) {
+        drop(Ledger::at(&self.settings.state_dir).append(event, (self.world.clock)()));
+    }
+}
+
+/// Reads and parses the settings file.
+///
+/// # Errors
+/// When it cannot be read or is not what it must be.
+pub fn read_settings(path: &Path) -> Result<Settings, CallError> {
+    let text = fs::read_to_string(path).map_err(|error| {
+        CallError::system(format!(
+            "failed to read the settings {}: {error}\n  copy longshore.toml.example there, or name \
+             another file with --settings or LONGSHORE_SETTINGS",
+            path.display()
+        ))
+    })?;
+    Settings::parse(&text, path).map_err(CallError::system)
+}
+
+/// Reads the job that the runner described.
+///
+/// # Errors
+/// When the runner did not describe one, or not as it should.
+pub fn read_context(world: &World) -> Result<JobContext, CallError> {
+    let path = world.variable("JOB_RESPONSE_FILE").ok_or_else(|| {
+        CallError::system(
+            "JOB_RESPONSE_FILE is not set: this command is called by GitLab Runner's custom executor \
+             (see config.toml.example); to run a pipeline by hand use `longshore local`",
+        )
+    })?;
+    let json = fs::read(path).map_err(|error| {
+        CallError::system(format!("failed to read the job that GitLab Runner wrote to {path}: {error}"))
+    })?;
+    JobContext::new(world.job_variables(), &json).map_err(CallError::system)
+}
+
+fn host_facts(world: &World) -> Result<HostFacts, CallError> {
+    let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
+    let owner = owner::describe(parent.unsigned_abs())
+        .map_err(|error| CallError::system(format!("failed to read who called us from /proc: {error}")))?;
+    let now = (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Ok(HostFacts { owner, agent_volume: agent_volume::name(&world.executable)?, now_unix: now })
+}

@@ -1,0 +1,53 @@
+//! `cleanup`: hands the removal to a worker and lets the runner go on, because the runner counts this
+//! call into the job's time.
+
+use std::io::Read;
+
+use crate::engine::Engine;
+use crate::host::ledger::{Event, Ledger};
+use crate::outcome::Outcome;
+use crate::plan::removal::RemovalPlan;
+use crate::settings::Settings;
+use crate::world::{Stdio, World};
+
+use super::call::Call;
+use super::error::CallError;
+use super::{removal, worker};
+
+/// Writes the plan to the ledger and hands it to a worker.
+///
+/// # Errors
+/// When no worker can be started; the objects are left to `reap` then.
+pub fn hand_over(call: &Call<'_>) -> Result<(), CallError> {
+    let plan = call.plan.removal();
+    call.record(&Event::Removing { job: &plan.job });
+    let json = serde_json::to_vec(&plan).map_err(CallError::system)?;
+    worker::hand_over(&call.world.executable, &call.settings_path, &json).map_err(|error| {
+        CallError::system(format!(
+            "failed to start the worker that removes the job's containers: {error}\n  \
+             they are removed by the next `longshore reap`"
+        ))
+    })
+}
+
+/// What the worker does: removes, and says in the ledger what it could not remove.
+///
+/// # Errors
+/// When it was given no plan, or something is left.
+pub async fn work<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    world: &World,
+    mut stdio: Stdio,
+) -> Result<Outcome, CallError> {
+    let mut json = Vec::new();
+    stdio.stdin.read_to_end(&mut json).map_err(CallError::system)?;
+    let plan: RemovalPlan = serde_json::from_slice(&json).map_err(|error| {
+        CallError::system(format!("this command is started by `cleanup` with a plan: {error}"))
+    })?;
+    let left: Vec<String> =
+        removal::remove(engine, &plan).await.iter().map(ToString::to_string).collect();
+    let event = Event::Removed { job: &plan.job, left: &left };
+    Ledger::at(&settings.state_dir).append(&event, (world.clock)()).map_err(CallError::system)?;
+    if left.is_empty() { Ok(Outcome::Success) } else { Err(CallError::system(left.join("; "))) }
+}

@@ -1,0 +1,147 @@
+//! Creates and starts the containers of a job side by side: the job container, which owns the network
+//! namespace, and the helper, which joins it and so cannot start before it.
+
+use crate::engine::{ContainerSummary, Engine, EngineError, Fault, ImageFacts};
+use crate::plan::container::{ContainerNetwork, ContainerPlan, Labels};
+
+use super::call::Call;
+use super::error::CallError;
+use super::slot::{self, SlotLock};
+use super::{agent_volume, removal};
+
+/// What `prepare` made.
+#[derive(Debug)]
+pub struct Started {
+    /// The slot network that the job stands on.
+    pub network: String,
+}
+
+/// Creates and starts the job's containers.
+///
+/// # Errors
+/// When the engine refuses; what was made until then is for the caller to remove.
+pub async fn start<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    image: &ImageFacts,
+) -> Result<Started, CallError> {
+    let (job, network) = create_job(call, engine, image).await?;
+    let helper = call.plan.helper_container();
+    let (started, created) =
+        tokio::join!(start_job(call, engine, &job, &network), create(engine, helper.as_ref()));
+    started?;
+    created?;
+    if let Some(helper) = &helper {
+        start_filled(call, engine, helper).await?;
+    }
+    Ok(Started { network })
+}
+
+/// Chooses a slot and creates the job container on it, under the host's lock on slots.
+async fn create_job<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    image: &ImageFacts,
+) -> Result<(ContainerPlan, String), CallError> {
+    let run_dir = &call.settings.run_dir;
+    let lock = SlotLock::take(run_dir).map_err(|error| {
+        CallError::system(format!(
+            "failed to lock the slots in {}: {error}; set run_dir to a directory of this user",
+            run_dir.display()
+        ))
+    })?;
+    let containers = engine.containers(None).await?;
+    remove_earlier_try(call, engine, &containers).await?;
+    let network = slot::free(&call.settings.docker.slot_prefix, &containers);
+    let mut job = call.plan.job_container(&image.user);
+    if let ContainerNetwork::Slot { aliases } = job.network {
+        job.network = ContainerNetwork::Named { name: network.clone(), aliases };
+    }
+    engine.create(&job).await?;
+    drop(lock);
+    Ok((job, network))
+}
+
+/// A `prepare` that was killed half-way leaves containers under our very names.
+async fn remove_earlier_try<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    containers: &[ContainerSummary],
+) -> Result<(), CallError> {
+    let plan = call.plan.removal();
+    if containers.iter().any(|one| plan.containers.contains(&one.name)) {
+        let left = removal::remove(engine, &plan).await;
+        if let Some(first) = left.into_iter().next() {
+            return Err(CallError::system(format!(
+                "an earlier try of this job left something that cannot be removed: {first}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn create<E: Engine>(engine: &E, plan: Option<&ContainerPlan>) -> Result<(), EngineError> {
+    match plan {
+        Some(plan) => engine.create(plan).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Starts the owner of the network; where its slot's network does not exist yet, makes it first.
+async fn start_job<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    job: &ContainerPlan,
+    network: &str,
+) -> Result<(), CallError> {
+    match start_filled(call, engine, job).await {
+        Err(StartError::Engine(error)) if is_missing_network(&error, network) => {
+            engine.create_network(network, &network_labels()).await?;
+            Ok(start_filled(call, engine, job).await?)
+        }
+        other => Ok(other?),
+    }
+}
+
+fn is_missing_network(error: &EngineError, network: &str) -> bool {
+    error.fault == Fault::NotFound && error.cause.contains(network)
+}
+
+/// A slot belongs to the host, not to a job; `reap` removes it when idle.
+fn network_labels() -> Labels {
+    Labels::from([("longshore.kind".to_owned(), "slot".to_owned())])
+}
+
+/// Why a container did not start.
+enum StartError {
+    Engine(EngineError),
+    Call(CallError),
+}
+
+impl From<StartError> for CallError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Engine(error) => error.into(),
+            StartError::Call(error) => error,
+        }
+    }
+}
+
+/// Starts a container; where the agent volume is still empty, fills it first.
+async fn start_filled<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    container: &ContainerPlan,
+) -> Result<(), StartError> {
+    match engine.start(&container.name).await {
+        Err(error) if agent_volume::is_missing(&error) => {
+            let (executable, volume) = (&call.world.executable, &call.plan.agent_volume);
+            agent_volume::fill(engine, executable, volume, &container.image)
+                .await
+                .map_err(StartError::Call)?;
+            engine.start(&container.name).await.map_err(StartError::Engine)
+        }
+        other => other.map_err(StartError::Engine),
+    }
+}
+

@@ -1,0 +1,34 @@
+//! What a person can do about a failure: one line each, for the conductors' messages.
+
+use crate::engine::Fault;
+
+/// The next step after an engine failure, as a line of its own; empty where there is none to offer.
+pub fn of_engine(fault: Fault) -> &'static str {
+    match fault {
+        Fault::NoSocket | Fault::Unreachable => {
+            "\n  is the Docker daemon running, and may this user open its socket? \
+             try: docker version; systemctl status docker"
+        }
+        Fault::Deadline => {
+            "\n  the Docker daemon does not answer in time; look at: journalctl -u docker"
+        }
+        Fault::Daemon => "\n  the Docker daemon's own log says more: journalctl -u docker",
+        _ => "",
+    }
+}
+
+/// The next step after a pull that failed.
+pub fn of_pull(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Denied => {
+            "\n  check the name; a private image needs credentials: CI_REGISTRY_* of the project, \
+             or DOCKER_AUTH_CONFIG"
+        }
+        Fault::NoSuchImage => "\n  check the image's name and tag",
+        Fault::Untrusted => {
+            "\n  put the registry's CA into /etc/docker/certs.d/HOST:PORT/ca.crt on this host"
+        }
+        Fault::Transient => "\n  the registry was asked five times; is it up?",
+        other => of_engine(other),
+    }
+}

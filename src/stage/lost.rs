@@ -1,0 +1,103 @@
+//! An attach that broke in the middle of a stage: takes the stage up again where the container lives on
+//! (a daemon restarted with live-restore), else says what became of it.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::agent::client::ClientError;
+use crate::agent::protocol::{Resume, StageExit};
+use crate::engine::{ContainerState, Engine, EngineError, Fault};
+
+use super::attach;
+use super::error::CallError;
+use super::sink::RunnerSink;
+
+/// How long a daemon may be away. The agent ends a stage whose driver is silent for 30 s.
+const AWAY: Duration = Duration::from_secs(25);
+
+/// Time between two looks whether the daemon is back; there is no event to wait for.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Whether this is a lost attach rather than an answer.
+pub fn is_lost(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::Gone | ClientError::Output { .. } | ClientError::Input { .. } | ClientError::Deadline { .. }
+    )
+}
+
+/// Takes the stage up where it was lost.
+///
+/// # Errors
+/// Ours: the daemon stays away, or the container is gone with its stage. The job's: the container was
+/// killed for its memory.
+pub async fn take_up<E: Engine>(
+    engine: &E,
+    container: &str,
+    mut position: Resume,
+    sink: &RunnerSink,
+    cause: &ClientError,
+) -> Result<StageExit, CallError> {
+    let deadline = Instant::now() + AWAY;
+    loop {
+        let state = wait_for_daemon(engine, container, deadline).await?;
+        running(container, state, cause)?;
+        // A restarting daemon may answer before it lets anybody attach.
+        let Ok((mut agent, _)) = attach::open(engine, container).await else {
+            if Instant::now() >= deadline {
+                return Err(attach::failure(container, cause));
+            }
+            sleep(LOOK_EVERY).await;
+            continue;
+        };
+        drop(sink.line("longshore: the Docker daemon is back, the stage goes on").await);
+        let (_controls, mut received) = mpsc::channel(1);
+        let mut target = sink;
+        match agent.resume(position, &mut target, &mut received).await {
+            Ok(exit) => return Ok(exit),
+            Err(error) if is_lost(&error) && Instant::now() < deadline => position = agent.position(),
+            Err(error) => return Err(attach::failure(container, &error)),
+        }
+    }
+}
+
+async fn wait_for_daemon<E: Engine>(
+    engine: &E,
+    container: &str,
+    deadline: Instant,
+) -> Result<Option<ContainerState>, EngineError> {
+    loop {
+        match engine.inspect(container).await {
+            Err(error) if is_away(error.fault) && Instant::now() < deadline => sleep(LOOK_EVERY).await,
+            other => return other,
+        }
+    }
+}
+
+fn is_away(fault: Fault) -> bool {
+    matches!(fault, Fault::NoSocket | Fault::Unreachable | Fault::Daemon)
+}
+
+fn running(
+    container: &str,
+    state: Option<ContainerState>,
+    cause: &ClientError,
+) -> Result<(), CallError> {
+    match state {
+        Some(state) if state.running => Ok(()),
+        Some(state) if state.oom_killed => Err(CallError::job(format!(
+            "the container {container} was killed for its memory\n  use less, or ask the operator of \
+             this runner for more ([limits] memory)"
+        ))),
+        Some(state) => Err(CallError::system(format!(
+            "the container {container} ended during the stage with {}: the daemon was restarted without \
+             live-restore, or somebody stopped it",
+            state.exit_code
+        ))),
+        None => Err(CallError::system(format!(
+            "the container {container} is gone ({cause}): somebody removed it during the stage"
+        ))),
+    }
+}

@@ -1,0 +1,23 @@
+//! The conductors: one file for each of the runner's four calls, and what they share. They decide
+//! nothing that `plan` could decide, and know the engine and Vault only by their ports.
+
+pub mod agent_volume;
+pub mod attach;
+pub mod call;
+pub mod cleanup;
+pub mod config;
+pub mod containers;
+pub mod error;
+pub mod hint;
+pub mod lost;
+pub mod parent;
+pub mod prepare;
+pub mod prune;
+pub mod pull;
+pub mod removal;
+pub mod run;
+pub mod sink;
+pub mod slot;
+pub mod vault;
+pub mod verdict;
+pub mod worker;

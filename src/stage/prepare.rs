@@ -1,0 +1,216 @@
+//! `prepare`: images, secrets and containers side by side, until the agent in each has what it needs.
+
+use std::io::Write;
+
+use crate::agent::client::ClientError;
+use crate::agent::protocol::{Identity, Init, InitReport, Refusal, SecretVariable};
+use crate::engine::{Engine, ImageFacts};
+use crate::host::ledger::Event;
+use crate::joblog::JobLog;
+use crate::plan::{self, AGENT_BIN, Role};
+use crate::secrets::{Fetched, MaskSet, Secret, SecretRef, SecretSource};
+
+use super::call::Call;
+use super::containers::{self, Started};
+use super::error::CallError;
+use super::{attach, pull, removal};
+
+/// Makes everything ready for the job's first stage.
+///
+/// # Errors
+/// The job's own fault where it asks for what does not exist or is not its to have; else ours. Nothing
+/// it made is left behind then.
+pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
+    call: &Call<'_>,
+    engine: &E,
+    source: &S,
+    log: &mut JobLog<W>,
+) -> Result<(), CallError> {
+    for notice in &call.plan.notices {
+        log.line(format!("longshore: {notice}"));
+    }
+    let (secrets, images) = tokio::join!(fetch(call, source), images(call, engine, log));
+    let (secrets, image) = (secrets?, images?);
+    log.mask(MaskSet::new(masks(call, &secrets)));
+    tell_secrets(&secrets, log);
+    match start(call, engine, &image, secrets).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            for left in removal::remove(engine, &call.plan.removal()).await {
+                log.line(format!("longshore: {left}"));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// All of the job's secret values; the token is revoked when this returns.
+async fn fetch<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Fetched, CallError> {
+    if call.plan.secrets.is_empty() {
+        return Ok(Fetched::default());
+    }
+    let wanted: Vec<SecretRef> = call.plan.secrets.iter().map(reference).collect();
+    source.fetch(&wanted).await.map_err(|error| {
+        if error.is_job_fault() { CallError::job(error) } else { CallError::system(error) }
+    })
+}
+
+fn reference(planned: &plan::SecretRef) -> SecretRef {
+    SecretRef {
+        name: planned.name.clone(),
+        path: planned.path.clone(),
+        field: Some(planned.field.clone()),
+        version: planned.version,
+        kv: None,
+    }
+}
+
+/// Values to be masked: Vault's, the credentials used, and those GitLab marked as masked.
+fn masks(call: &Call<'_>, fetched: &Fetched) -> Vec<Secret> {
+    let values = fetched.secrets.iter().map(|one| one.value.clone());
+    values.chain(fetched.mask_too.iter().cloned()).chain(call.context.masked_values()).collect()
+}
+
+fn tell_secrets<W: Write>(secrets: &Fetched, log: &mut JobLog<W>) {
+    if secrets.secrets.is_empty() {
+        return;
+    }
+    log.section("secrets", "Secrets from Vault, for the job's own scripts only");
+    for one in &secrets.secrets {
+        log.line(&one.name);
+    }
+    for warning in &secrets.warnings {
+        log.line(format!("warning: {warning}"));
+    }
+    log.end();
+}
+
+/// Both images by their pull policies; the job's tells user and entrypoint.
+async fn images<E: Engine, W: Write>(
+    call: &Call<'_>,
+    engine: &E,
+    log: &mut JobLog<W>,
+) -> Result<ImageFacts, CallError> {
+    let image = pull::ensure(engine, &call.plan.image, log).await?;
+    check_platform(call, &image)?;
+    if let Some(helper) = &call.plan.helper_image {
+        pull::ensure(engine, helper, log).await.map_err(|error| match error {
+            // The operator chose the helper image, not the job.
+            CallError::Job { message } | CallError::System { message } => CallError::system(format!(
+                "the helper image: {message}\n  settings: [docker] helper_image"
+            )),
+        })?;
+    }
+    Ok(image)
+}
+
+/// An image of another architecture would fail with "exec format error" somewhere in the job.
+fn check_platform(call: &Call<'_>, image: &ImageFacts) -> Result<(), CallError> {
+    let host = call.world.platform;
+    let asked = call.plan.image.platform.is_some();
+    if asked || image.platform.is_empty() || image.platform.starts_with(host) {
+        return Ok(());
+    }
+    Err(CallError::job(format!(
+        "the image {} is for {}, and this host runs {host}\n  choose an image for {host}, or set \
+         image:docker:platform where the host emulates it",
+        call.plan.image.reference, image.platform
+    )))
+}
+
+async fn start<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    image: &ImageFacts,
+    secrets: Fetched,
+) -> Result<(), CallError> {
+    let Started { network } = containers::start(call, engine, image).await?;
+    let names: Vec<String> = secrets.secrets.iter().map(|one| one.name.clone()).collect();
+    let report = init_job(call, engine, image, secrets, network).await?;
+    init_helper(call, engine, &report).await?;
+    if report.shell.is_none() {
+        return Err(CallError::job(format!(
+            "the image {} has no shell, so no script can run in it\n  use an image with bash or sh",
+            call.plan.image.reference
+        )));
+    }
+    remember(call, image, &names);
+    Ok(())
+}
+
+async fn init_job<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    image: &ImageFacts,
+    secrets: Fetched,
+    network: String,
+) -> Result<InitReport, CallError> {
+    let masks = masks(call, &secrets).into_iter().map(Into::into).collect();
+    let secrets = secrets
+        .secrets
+        .into_iter()
+        .map(|one| SecretVariable { name: one.name, value: one.value.into() })
+        .collect();
+    let init = Init {
+        secrets,
+        files: Vec::new(),
+        masks,
+        user_env: call.plan.user_env(&network),
+        env: Vec::new(),
+        identity: Identity::Image(call.plan.user(&image.user)),
+        directories: call.plan.directories(),
+        entrypoint: call.plan.entrypoint(&image.entrypoint),
+        path_prefix: vec![AGENT_BIN.to_owned()],
+    };
+    initialise(engine, &call.plan.container_name(Role::Job), init).await
+}
+
+/// The helper works as the job container's user, so that a checkout belongs to it. It gets the masks
+/// (its scripts carry all variables) but no secrets.
+async fn init_helper<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    job: &InitReport,
+) -> Result<(), CallError> {
+    if call.plan.helper_image.is_none() {
+        return Ok(());
+    }
+    let init = Init {
+        secrets: Vec::new(),
+        files: Vec::new(),
+        masks: call.context.masked_values().into_iter().map(Into::into).collect(),
+        user_env: Vec::new(),
+        env: Vec::new(),
+        identity: Identity::Numeric { uid: job.uid, gid: job.gid },
+        directories: Vec::new(),
+        entrypoint: Vec::new(),
+        path_prefix: vec![AGENT_BIN.to_owned()],
+    };
+    initialise(engine, &call.plan.container_name(Role::Helper), init).await.map(drop)
+}
+
+async fn initialise<E: Engine>(
+    engine: &E,
+    container: &str,
+    init: Init,
+) -> Result<InitReport, CallError> {
+    let (mut agent, _) = attach::open(engine, container).await?;
+    agent.init(init).await.map_err(|error| match error {
+        // The image has no such user, or a secret cannot be put into an environment.
+        ClientError::Refused(
+            refusal @ (Refusal::UnknownUser { .. } | Refusal::UnknownGroup { .. } | Refusal::NulByte { .. }),
+        ) => CallError::job(refusal),
+        error => attach::failure(container, &error),
+    })
+}
+
+/// The ledger is history, not state: a job does not fail for it.
+fn remember(call: &Call<'_>, image: &ImageFacts, secrets: &[String]) {
+    call.record(&Event::Prepared {
+        job: call.plan.key.as_str(),
+        project: &call.plan.project,
+        image: &call.plan.image.reference,
+        image_id: &image.id,
+        secrets,
+    });
+}

@@ -1,0 +1,66 @@
+//! Where a stage's output goes: to the runner, with a keep-alive where the stage is silent.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until};
+
+use crate::agent::client::StageSink;
+use crate::agent::frame;
+use crate::joblog::keepalive::{KEEP_ALIVE, Position};
+use crate::joblog::output::{Channel, Output};
+
+/// Silence after which the runner gets a sign of life; with it a cancel arrives within seconds.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// The runner's side of a stage's output, shared by the stage and its keep-alive.
+pub struct RunnerSink {
+    output: Output,
+    position: RefCell<Position>,
+    last: Cell<Instant>,
+}
+
+impl RunnerSink {
+    /// Begins with an empty line.
+    pub fn new(output: Output) -> Self {
+        Self { output, position: RefCell::default(), last: Cell::new(Instant::now()) }
+    }
+
+    /// Writes an invisible keep-alive whenever nothing was written for a while; never returns.
+    pub async fn keep_alive(&self) -> io::Result<std::convert::Infallible> {
+        loop {
+            let due = self.last.get() + SILENCE;
+            sleep_until(due).await;
+            if self.last.get() + SILENCE > due {
+                continue;
+            }
+            if self.position.borrow().is_clear() {
+                self.output.write(Channel::Stdout, Bytes::from_static(KEEP_ALIVE)).await?;
+            }
+            self.last.set(Instant::now());
+        }
+    }
+
+    /// A line of our own, after the stage's output.
+    pub async fn line(&self, text: &str) -> io::Result<()> {
+        self.output.write(Channel::Stdout, Bytes::from(format!("{text}\n"))).await
+    }
+
+    /// Waits until all is written.
+    pub fn finish(self) -> io::Result<()> {
+        self.output.finish()
+    }
+}
+
+impl StageSink for &RunnerSink {
+    async fn write(&mut self, channel: frame::Channel, bytes: Bytes) -> io::Result<()> {
+        let stderr = channel == frame::Channel::STDERR;
+        let channel = if stderr { Channel::Stderr } else { Channel::Stdout };
+        // Both end up in one job log, so either may leave it inside an escape sequence.
+        self.position.borrow_mut().advance(&bytes);
+        self.last.set(Instant::now());
+        self.output.write(channel, bytes).await
+    }
+}

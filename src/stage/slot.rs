@@ -1,0 +1,75 @@
+//! Leases a slot network: `longshore-slot-N`, made once, used by one job at a time.
+//!
+//! The lease is the job's container itself: a slot is taken while any container, ours or not, stands on
+//! it. Between looking and creating a lock is held, so that two jobs do not choose the same one.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::engine::ContainerSummary;
+
+/// The lock on choosing a slot, held until dropped.
+#[derive(Debug)]
+pub struct SlotLock(#[expect(dead_code, reason = "closing it releases the lock")] File);
+
+impl SlotLock {
+    /// Takes the host's lock on slots; waits for whoever holds it (they create one container under it).
+    ///
+    /// # Errors
+    /// When the lock file cannot be made in `run_dir`.
+    pub fn take(run_dir: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(run_dir)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(run_dir.join("slots.lock"))?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(Self(file))
+    }
+}
+
+/// The lowest slot that no container stands on.
+pub fn free(prefix: &str, containers: &[ContainerSummary]) -> String {
+    let taken: HashSet<&str> =
+        containers.iter().flat_map(|one| one.networks.iter().map(String::as_str)).collect();
+    let mut number = 0_usize;
+    loop {
+        let name = format!("{prefix}{number}");
+        if !taken.contains(name.as_str()) {
+            return name;
+        }
+        number += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(networks: &[&str]) -> ContainerSummary {
+        ContainerSummary {
+            id: String::new(),
+            name: String::new(),
+            image_id: String::new(),
+            state: "exited".into(),
+            labels: std::collections::BTreeMap::new(),
+            networks: networks.iter().map(|name| (*name).to_owned()).collect(),
+            volumes: Vec::new(),
+            created: 0,
+        }
+    }
+
+    #[test]
+    fn a_stopped_container_still_holds_its_slot() {
+        let containers = [on(&["longshore-slot-0"]), on(&["bridge", "longshore-slot-2"])];
+        assert_eq!(free("longshore-slot-", &containers), "longshore-slot-1");
+        assert_eq!(free("longshore-slot-", &[]), "longshore-slot-0");
+    }
+}
