@@ -31,55 +31,55 @@ write_line_secrets() {
 
 # write_line_settings [--no-prune]: longshore's settings for this project.
 write_line_settings() {
+  local prune=true
+  [[ ${1:-} != --no-prune ]] || prune=false
   state_dir line line/state line/run
-  {
-    line_settings
-    [[ ${1:-} == --no-prune ]] || line_prune_settings
-  } | private_file "$LINE_SETTINGS"
+  line_settings "$prune" | private_file "$LINE_SETTINGS"
 }
 
+# line_settings PRUNE: the file. PAGE_SECRET may go into the app's image; CANARY_SECRET may rest nowhere.
 line_settings() {
   cat <<EOS
 state_dir = "$LINE_DIR/state"
 run_dir = "$LINE_DIR/run"
-helper_image = "$IMAGE_HELPER"
 
 [docker]
 host = "$DOCKER_HOST"
+helper_image = "$IMAGE_HELPER"
+pull_policy = ["if-not-present"]
 slot_prefix = "$LINE_SLOTS"
 
+# the build job needs an engine: this makes the project's jobs root on this host
 [[project]]
-path = "$LINE_PROJECT"
+projects = ["$LINE_PROJECT"]
 docker_socket = "raw"
 
 [vault]
 address = "$BAO_ADDRESS"
 ca_file = "$BAO_CA"
+
+[vault.approle]
 role_id_file = "$BAO_ROLE_ID_FILE"
 secret_id_file = "$BAO_SECRET_ID_FILE"
 
 [secrets.PAGE_SECRET]
-from = "kv/longshore/page#value"
+path = "kv/longshore/page#value"
 projects = ["$LINE_PROJECT"]
 protected_only = true
 
 [secrets.CANARY_SECRET]
-from = "kv/longshore/canary#value"
+path = "kv/longshore/canary#value"
 projects = ["$LINE_PROJECT"]
 
 [[bake]]
 secret = "PAGE_SECRET"
 repository = "$LINE_REPOSITORY"
-EOS
-}
-
-line_prune_settings() {
-  cat <<'EOS'
 
 [prune]
+enabled = $1
 after_stages = ["delivery"]
 keep = ["latest"]
-drop = ["test", "$CI_COMMIT_SHA", "$CI_COMMIT_SHORT_SHA"]
+drop = ["test", "\$CI_COMMIT_SHA", "\$CI_COMMIT_SHORT_SHA"]
 EOS
 }
 
@@ -155,17 +155,14 @@ remove_line() {
   remove_matching container "label=longshore.project=$LINE_PROJECT"
   remove_matching volume "label=longshore.project=$LINE_PROJECT"
   remove_matching network "name=^$LINE_SLOTS"
+  # of no use to anybody at this moment; a job that wants one fills it again
+  remove_matching volume label=longshore.kind=agent --filter dangling=true
 }
 
-# remove_matching container|volume|network FILTER: forced where the engine knows a force.
+# remove_matching container|volume|network FILTER [OPTION...]: forced where the engine knows a force.
 remove_matching() {
-  local kind=$1 ids force=()
-  case $kind in
-    container)
-      mapfile -t ids < <(docker container ls -aq --filter "$2")
-      force=(-fv)
-      ;;
-    *) mapfile -t ids < <(docker "$kind" ls -q --filter "$2") ;;
-  esac
+  local kind=$1 ids list=(ls -q) force=()
+  if [[ $kind == container ]]; then list=(ls -aq) force=(-fv); fi
+  mapfile -t ids < <(docker "$kind" "${list[@]}" --filter "${@:2}")
   ((${#ids[@]} == 0)) || docker "$kind" rm "${force[@]+"${force[@]}"}" "${ids[@]}"
 }
