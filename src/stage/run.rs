@@ -99,9 +99,9 @@ async fn end_on_request(controls: mpsc::Sender<StageSignal>) -> Result<Infallibl
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
     let parent = Parent::watch().map_err(fail)?;
     asked(&mut terminate, &mut interrupt, parent).await;
-    drop(controls.send(StageSignal::Terminate).await);
+    let _ = controls.send(StageSignal::Terminate).await;
     asked(&mut terminate, &mut interrupt, None).await;
-    drop(controls.send(StageSignal::Kill).await);
+    let _ = controls.send(StageSignal::Kill).await;
     std::future::pending().await
 }
 
