@@ -107,19 +107,11 @@ pub enum SecretMissing {
 
 fn listed(names: &[String]) -> String {
     const MOST: usize = 20;
-    let mut text: Vec<String> = names
-        .iter()
-        .take(MOST)
-        .map(|name| format!("{name:?}"))
-        .collect();
+    let mut text: Vec<String> = names.iter().take(MOST).map(|name| format!("{name:?}")).collect();
     if names.len() > MOST {
         text.push(format!("and {} more", names.len() - MOST));
     }
-    if text.is_empty() {
-        "none".to_owned()
-    } else {
-        text.join(", ")
-    }
+    if text.is_empty() { "none".to_owned() } else { text.join(", ") }
 }
 
 fn gone(when: &str, destroyed: bool) -> String {

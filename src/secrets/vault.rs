@@ -118,10 +118,9 @@ impl SecretSource for Vault {
                 warnings: warning.into_iter().collect(),
             }),
             (Err(error), None) => Err(error),
-            (Err(error), Some(warning)) => Err(SecretError::Unrevoked {
-                error: Box::new(error),
-                warning,
-            }),
+            (Err(error), Some(warning)) => {
+                Err(SecretError::Unrevoked { error: Box::new(error), warning })
+            }
         }
     }
 }

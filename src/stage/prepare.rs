@@ -79,8 +79,12 @@ fn check_maskable(set: &MaskSet, fetched: &Fetched) -> Result<(), CallError> {
         // Those after Vault's own are GitLab's affair.
         let Some(secret) = fetched.secrets.get(*index) else { continue };
         let why = match why {
-            Unmaskable::TooShort => "is too short to be masked in the job log; store at least 4 bytes",
-            Unmaskable::TooLarge => "is too large to be masked in the job log; store less than 1 MiB in all",
+            Unmaskable::TooShort => {
+                "is too short to be masked in the job log; store at least 4 bytes"
+            }
+            Unmaskable::TooLarge => {
+                "is too large to be masked in the job log; store less than 1 MiB in all"
+            }
         };
         return Err(CallError::job(format!("the secret {} {why}", secret.name)));
     }
@@ -112,9 +116,9 @@ async fn images<E: Engine, W: Write>(
     if let Some(helper) = &call.plan.helper_image {
         pull::ensure(engine, helper, log).await.map_err(|error| match error {
             // The operator chose the helper image, not the job.
-            CallError::Job { message } | CallError::System { message } => CallError::system(format!(
-                "the helper image: {message}\n  settings: [docker] helper_image"
-            )),
+            CallError::Job { message } | CallError::System { message } => CallError::system(
+                format!("the helper image: {message}\n  settings: [docker] helper_image"),
+            ),
         })?;
     }
     Ok(image)
@@ -214,7 +218,9 @@ async fn initialise<E: Engine>(
     agent.init(init).await.map_err(|error| match error {
         // The image has no such user, or a secret cannot be put into an environment.
         ClientError::Refused(
-            refusal @ (Refusal::UnknownUser { .. } | Refusal::UnknownGroup { .. } | Refusal::NulByte { .. }),
+            refusal @ (Refusal::UnknownUser { .. }
+            | Refusal::UnknownGroup { .. }
+            | Refusal::NulByte { .. }),
         ) => CallError::job(refusal),
         error => attach::failure(container, &error),
     })

@@ -9,18 +9,9 @@ use crate::support::vault::{POLICY, assert_says, fetch, furnished, refusal, valu
 #[tokio::test]
 async fn reads_both_versions_with_one_login_and_one_revoke() {
     let (bao, settings) = furnished().await;
-    let old = |field| SecretRef {
-        version: Some(1),
-        ..wanted("kv/app/demo", field)
-    };
-    let whole = SecretRef {
-        field: None,
-        ..wanted("kv/app/demo", "")
-    };
-    let forced = SecretRef {
-        kv: Some(KvVersion::V2),
-        ..wanted("kv/app/demo", "api_key")
-    };
+    let old = |field| SecretRef { version: Some(1), ..wanted("kv/app/demo", field) };
+    let whole = SecretRef { field: None, ..wanted("kv/app/demo", "") };
+    let forced = SecretRef { kv: Some(KvVersion::V2), ..wanted("kv/app/demo", "api_key") };
     let list = [
         wanted("kv/app/demo", "api_key"),
         wanted("kv1/app/demo", "api_key"),
@@ -50,10 +41,7 @@ async fn reads_both_versions_with_one_login_and_one_revoke() {
     assert_eq!(bao.logins_and_revokes(), (1, 1));
     // One request for each path and version, however many fields.
     let read = |entry: &&Value| entry["request"]["operation"] == "read";
-    assert_eq!(
-        bao.audited("kv/data/app/demo").iter().filter(read).count(),
-        2
-    );
+    assert_eq!(bao.audited("kv/data/app/demo").iter().filter(read).count(), 2);
     let secret_id = std::fs::read_to_string(bao.path("secret_id")).unwrap();
     assert!(fetched.mask_too.contains(&Secret::new(secret_id.clone())));
     assert_eq!(fetched.mask_too.len(), 3);
@@ -74,58 +62,27 @@ async fn nothing_wanted_makes_no_contact() {
 #[tokio::test]
 async fn what_is_not_there_is_the_jobs_fault_and_the_token_goes() {
     let (bao, settings) = furnished().await;
-    let versioned = |version| SecretRef {
-        version: Some(version),
-        ..wanted("kv/app/demo", "api_key")
-    };
-    bao.admin(
-        "POST",
-        "kv/data/app/gone",
-        json!({"data": {"a": "first-value"}}),
-    )
-    .await;
+    let versioned =
+        |version| SecretRef { version: Some(version), ..wanted("kv/app/demo", "api_key") };
+    bao.admin("POST", "kv/data/app/gone", json!({"data": {"a": "first-value"}})).await;
     bao.admin("DELETE", "kv/data/app/gone", json!({})).await;
-    bao.admin(
-        "POST",
-        "kv/data/app/dust",
-        json!({"data": {"a": "first-value"}}),
-    )
-    .await;
-    bao.admin("POST", "kv/destroy/app/dust", json!({"versions": [1]}))
-        .await;
+    bao.admin("POST", "kv/data/app/dust", json!({"data": {"a": "first-value"}})).await;
+    bao.admin("POST", "kv/destroy/app/dust", json!({"versions": [1]})).await;
     let cases: [(SecretRef, &[&str]); 8] = [
         (
             wanted("kv/app/absent", "a"),
             &["API_KEY", "nothing at kv/data/app/absent", bao.address()],
         ),
-        (
-            wanted("kv1/app/absent", "a"),
-            &["nothing at kv1/app/absent"],
-        ),
+        (wanted("kv1/app/absent", "a"), &["nothing at kv1/app/absent"]),
         (versioned(9), &["nothing at kv/data/app/demo in version 9"]),
         (
             wanted("kv1/app/demo", "wrong"),
-            &[
-                "no field \"wrong\"",
-                "\"api_key\", \"db\", \"map\", \"none\", \"on\", \"port\"",
-            ],
+            &["no field \"wrong\"", "\"api_key\", \"db\", \"map\", \"none\", \"on\", \"port\""],
         ),
         (wanted("kv1/app/demo", "none"), &["\"none\"", "is null"]),
-        (
-            wanted("kv/app/gone", "a"),
-            &["version 1 of kv/app/gone was deleted at 2"],
-        ),
-        (
-            wanted("kv/app/dust", "a"),
-            &["version 1 of kv/app/dust was destroyed"],
-        ),
-        (
-            SecretRef {
-                version: Some(1),
-                ..wanted("kv1/app/demo", "db")
-            },
-            &["has no versions"],
-        ),
+        (wanted("kv/app/gone", "a"), &["version 1 of kv/app/gone was deleted at 2"]),
+        (wanted("kv/app/dust", "a"), &["version 1 of kv/app/dust was destroyed"]),
+        (SecretRef { version: Some(1), ..wanted("kv1/app/demo", "db") }, &["has no versions"]),
     ];
     let count = cases.len();
     for (secret, words) in cases {
@@ -140,15 +97,8 @@ async fn the_wrong_kv_version_is_told() {
     let policy =
         json!({"policy": format!("{POLICY}\npath \"kv/app/*\" {{ capabilities = [\"read\"] }}")});
     bao.admin("PUT", "sys/policies/acl/demo", policy).await;
-    let as_v1 = SecretRef {
-        kv: Some(KvVersion::V1),
-        ..wanted("kv/app/demo", "api_key")
-    };
-    assert_says(
-        &refusal(&settings, as_v1).await,
-        true,
-        &["not laid out", "leave kv away"],
-    );
+    let as_v1 = SecretRef { kv: Some(KvVersion::V1), ..wanted("kv/app/demo", "api_key") };
+    assert_says(&refusal(&settings, as_v1).await, true, &["not laid out", "leave kv away"]);
     assert_eq!(bao.logins_and_revokes(), (1, 1));
 }
 
@@ -172,8 +122,7 @@ async fn references_that_cannot_be_asked_for() {
 async fn odd_characters_in_paths_and_fields() {
     let (bao, settings) = furnished().await;
     let encoded = "kv/data/app/%C3%BC%20b%3Fc%23d%25";
-    bao.admin("POST", encoded, json!({"data": {"f #": "odd"}}))
-        .await;
+    bao.admin("POST", encoded, json!({"data": {"f #": "odd"}})).await;
     let fetched = fetch(&settings, &[wanted("kv/app/ü b?c#d%", "f #")]).await;
     assert_eq!(values(&fetched.unwrap()), ["odd"]);
 }
@@ -183,21 +132,8 @@ async fn what_the_policy_forbids_is_ours_and_names_the_stanza() {
     let (bao, settings) = furnished().await;
     let error = refusal(&settings, wanted("kv/other/demo", "a")).await;
     let stanza = r#"path "kv/data/other/demo" { capabilities = ["read"] }"#;
-    assert_says(
-        &error,
-        false,
-        &[
-            "read kv/data/other/demo",
-            "403",
-            "permission denied",
-            stanza,
-        ],
-    );
+    assert_says(&error, false, &["read kv/data/other/demo", "403", "permission denied", stanza]);
     let error = refusal(&settings, wanted("nowhere/demo", "a")).await;
-    assert_says(
-        &error,
-        false,
-        &["find the engine of nowhere/demo", "no such mount"],
-    );
+    assert_says(&error, false, &["find the engine of nowhere/demo", "no such mount"]);
     assert_eq!(bao.logins_and_revokes(), (2, 2));
 }

@@ -17,12 +17,7 @@ use crate::support::vault::{
 async fn bad_credentials_are_tried_once() {
     let (bao, mut settings) = furnished().await;
     let good = std::fs::read_to_string(bao.path("secret_id")).unwrap();
-    bao.admin(
-        "POST",
-        "auth/approle/role/demo/secret-id/destroy",
-        json!({"secret_id": good}),
-    )
-    .await;
+    bao.admin("POST", "auth/approle/role/demo/secret-id/destroy", json!({"secret_id": good})).await;
     let words = [
         "log in by auth/approle/login",
         "400",
@@ -31,36 +26,16 @@ async fn bad_credentials_are_tried_once() {
     ];
     let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
     assert_says(&error, false, &words);
-    assert!(
-        error
-            .to_string()
-            .contains(bao.path("secret_id").to_str().unwrap()),
-        "{error}"
-    );
+    assert!(error.to_string().contains(bao.path("secret_id").to_str().unwrap()), "{error}");
     assert!(!error.to_string().contains(&good), "{error}");
 
-    bao.admin(
-        "POST",
-        "auth/approle/role/demo",
-        json!({"secret_id_num_uses": 1}),
-    )
-    .await;
+    bao.admin("POST", "auth/approle/role/demo", json!({"secret_id_num_uses": 1})).await;
     bao.new_secret_id("", &bao.path("secret_id")).await;
-    fetch(&settings, &[wanted("kv/app/demo", "api_key")])
-        .await
-        .unwrap();
-    assert_says(
-        &refusal(&settings, wanted("kv/app/demo", "api_key")).await,
-        false,
-        &words,
-    );
+    fetch(&settings, &[wanted("kv/app/demo", "api_key")]).await.unwrap();
+    assert_says(&refusal(&settings, wanted("kv/app/demo", "api_key")).await, false, &words);
 
     settings.approle.role_id = RoleId::Value(Secret::new("0123-no-such-role"));
-    assert_says(
-        &refusal(&settings, wanted("kv/app/demo", "api_key")).await,
-        false,
-        &words,
-    );
+    assert_says(&refusal(&settings, wanted("kv/app/demo", "api_key")).await, false, &words);
     assert_eq!(bao.audited("auth/approle/login").len(), 4);
     assert_eq!(bao.logins_and_revokes(), (1, 1));
 }
@@ -75,11 +50,7 @@ async fn a_locked_out_role_is_told() {
     }
     write_private(&bao.path("secret_id"), &good);
     let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
-    assert_says(
-        &error,
-        false,
-        &["403", "locked out after repeated bad logins"],
-    );
+    assert_says(&error, false, &["403", "locked out after repeated bad logins"]);
 }
 
 #[tokio::test]
@@ -93,46 +64,29 @@ async fn a_refused_host_does_not_try_again_with_the_same_secret_id() {
     assert_says(&error, false, &["invalid role or secret ID"]);
     for _ in 0..10 {
         let error = refusal(&settings, secret.clone()).await;
-        assert_says(
-            &error,
-            false,
-            &["no login at auth/approle/login", "lock the role"],
-        );
+        assert_says(&error, false, &["no login at auth/approle/login", "lock the role"]);
     }
     assert_eq!(bao.audited("auth/approle/login").len(), 1);
     let marker = std::fs::read_to_string(bao.path("lockout")).unwrap();
     assert!(!marker.contains("not-the-secret-id"), "{marker}");
 
     write_private(&bao.path("secret_id"), &good);
-    fetch(&settings, std::slice::from_ref(&secret))
-        .await
-        .unwrap();
+    fetch(&settings, std::slice::from_ref(&secret)).await.unwrap();
     assert!(!bao.path("lockout").exists());
     settings.lockout_marker = Some(bao.path("no such directory/lockout"));
     write_private(&bao.path("secret_id"), "not-the-secret-id");
     let error = refusal(&settings, secret).await;
-    assert_says(
-        &error,
-        false,
-        &["invalid role or secret ID", "could not be written"],
-    );
+    assert_says(&error, false, &["invalid role or secret ID", "could not be written"]);
 }
 
 #[tokio::test]
 async fn role_id_from_a_file() {
     let (bao, mut settings) = furnished().await;
-    let RoleId::Value(role_id) = &settings.approle.role_id else {
-        panic!()
-    };
+    let RoleId::Value(role_id) = &settings.approle.role_id else { panic!() };
     let path = bao.path("role_id");
-    write_private(
-        &path,
-        &format!("{}\n", std::str::from_utf8(role_id.expose()).unwrap()),
-    );
+    write_private(&path, &format!("{}\n", std::str::from_utf8(role_id.expose()).unwrap()));
     settings.approle.role_id = RoleId::File(path);
-    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")])
-        .await
-        .unwrap();
+    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")]).await.unwrap();
     assert_eq!(values(&fetched), ["second-value"]);
 }
 
@@ -143,22 +97,8 @@ async fn a_sealed_server_is_waited_for_until_the_deadline() {
     settings.deadline = Duration::from_millis(700);
     let begin = Instant::now();
     let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
-    assert_says(
-        &error,
-        false,
-        &[
-            "503",
-            "Vault is sealed",
-            "unseal",
-            "tries",
-            "vault.deadline",
-        ],
-    );
-    assert!(
-        begin.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begin.elapsed()
-    );
+    assert_says(&error, false, &["503", "Vault is sealed", "unseal", "tries", "vault.deadline"]);
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
@@ -166,9 +106,7 @@ async fn only_the_named_authority_is_trusted() {
     let bao = Bao::start_tls();
     let mut settings = furnish(&bao, "", json!({})).await;
     settings.ca_file = Some(bao.path("vault-ca.pem"));
-    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")])
-        .await
-        .unwrap();
+    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")]).await.unwrap();
     assert_eq!(values(&fetched), ["second-value"]);
     assert_eq!(bao.logins_and_revokes(), (1, 1));
 
@@ -176,17 +114,9 @@ async fn only_the_named_authority_is_trusted() {
     settings.ca_file = Some(other.path("vault-ca.pem"));
     let begin = Instant::now();
     let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
-    assert_says(
-        &error,
-        false,
-        &["TLS fails", "certificate", "vault.ca_file"],
-    );
+    assert_says(&error, false, &["TLS fails", "certificate", "vault.ca_file"]);
     assert!(!error.to_string().contains("tries"), "{error}");
-    assert!(
-        begin.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 
     settings.ca_file = Some(bao.path("secret_id"));
     assert_says(
@@ -211,32 +141,19 @@ async fn a_named_authority_replaces_the_systems() {
     let RoleId::Value(role_id) = &settings.approle.role_id else {
         panic!("the role id is a value");
     };
-    write_private(
-        &bao.path("role_id"),
-        std::str::from_utf8(role_id.expose()).unwrap(),
-    );
+    write_private(&bao.path("role_id"), std::str::from_utf8(role_id.expose()).unwrap());
     let child = |named: Option<&Bao>| {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([
-            "--ignored",
-            "--exact",
-            "--nocapture",
-            "vault_access::as_a_child",
-        ]);
+        command.args(["--ignored", "--exact", "--nocapture", "vault_access::as_a_child"]);
         command.env("SSL_CERT_FILE", bao.path("vault-ca.pem"));
-        command
-            .env("TEST_ADDRESS", bao.address())
-            .env("TEST_ROLE_ID", bao.path("role_id"));
+        command.env("TEST_ADDRESS", bao.address()).env("TEST_ROLE_ID", bao.path("role_id"));
         command.env("TEST_SECRET_ID", bao.path("secret_id"));
         named.map(|named| command.env("TEST_CA", named.path("vault-ca.pem")));
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
     assert!(child(None).contains("fetched 1"), "{}", child(None));
     let text = child(Some(&other));
-    assert!(
-        text.contains("TLS fails") && text.contains("only the authorities in"),
-        "{text}"
-    );
+    assert!(text.contains("TLS fails") && text.contains("only the authorities in"), "{text}");
     assert_eq!(bao.logins_and_revokes(), (1, 1));
 }
 
@@ -278,17 +195,11 @@ async fn namespaces() {
     bao.admin("POST", "sys/namespaces/team1", json!({})).await;
     let mut settings = furnish(&bao, "team1", json!({})).await;
     settings.namespace = Some("team1/".into());
-    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")])
-        .await
-        .unwrap();
+    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")]).await.unwrap();
     assert_eq!(values(&fetched), ["second-value"]);
     settings.namespace = Some("team2".into());
     let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
-    assert_says(
-        &error,
-        false,
-        &["namespace \"team2\"", "check vault.namespace"],
-    );
+    assert_says(&error, false, &["namespace \"team2\"", "check vault.namespace"]);
     assert_eq!(bao.logins_and_revokes(), (1, 1));
 }
 
@@ -296,9 +207,7 @@ async fn namespaces() {
 async fn a_batch_token_is_warned_of() {
     let bao = Bao::start();
     let settings = furnish(&bao, "", json!({"token_type": "batch"})).await;
-    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")])
-        .await
-        .unwrap();
+    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")]).await.unwrap();
     assert_eq!(values(&fetched), ["second-value"]);
     assert!(fetched.warnings[0].contains("batch token") && fetched.warnings[0].contains("1200 s"));
 }
@@ -308,29 +217,13 @@ async fn a_refused_revocation_is_a_warning_with_the_accessor() {
     let bao = Bao::start();
     let settings = furnish(&bao, "", json!({"token_no_default_policy": true})).await;
     let mounts = "path \"sys/internal/ui/mounts/*\" { capabilities = [\"read\"] }";
-    bao.admin(
-        "PUT",
-        "sys/policies/acl/demo",
-        json!({"policy": format!("{POLICY}{mounts}")}),
-    )
-    .await;
-    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")])
-        .await
-        .unwrap();
+    bao.admin("PUT", "sys/policies/acl/demo", json!({"policy": format!("{POLICY}{mounts}")})).await;
+    let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")]).await.unwrap();
     let warning = &fetched.warnings[0];
     let (_, accessor) = warning.rsplit_once("-accessor ").unwrap();
-    bao.admin(
-        "POST",
-        "auth/token/revoke-accessor",
-        json!({"accessor": accessor}),
-    )
-    .await;
+    bao.admin("POST", "auth/token/revoke-accessor", json!({"accessor": accessor})).await;
     let error = refusal(&settings, wanted("kv/app/demo", "wrong")).await;
-    assert_says(
-        &error,
-        true,
-        &["no field", "besides", "could not be revoked", "403"],
-    );
+    assert_says(&error, true, &["no field", "besides", "could not be revoked", "403"]);
 }
 
 /// Not only a figure: a round is four requests on one connection, so a bare client is no faster by much.
@@ -366,10 +259,7 @@ async fn a_full_round_costs_what_its_requests_cost() {
 #[tokio::test]
 async fn twenty_jobs_at_once() {
     let (bao, settings) = furnished().await;
-    let list = [
-        wanted("kv/app/demo", "api_key"),
-        wanted("kv1/app/demo", "db"),
-    ];
+    let list = [wanted("kv/app/demo", "api_key"), wanted("kv1/app/demo", "db")];
     let jobs = (0..20).map(|_| fetch(&settings, &list));
     for fetched in futures_util::future::join_all(jobs).await {
         assert_eq!(values(&fetched.unwrap()), ["second-value", "db-value"]);

@@ -25,9 +25,7 @@ fn well(line: &str) -> Reply {
 }
 
 async fn fetch(settings: VaultSettings) -> Result<Fetched, SecretError> {
-    Vault::new(settings)
-        .fetch(&[wanted("kv/app", "value")])
-        .await
+    Vault::new(settings).fetch(&[wanted("kv/app", "value")]).await
 }
 
 /// The error's text, in which nothing secret may stand.
@@ -35,12 +33,7 @@ async fn refusal(settings: VaultSettings) -> String {
     let error = fetch(settings).await.unwrap_err();
     assert!(!error.is_job_fault());
     for text in [error.to_string(), format!("{error:?}")] {
-        for secret in [
-            "fake-token",
-            "fake-secret-id",
-            "fake-role-id",
-            "s3cr3t-value",
-        ] {
+        for secret in ["fake-token", "fake-secret-id", "fake-role-id", "s3cr3t-value"] {
             assert!(!text.contains(secret), "{text}");
         }
     }
@@ -53,22 +46,11 @@ async fn all_well() {
     let server = FakeVault::start(|line, _| well(line)).await;
     let fetched = fetch(server.settings(dir.path())).await.unwrap();
     assert_eq!(fetched.secrets[0].value.expose(), b"s3cr3t-value");
-    assert_eq!(
-        server.lines(),
-        [LOGIN_LINE, MOUNT_LINE, READ_LINE, REVOKE_LINE]
-    );
+    assert_eq!(server.lines(), [LOGIN_LINE, MOUNT_LINE, READ_LINE, REVOKE_LINE]);
     let texts = server.texts();
     assert!(texts[0].contains("fake-secret-id") && !texts[0].contains("X-Vault-Token"));
-    assert!(
-        texts[3]
-            .to_lowercase()
-            .contains("x-vault-token: fake-token")
-    );
-    assert!(
-        texts
-            .iter()
-            .all(|text| text.to_lowercase().contains("user-agent: longshore/"))
-    );
+    assert!(texts[3].to_lowercase().contains("x-vault-token: fake-token"));
+    assert!(texts.iter().all(|text| text.to_lowercase().contains("user-agent: longshore/")));
 }
 
 #[tokio::test]
@@ -82,11 +64,7 @@ async fn redirects_are_not_followed() {
     let answer: &'static str = answer.leak();
     for moved in [LOGIN_LINE, READ_LINE] {
         let script = move |line: &str, _| {
-            if line == moved {
-                Reply::Raw(answer)
-            } else {
-                well(line)
-            }
+            if line == moved { Reply::Raw(answer) } else { well(line) }
         };
         let server = FakeVault::start(script).await;
         let text = refusal(server.settings(dir.path())).await;
@@ -94,10 +72,7 @@ async fn redirects_are_not_followed() {
             text.contains("status 307") && text.contains("redirects are not followed"),
             "{text}"
         );
-        assert_eq!(
-            server.lines().contains(&REVOKE_LINE.to_owned()),
-            moved == READ_LINE
-        );
+        assert_eq!(server.lines().contains(&REVOKE_LINE.to_owned()), moved == READ_LINE);
     }
     assert_eq!(thief.lines(), Vec::<String>::new());
 }
@@ -107,11 +82,7 @@ async fn a_hanging_server_ends_with_the_deadline() {
     let dir = tempfile::tempdir().unwrap();
     for hanging in [LOGIN_LINE, MOUNT_LINE, READ_LINE] {
         let script = move |line: &str, _| {
-            if line == hanging {
-                Reply::Hang
-            } else {
-                well(line)
-            }
+            if line == hanging { Reply::Hang } else { well(line) }
         };
         let server = FakeVault::start(script).await;
         let mut settings = server.settings(dir.path());
@@ -120,23 +91,10 @@ async fn a_hanging_server_ends_with_the_deadline() {
         let begin = Instant::now();
         let text = refusal(settings).await;
         let took = begin.elapsed();
-        assert!(
-            took >= Duration::from_millis(300) && took < Duration::from_secs(2),
-            "{took:?}"
-        );
-        assert!(
-            text.contains("no answer in time") && text.contains("vault.deadline"),
-            "{text}"
-        );
+        assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(2), "{took:?}");
+        assert!(text.contains("no answer in time") && text.contains("vault.deadline"), "{text}");
         let expected = usize::from(hanging != LOGIN_LINE);
-        assert_eq!(
-            server
-                .lines()
-                .iter()
-                .filter(|line| *line == REVOKE_LINE)
-                .count(),
-            expected
-        );
+        assert_eq!(server.lines().iter().filter(|line| *line == REVOKE_LINE).count(), expected);
     }
 }
 
@@ -144,24 +102,13 @@ async fn a_hanging_server_ends_with_the_deadline() {
 async fn one_slow_answer_is_asked_for_again() {
     let dir = tempfile::tempdir().unwrap();
     let script = |line: &str, before| {
-        if before == 0 && line == READ_LINE {
-            Reply::Hang
-        } else {
-            well(line)
-        }
+        if before == 0 && line == READ_LINE { Reply::Hang } else { well(line) }
     };
     let server = FakeVault::start(script).await;
     let mut settings = server.settings(dir.path());
     settings.timeout = Duration::from_millis(200);
     fetch(settings).await.unwrap();
-    assert_eq!(
-        server
-            .lines()
-            .iter()
-            .filter(|line| *line == READ_LINE)
-            .count(),
-        2
-    );
+    assert_eq!(server.lines().iter().filter(|line| *line == READ_LINE).count(), 2);
 }
 
 #[tokio::test]
@@ -191,11 +138,7 @@ async fn a_cut_answer() {
     );
     let dir = tempfile::tempdir().unwrap();
     let script = |line: &str, before| {
-        if before == 0 && line == READ_LINE {
-            CUT
-        } else {
-            well(line)
-        }
+        if before == 0 && line == READ_LINE { CUT } else { well(line) }
     };
     let server = FakeVault::start(script).await;
     fetch(server.settings(dir.path())).await.unwrap();
@@ -204,10 +147,7 @@ async fn a_cut_answer() {
     let server = FakeVault::start(|_, _| CUT).await;
     let text = refusal(server.settings(dir.path())).await;
     assert_eq!(server.lines(), [LOGIN_LINE, LOGIN_LINE]);
-    assert!(
-        text.contains("connection broke") && text.contains("2 tries"),
-        "{text}"
-    );
+    assert!(text.contains("connection broke") && text.contains("2 tries"), "{text}");
 }
 
 #[tokio::test]
@@ -234,43 +174,23 @@ async fn answers_that_are_not_vaults() {
         );
         assert_eq!(server.lines(), [LOGIN_LINE], "{body}");
     }
-    for body in [
-        "s3cr3t-value",
-        r#"{"data":{"path":"other/","type":"kv"}}"#,
-        "[]",
-    ] {
+    for body in ["s3cr3t-value", r#"{"data":{"path":"other/","type":"kv"}}"#, "[]"] {
         let script = move |line: &str, _| {
-            if line == MOUNT_LINE {
-                Reply::Answer(200, body)
-            } else {
-                well(line)
-            }
+            if line == MOUNT_LINE { Reply::Answer(200, body) } else { well(line) }
         };
         let server = FakeVault::start(script).await;
         refusal(server.settings(dir.path())).await;
-        assert_eq!(
-            server.lines(),
-            [LOGIN_LINE, MOUNT_LINE, REVOKE_LINE],
-            "{body}"
-        );
+        assert_eq!(server.lines(), [LOGIN_LINE, MOUNT_LINE, REVOKE_LINE], "{body}");
     }
 }
 
 #[tokio::test]
 async fn leased_secrets_are_refused_and_the_token_goes() {
-    const LEASED: Reply = Reply::Answer(
-        200,
-        r#"{"lease_id":"database/creds/x/1","data":{"value":"s3cr3t-value"}}"#,
-    );
+    const LEASED: Reply =
+        Reply::Answer(200, r#"{"lease_id":"database/creds/x/1","data":{"value":"s3cr3t-value"}}"#);
     let dir = tempfile::tempdir().unwrap();
-    let server = FakeVault::start(|line, _| {
-        if line == READ_LINE {
-            LEASED
-        } else {
-            well(line)
-        }
-    })
-    .await;
+    let server =
+        FakeVault::start(|line, _| if line == READ_LINE { LEASED } else { well(line) }).await;
     let error = fetch(server.settings(dir.path())).await.unwrap_err();
     assert!(error.to_string().contains("leased secrets"), "{error}");
     assert_eq!(server.lines().last().unwrap(), REVOKE_LINE);
@@ -284,10 +204,7 @@ async fn nobody_listens() {
     let mut settings = server.settings(dir.path());
     settings.deadline = Duration::from_millis(400);
     let text = refusal(settings).await;
-    assert!(
-        text.contains("no connection") && text.contains(&server.address()),
-        "{text}"
-    );
+    assert!(text.contains("no connection") && text.contains(&server.address()), "{text}");
 }
 
 /// The token of a login is revoked though the server fails every read, and told of though it fails that.
@@ -299,18 +216,8 @@ async fn dying_after_the_login() {
     let mut settings = server.settings(dir.path());
     settings.deadline = Duration::from_millis(300);
     let text = refusal(settings).await;
-    assert!(
-        text.contains("find the engine") && text.contains("-accessor fake-accessor"),
-        "{text}"
-    );
-    assert_eq!(
-        server
-            .lines()
-            .iter()
-            .filter(|line| *line == REVOKE_LINE)
-            .count(),
-        3
-    );
+    assert!(text.contains("find the engine") && text.contains("-accessor fake-accessor"), "{text}");
+    assert_eq!(server.lines().iter().filter(|line| *line == REVOKE_LINE).count(), 3);
 }
 
 #[tokio::test]

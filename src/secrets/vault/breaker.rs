@@ -94,9 +94,7 @@ impl<'a> Breaker<'a> {
 
     fn marker_of_now(&self) -> io::Result<Marker> {
         let facts = fs::metadata(self.secret_id_file)?;
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Marker {
             login: self.login.clone(),
             file: Identity {
@@ -120,12 +118,7 @@ fn waits(refused: &Marker, now: &Marker) -> Option<u64> {
 fn write(path: &Path, marker: &Marker) -> io::Result<()> {
     let mut options = fs::OpenOptions::new();
     let temporary = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     serde_json::to_writer(file, marker)?;
     fs::rename(temporary, path)
 }
@@ -135,15 +128,8 @@ mod tests {
     use super::*;
 
     fn marker(refused_at: u64) -> Marker {
-        let file = Identity {
-            inode: (1, 2),
-            changed: (3, 4),
-        };
-        Marker {
-            login: "here".into(),
-            file,
-            refused_at,
-        }
+        let file = Identity { inode: (1, 2), changed: (3, 4) };
+        Marker { login: "here".into(), file, refused_at }
     }
 
     #[test]

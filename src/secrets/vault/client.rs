@@ -54,10 +54,8 @@ impl<'a> Session<'a> {
             RoleId::Value(value) => value.clone(),
             RoleId::File(path) => credential::read("vault.approle.role_id_file", path)?,
         };
-        let secret_id = credential::read(
-            "vault.approle.secret_id_file",
-            &settings.approle.secret_id_file,
-        )?;
+        let secret_id =
+            credential::read("vault.approle.secret_id_file", &settings.approle.secret_id_file)?;
         let server = url.as_str().trim_end_matches('/');
         let at = match &namespace {
             Some(namespace) => format!("{server}, namespace {namespace:?}"),
@@ -89,15 +87,7 @@ impl<'a> Session<'a> {
                 proxy: None,
             },
         };
-        Ok(Self {
-            settings,
-            client,
-            at,
-            mount,
-            role_id,
-            secret_id,
-            deadline,
-        })
+        Ok(Self { settings, client, at, mount, role_id, secret_id, deadline })
     }
 
     /// Role id and secret id.
@@ -126,9 +116,7 @@ impl<'a> Session<'a> {
             Err(failed) => {
                 let is_refused = matches!(failed.failure, Failure::Status { code: 400, .. });
                 let remark = if is_refused { breaker.trip() } else { None };
-                let remark = remark
-                    .map(|remark| format!("; {remark}"))
-                    .unwrap_or_default();
+                let remark = remark.map(|remark| format!("; {remark}")).unwrap_or_default();
                 return Err(self.error(&Step::Login(path), &failed).with_remark(&remark));
             }
         };
@@ -145,17 +133,9 @@ impl<'a> Session<'a> {
     /// Reads an API path, and gives the whole answer.
     pub(super) async fn get(&self, path: &str, query: Option<String>) -> Result<Value, Failed> {
         self.persist(Repeating::Harmless, || async {
-            let get = Get {
-                path: path.to_owned(),
-                query: query.clone(),
-            };
-            let answer = get
-                .with_middleware(self.client.middle())
-                .exec(self.client.http())
-                .await?;
-            let malformed = Failure::Malformed {
-                words: "the answer is not JSON",
-            };
+            let get = Get { path: path.to_owned(), query: query.clone() };
+            let answer = get.with_middleware(self.client.middle()).exec(self.client.http()).await?;
+            let malformed = Failure::Malformed { words: "the answer is not JSON" };
             serde_json::from_slice(answer.response.body()).map_err(|_| malformed)
         })
         .await
@@ -197,10 +177,7 @@ impl<'a> Session<'a> {
     pub(super) fn error(&self, step: &Step, failed: &Failed) -> VaultError {
         let mut hint = message::hint(step, &failed.failure, self.settings);
         if failed.out_of_time {
-            hint = format!(
-                "vault.deadline ({:?}) is over; {hint}",
-                self.settings.deadline
-            );
+            hint = format!("vault.deadline ({:?}) is over; {hint}", self.settings.deadline);
         }
         VaultError::Request {
             doing: step.doing(),
@@ -223,27 +200,15 @@ impl<'a> Session<'a> {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(failure)) => failure,
                 Err(_) => {
-                    return Err(Failed {
-                        failure: before,
-                        tries,
-                        out_of_time: true,
-                    });
+                    return Err(Failed { failure: before, tries, out_of_time: true });
                 }
             };
             if !retry::again(&failure, repeating, tries) {
-                return Err(Failed {
-                    failure,
-                    tries,
-                    out_of_time: false,
-                });
+                return Err(Failed { failure, tries, out_of_time: false });
             }
             let pause = retry::pause(tries, random());
             if Instant::now() + pause >= self.deadline {
-                return Err(Failed {
-                    failure,
-                    tries,
-                    out_of_time: true,
-                });
+                return Err(Failed { failure, tries, out_of_time: true });
             }
             sleep(pause).await;
             before = failure;
@@ -263,11 +228,7 @@ pub(super) struct Failed {
 impl Failed {
     /// An answer that says something else than it should.
     pub(super) fn malformed(words: &'static str) -> Self {
-        Self {
-            failure: Failure::Malformed { words },
-            tries: 1,
-            out_of_time: false,
-        }
+        Self { failure: Failure::Malformed { words }, tries: 1, out_of_time: false }
     }
 }
 
@@ -296,22 +257,15 @@ impl Endpoint for Get {
 }
 
 fn text(secret: &Secret) -> Result<&str, Failure> {
-    let unfit = Failure::Malformed {
-        words: "the role_id or secret_id is not text",
-    };
+    let unfit = Failure::Malformed { words: "the role_id or secret_id is not text" };
     std::str::from_utf8(secret.expose()).map_err(|_| unfit)
 }
 
 /// vaultrs panics when a token cannot stand in a header.
 fn header_safe(auth: AuthInfo) -> Result<AuthInfo, Failure> {
     let fits = !auth.client_token.is_empty()
-        && auth
-            .client_token
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic());
-    let unfit = Failure::Malformed {
-        words: "the answer holds a token that is none",
-    };
+        && auth.client_token.bytes().all(|byte| byte.is_ascii_graphic());
+    let unfit = Failure::Malformed { words: "the answer holds a token that is none" };
     fits.then_some(auth).ok_or(unfit)
 }
 

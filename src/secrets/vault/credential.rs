@@ -17,11 +17,7 @@ const MOST_BYTES: u64 = 4096;
 
 /// The one line of `path`, which the setting `key` names.
 pub(super) fn read(key: &'static str, path: &Path) -> Result<Secret, VaultError> {
-    let refused = |reason| VaultError::File {
-        key,
-        path: path.to_owned(),
-        reason,
-    };
+    let refused = |reason| VaultError::File { key, path: path.to_owned(), reason };
     let file = open(path).map_err(refused)?;
     check(&file, path).map_err(refused)?;
     let mut bytes = Zeroizing::new(Vec::new());
@@ -47,9 +43,7 @@ fn open(path: &Path) -> Result<File, String> {
 }
 
 fn check(file: &File, path: &Path) -> Result<(), String> {
-    let facts = file
-        .metadata()
-        .map_err(|error| format!("cannot be looked at ({error})"))?;
+    let facts = file.metadata().map_err(|error| format!("cannot be looked at ({error})"))?;
     let shown = path.display();
     if !facts.is_file() {
         return Err("is not a regular file; name one".to_owned());
@@ -63,15 +57,10 @@ fn check(file: &File, path: &Path) -> Result<(), String> {
     }
     let mode = facts.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(format!(
-            "others may use it (mode {mode:04o}); run: chmod 0600 {shown}"
-        ));
+        return Err(format!("others may use it (mode {mode:04o}); run: chmod 0600 {shown}"));
     }
     if facts.len() > MOST_BYTES {
-        return Err(format!(
-            "has {} bytes; it holds the id and nothing else",
-            facts.len()
-        ));
+        return Err(format!("has {} bytes; it holds the id and nothing else", facts.len()));
     }
     Ok(())
 }
@@ -106,9 +95,7 @@ mod tests {
     }
 
     fn refusal(path: &Path) -> String {
-        read("vault.approle.secret_id_file", path)
-            .unwrap_err()
-            .to_string()
+        read("vault.approle.secret_id_file", path).unwrap_err().to_string()
     }
 
     #[test]
@@ -132,18 +119,11 @@ mod tests {
 
     #[test]
     fn content_that_is_no_id() {
-        for (content, word) in [
-            ("", "empty"),
-            (" \n", "empty"),
-            ("a\nb", "one line"),
-            ("a b", "characters"),
-        ] {
+        for (content, word) in
+            [("", "empty"), (" \n", "empty"), ("a\nb", "one line"), ("a b", "characters")]
+        {
             let (_dir, path) = file(content.as_bytes(), 0o600);
-            assert!(
-                refusal(&path).contains(word),
-                "{content:?}: {}",
-                refusal(&path)
-            );
+            assert!(refusal(&path).contains(word), "{content:?}: {}", refusal(&path));
         }
         let (_dir, path) = file(&[b'x'; 5000], 0o600);
         assert!(refusal(&path).contains("5000 bytes"));
@@ -160,14 +140,8 @@ mod tests {
         assert!(refusal(dir.path()).contains("not a regular file"));
         assert!(refusal(&dir.path().join("none")).contains("does not exist"));
         let fifo = dir.path().join("fifo");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &fifo,
-            rustix::fs::FileType::Fifo,
-            Mode::RUSR,
-            0,
-        )
-        .unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR, 0)
+            .unwrap();
         assert!(refusal(&fifo).contains("not a regular file"));
     }
 

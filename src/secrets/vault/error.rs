@@ -67,9 +67,5 @@ impl VaultError {
 }
 
 fn told(tries: u32) -> String {
-    if tries > 1 {
-        format!(" ({tries} tries)")
-    } else {
-        String::new()
-    }
+    if tries > 1 { format!(" ({tries} tries)") } else { String::new() }
 }

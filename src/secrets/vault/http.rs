@@ -36,10 +36,7 @@ pub(super) fn client(
         let reason = format!(
             "no TLS on this host ({cause}); install ca-certificates, or name the server's CA here"
         );
-        VaultError::Setting {
-            key: "vault.ca_file",
-            reason,
-        }
+        VaultError::Setting { key: "vault.ca_file", reason }
     })
 }
 
@@ -49,11 +46,7 @@ fn authorities(path: &Path) -> Result<Vec<Certificate>, VaultError> {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         _ => {
             let reason = "holds no certificate in PEM".to_owned();
-            Err(VaultError::File {
-                key: "vault.ca_file",
-                path: path.to_owned(),
-                reason,
-            })
+            Err(VaultError::File { key: "vault.ca_file", path: path.to_owned(), reason })
         }
     }
 }
@@ -66,10 +59,7 @@ fn identity(certificate: &Path, key: &Path) -> Result<Identity, VaultError> {
     Identity::from_pem(&both).map_err(|_| VaultError::File {
         key: "vault.client_cert_file",
         path: certificate.to_owned(),
-        reason: format!(
-            "makes no pair with the key {}; both must be PEM",
-            key.display()
-        ),
+        reason: format!("makes no pair with the key {}; both must be PEM", key.display()),
     })
 }
 

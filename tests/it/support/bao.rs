@@ -56,9 +56,7 @@ impl Bao {
     fn start_with(options: &[&str]) -> Self {
         provider();
         // Between our look and the server's bind somebody may take a port: then it ends, and we look again.
-        (0..5)
-            .find_map(|_| Self::try_start(options))
-            .expect("OpenBao does not start")
+        (0..5).find_map(|_| Self::try_start(options)).expect("OpenBao does not start")
     }
 
     fn try_start(options: &[&str]) -> Option<Self> {
@@ -69,25 +67,16 @@ impl Bao {
         let stanza = "audit \"file\" \"test\" {\n  options {\n    file_path = \"PATH\"\n  }\n}\n";
         fs::write(&config, stanza.replace("PATH", audit.to_str().unwrap())).unwrap();
         let mut command = Command::new(binary());
-        command
-            .args(["server", "-dev", "-dev-no-store-token"])
-            .args(options);
+        command.args(["server", "-dev", "-dev-no-store-token"]).args(options);
         command.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
         command.arg("-config").arg(&config);
         if !options.is_empty() {
             command.arg("-dev-tls-cert-dir").arg(dir.path());
         }
-        command
-            .env_clear()
-            .env("HOME", dir.path())
-            .env("BAO_DEV_ROOT_TOKEN_ID", ROOT);
+        command.env_clear().env("HOME", dir.path()).env("BAO_DEV_ROOT_TOKEN_ID", ROOT);
         let log = fs::File::create(dir.path().join("stderr.log")).unwrap();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         if !wait_for_banner(&mut child) {
             child.wait().unwrap();
             return None;
@@ -95,12 +84,7 @@ impl Bao {
         let scheme = if options.is_empty() { "http" } else { "https" };
         let address = format!("{scheme}://127.0.0.1:{port}");
         let client = admin_client(&dir.path().join("vault-ca.pem"));
-        Some(Self {
-            child,
-            dir,
-            address,
-            client,
-        })
+        Some(Self { child, dir, address, client })
     }
 
     /// `http(s)://127.0.0.1:port`.
@@ -126,13 +110,9 @@ impl Bao {
         body: Value,
     ) -> Value {
         let url = format!("{}/v1/{path}", self.address);
-        let request = self
-            .client
-            .request(method.parse().unwrap(), url)
-            .header("X-Vault-Token", ROOT);
-        let request = request
-            .header("X-Vault-Namespace", namespace)
-            .body(body.to_string());
+        let request =
+            self.client.request(method.parse().unwrap(), url).header("X-Vault-Token", ROOT);
+        let request = request.header("X-Vault-Namespace", namespace).body(body.to_string());
         let answer = request.send().await.unwrap();
         let status = answer.status();
         let text = answer.text().await.unwrap();
@@ -142,31 +122,13 @@ impl Bao {
 
     /// A role `demo` that may do what `policy` says, in a namespace or none.
     pub async fn role(&self, namespace: &str, policy: &str, role: Value) -> VaultSettings {
-        self.admin_in(
-            namespace,
-            ("POST", "sys/auth/approle"),
-            json!({"type": "approle"}),
-        )
-        .await;
-        self.admin_in(
-            namespace,
-            ("PUT", "sys/policies/acl/demo"),
-            json!({"policy": policy}),
-        )
-        .await;
+        self.admin_in(namespace, ("POST", "sys/auth/approle"), json!({"type": "approle"})).await;
+        self.admin_in(namespace, ("PUT", "sys/policies/acl/demo"), json!({"policy": policy})).await;
         let mut body = json!({"token_policies": ["demo"], "token_ttl": "20m"});
-        body.as_object_mut()
-            .unwrap()
-            .extend(role.as_object().unwrap().clone());
-        self.admin_in(namespace, ("POST", "auth/approle/role/demo"), body)
-            .await;
-        let role_id = self
-            .admin_in(
-                namespace,
-                ("GET", "auth/approle/role/demo/role-id"),
-                json!({}),
-            )
-            .await;
+        body.as_object_mut().unwrap().extend(role.as_object().unwrap().clone());
+        self.admin_in(namespace, ("POST", "auth/approle/role/demo"), body).await;
+        let role_id =
+            self.admin_in(namespace, ("GET", "auth/approle/role/demo/role-id"), json!({})).await;
         let secret_id_file = self.path("secret_id");
         self.new_secret_id(namespace, &secret_id_file).await;
         let approle = AppRole {
@@ -188,15 +150,9 @@ impl Bao {
 
     /// Logs in, finds the engine, reads `kv/app/demo` and revokes, with a client that does nothing else.
     pub async fn bare_round(&self, login: &Value) {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .tls_certs_only([])
-            .build()
-            .unwrap();
+        let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
         let url = |path: &str| format!("{}/v1/{path}", self.address);
-        let post = client
-            .post(url("auth/approle/login"))
-            .body(login.to_string());
+        let post = client.post(url("auth/approle/login")).body(login.to_string());
         let text = post.send().await.unwrap().text().await.unwrap();
         let answer: Value = serde_json::from_str(&text).unwrap();
         let token = answer["auth"]["client_token"].as_str().unwrap();
@@ -204,18 +160,14 @@ impl Bao {
             let get = client.get(url(path)).header("X-Vault-Token", token);
             get.send().await.unwrap().text().await.unwrap();
         }
-        let revoke = client
-            .post(url("auth/token/revoke-self"))
-            .header("X-Vault-Token", token);
+        let revoke = client.post(url("auth/token/revoke-self")).header("X-Vault-Token", token);
         assert!(revoke.send().await.unwrap().status().is_success());
     }
 
     /// The audited answers so far, as JSON, of requests that ended on this path.
     pub fn audited(&self, path: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.path("audit.log")).unwrap();
-        let entries = log
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let entries = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         entries
             .filter(|entry| entry["type"] == "response" && entry["request"]["path"] == path)
             .collect()
@@ -230,9 +182,7 @@ impl Bao {
         let is_ours =
             |entry: &Value| policies(entry).is_some_and(|all| all.contains(&json!("demo")));
         let ours = |entry: &&Value| entry["error"].is_null() && is_ours(entry);
-        let issued = logins
-            .iter()
-            .filter(|entry| entry["response"]["auth"].is_object());
+        let issued = logins.iter().filter(|entry| entry["response"]["auth"].is_object());
         (issued.count(), revokes.iter().filter(ours).count())
     }
 
@@ -252,13 +202,7 @@ impl Drop for Bao {
 /// A file that a credential may be in.
 pub fn write_private(path: &Path, content: &str) {
     let mut options = fs::OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .unwrap();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
     std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
 }
 
@@ -268,9 +212,7 @@ fn two_free_ports() -> u16 {
         .find_map(|_| {
             let first = TcpListener::bind("127.0.0.1:0").unwrap();
             let port = first.local_addr().unwrap().port();
-            TcpListener::bind(("127.0.0.1", port.checked_add(1)?))
-                .ok()
-                .map(|_| port)
+            TcpListener::bind(("127.0.0.1", port.checked_add(1)?)).ok().map(|_| port)
         })
         .expect("no two free ports")
 }
@@ -278,10 +220,7 @@ fn two_free_ports() -> u16 {
 /// True when the server told that it is ready, false when it ended before.
 fn wait_for_banner(child: &mut Child) -> bool {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ready = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .any(|line| line.starts_with("Root Token:"));
+    let ready = lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("Root Token:"));
     // What it says later must not fill the pipe.
     std::thread::spawn(move || lines.for_each(drop));
     ready

@@ -31,10 +31,8 @@ pub const LOGIN: Reply = Reply::Answer(
 );
 
 /// The mount `kv/`, of version 1.
-pub const MOUNT: Reply = Reply::Answer(
-    200,
-    r#"{"data":{"path":"kv/","type":"kv","options":{"version":"1"}}}"#,
-);
+pub const MOUNT: Reply =
+    Reply::Answer(200, r#"{"data":{"path":"kv/","type":"kv","options":{"version":"1"}}}"#);
 
 /// A secret with the field `value`.
 pub const SECRET: Reply = Reply::Answer(200, r#"{"lease_id":"","data":{"value":"s3cr3t-value"}}"#);
@@ -63,11 +61,7 @@ impl FakeVault {
                 tokio::spawn(serve(stream, Arc::clone(&kept), Arc::clone(&script)));
             }
         });
-        Self {
-            port,
-            requests,
-            task,
-        }
+        Self { port, requests, task }
     }
 
     /// `http://127.0.0.1:port`.
@@ -82,10 +76,7 @@ impl FakeVault {
 
     /// Method and path of each request so far, `GET /v1/kv/a`.
     pub fn lines(&self) -> Vec<String> {
-        self.texts()
-            .iter()
-            .map(|text| line(text).to_owned())
-            .collect()
+        self.texts().iter().map(|text| line(text).to_owned()).collect()
     }
 
     /// The requests so far, headers and bodies and all.
@@ -105,14 +96,7 @@ pub fn settings(address: &str, dir: &Path) -> VaultSettings {
     let secret_id_file = dir.join("secret_id");
     write_private(&secret_id_file, "fake-secret-id\n");
     let role_id = RoleId::Value(Secret::new("fake-role-id"));
-    VaultSettings::new(
-        address,
-        AppRole {
-            mount: "approle".into(),
-            role_id,
-            secret_id_file,
-        },
-    )
+    VaultSettings::new(address, AppRole { mount: "approle".into(), role_id, secret_id_file })
 }
 
 type Script = dyn Fn(&str, usize) -> Reply + Send + Sync;
@@ -123,10 +107,7 @@ async fn serve(mut stream: TcpStream, kept: Arc<Mutex<Vec<String>>>, script: Arc
     };
     let reply = {
         let mut kept = kept.lock().unwrap();
-        let before = kept
-            .iter()
-            .filter(|other: &&String| line(other) == line(&text))
-            .count();
+        let before = kept.iter().filter(|other: &&String| line(other) == line(&text)).count();
         let reply = script(line(&text), before);
         kept.push(text);
         reply
@@ -158,10 +139,7 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| {
-                line.to_lowercase()
-                    .strip_prefix("content-length: ")?
-                    .parse()
-                    .ok()
+                line.to_lowercase().strip_prefix("content-length: ")?.parse().ok()
             });
             if body.len() >= length.unwrap_or(0) {
                 return Some(text);

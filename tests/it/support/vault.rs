@@ -32,27 +32,12 @@ pub async fn furnished() -> (Bao, VaultSettings) {
 
 pub async fn furnish(bao: &Bao, namespace: &str, role: Value) -> VaultSettings {
     let admin = |method, path, body| bao.admin_in(namespace, (method, path), body);
-    admin(
-        "POST",
-        "sys/mounts/kv",
-        json!({"type": "kv", "options": {"version": "2"}}),
-    )
-    .await;
-    admin(
-        "POST",
-        "sys/mounts/kv1",
-        json!({"type": "kv", "options": {"version": "1"}}),
-    )
-    .await;
+    admin("POST", "sys/mounts/kv", json!({"type": "kv", "options": {"version": "2"}})).await;
+    admin("POST", "sys/mounts/kv1", json!({"type": "kv", "options": {"version": "1"}})).await;
     let fields = json!({"api_key": "first-value", "db": "db-value", "port": 5432, "on": true, "none": null, "map": {"a": [1]}});
     admin("POST", "kv1/app/demo", fields.clone()).await;
     admin("POST", "kv/data/app/demo", json!({"data": fields})).await;
-    admin(
-        "POST",
-        "kv/data/app/demo",
-        json!({"data": {"api_key": "second-value"}}),
-    )
-    .await;
+    admin("POST", "kv/data/app/demo", json!({"data": {"api_key": "second-value"}})).await;
     bao.role(namespace, POLICY, role).await
 }
 
@@ -72,10 +57,7 @@ pub fn assert_says(error: &SecretError, is_job_fault: bool, words: &[&str]) {
     }
     assert_eq!(error.is_job_fault(), is_job_fault, "{text}");
     for secret in ["first-value", "second-value", "db-value"] {
-        assert!(
-            !text.contains(secret) && !format!("{error:?}").contains(secret),
-            "{text}"
-        );
+        assert!(!text.contains(secret) && !format!("{error:?}").contains(secret), "{text}");
     }
 }
 
