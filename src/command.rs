@@ -86,9 +86,7 @@ fn dispatch(
             file.write(outcome)?;
             Ok(outcome)
         }
-        Command::Cleanup => {
-            cleanup::hand_over(&Call::load(world, settings)?).map(|()| Outcome::Success)
-        }
+        Command::Cleanup => cleanup::hand_over(world, &settings),
         Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
         Command::Reap(args) => {
             let settings = call::read_settings(&settings)?;
