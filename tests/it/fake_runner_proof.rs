@@ -1,6 +1,7 @@
 //! The fake runner itself, proven against a stand-in driver that records what it is given and ends as it
 //! is told: every row of the contract's tables on exit numbers and on signals.
 
+use crate::support::api::FakeApi;
 use crate::support::call::Exit;
 use crate::support::fake_runner::FakeRunner;
 use crate::support::job_json::FakeJob;
@@ -718,4 +719,37 @@ fn the_jobs_json_has_gitlabs_shape() {
             .unwrap()
             .contains(r#""alias":"cache""#)
     );
+}
+
+#[test]
+fn artifacts_travel_between_jobs_through_the_stage_scripts() {
+    let (api, home) = (FakeApi::start(), crate::support::stand_in::StandIn::new());
+    let path = format!("{}:/usr/bin:/bin", home.beside("bin").display());
+    let run = |job: FakeJob| {
+        let driver = StandIn::new();
+        let result = driver
+            .runner
+            .clone()
+            .env("PATH", &path)
+            .run(&job.server_url(&api.url()));
+        result.assert_success();
+        (driver, result)
+    };
+    let (first, second) = (job(), job());
+    let id = first.id;
+    let script = ["mkdir out; echo made > out/file; echo A=1 > a.env"];
+    run(first.script(script).artifact(&["out/"]).dotenv("a.env"));
+    assert_eq!(
+        api.upload("dotenv").unwrap().query,
+        "artifact_format=gzip&artifact_type=dotenv"
+    );
+    let (driver, result) = run(second
+        .dependency(id, "token", "first")
+        .script(["cat out/file"]));
+    assert!(
+        result
+            .call_names()
+            .contains(&"run download_artifacts".to_owned())
+    );
+    assert_eq!(driver.read("builds/group/project/out/file"), "made\n");
 }

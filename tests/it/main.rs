@@ -7,5 +7,8 @@
     reason = "a test that cannot go on must fail loudly"
 )]
 
+mod artifacts_archive;
+mod artifacts_transfer;
+mod artifacts_unpack;
 mod fake_runner_proof;
 mod support;

@@ -7,6 +7,7 @@
     reason = "each test file uses its own part of this"
 )]
 
+pub mod api;
 pub mod call;
 pub mod calls;
 pub mod environment;
@@ -16,3 +17,4 @@ pub mod job_shape;
 pub mod lifecycle;
 pub mod running;
 pub mod scripts;
+pub mod stand_in;
