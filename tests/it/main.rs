@@ -10,5 +10,6 @@
 mod artifacts_archive;
 mod artifacts_transfer;
 mod artifacts_unpack;
-mod fake_runner_proof;
+mod fake_runner_calls;
+mod fake_runner_endings;
 mod support;

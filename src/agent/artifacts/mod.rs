@@ -8,6 +8,7 @@ mod dos_time;
 mod download;
 mod error;
 mod extract;
+mod given;
 mod glob;
 mod inspect;
 mod options;

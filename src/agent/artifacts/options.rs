@@ -2,6 +2,7 @@
 //! says so, for another binary to take over.
 
 use super::error::ArtifactsError;
+use super::given::{Given, wrong};
 use crate::secrets::Secret;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -90,20 +91,6 @@ pub(super) struct Download {
     pub(super) direct: bool,
 }
 
-/// Options with a value that both commands know.
-const SHARED: &[&str] = &[
-    "--url",
-    "--token",
-    "--id",
-    "--retry",
-    "--retry-time",
-    "--timeout",
-    "--response-header-timeout",
-    "--tls-ca-file",
-    "--tls-cert-file",
-    "--tls-key-file",
-    "--transfer-meter-frequency",
-];
 const UPLOAD: &[&str] = &[
     "--path",
     "--exclude",
@@ -127,18 +114,6 @@ const UPLOAD: &[&str] = &[
 const DOWNLOAD: &[&str] = &["--staging-dir"];
 const UPLOAD_FLAGS: &[&str] = &["--untracked", "--verbose", "--generate-artifacts-metadata"];
 const DOWNLOAD_FLAGS: &[&str] = &["--direct-download", "--verbose"];
-
-/// Environment variables that stand in for options, as in GitLab's binary.
-const FROM_ENVIRONMENT: &[(&str, &str)] = &[
-    ("--url", "CI_SERVER_URL"),
-    ("--token", "CI_JOB_TOKEN"),
-    ("--id", "CI_JOB_ID"),
-    ("--tls-ca-file", "CI_SERVER_TLS_CA_FILE"),
-    ("--tls-cert-file", "CI_SERVER_TLS_CERT_FILE"),
-    ("--tls-key-file", "CI_SERVER_TLS_KEY_FILE"),
-    ("--compression-level", "ARTIFACT_COMPRESSION_LEVEL"),
-    ("--staging-dir", "ARTIFACT_STAGING_DIR"),
-];
 
 /// Reads argv without its first word.
 ///
@@ -170,103 +145,6 @@ pub(super) fn parse(
         upload(&given).map(Command::Upload)
     } else {
         download(&given).map(Command::Download)
-    }
-}
-
-/// Options as they were given, values by name.
-#[derive(Debug, Default)]
-struct Given {
-    values: BTreeMap<String, Vec<String>>,
-}
-
-impl Given {
-    /// Sorts words into options; the error names the first that nobody here knows.
-    fn read(words: &[&str], values: &[&str], flags: &[&str]) -> Result<Self, String> {
-        let mut given = Self::default();
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            let (name, value) = match word.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (*word, None),
-            };
-            let value = if flags.contains(&name) {
-                value.unwrap_or("true")
-            } else if SHARED.contains(&name) || values.contains(&name) {
-                let next = || words.next().copied();
-                value
-                    .or_else(next)
-                    .ok_or_else(|| format!("option {name} without a value"))?
-            } else {
-                return Err(format!("option {name}"));
-            };
-            given
-                .values
-                .entry(name.into())
-                .or_default()
-                .push(value.into());
-        }
-        Ok(given)
-    }
-
-    fn with_environment(mut self, environment: &BTreeMap<OsString, OsString>) -> Self {
-        for (option, variable) in FROM_ENVIRONMENT {
-            let value = environment
-                .get(&OsString::from(variable))
-                .and_then(|v| v.to_str());
-            if let Some(value) = value.filter(|value| !value.is_empty()) {
-                self.values
-                    .entry((*option).into())
-                    .or_insert_with(|| vec![value.into()]);
-            }
-        }
-        self
-    }
-
-    fn all(&self, name: &str) -> Vec<String> {
-        self.values.get(name).cloned().unwrap_or_default()
-    }
-
-    fn last(&self, name: &str) -> Option<&str> {
-        let values = self.values.get(name)?;
-        values
-            .last()
-            .map(String::as_str)
-            .filter(|value| !value.is_empty())
-    }
-
-    fn flag(&self, name: &str) -> bool {
-        self.last(name).is_some_and(|value| value != "false")
-    }
-
-    fn needed(&self, name: &str) -> Result<&str, ArtifactsError> {
-        self.last(name).ok_or_else(|| wrong(name, "is missing"))
-    }
-
-    fn number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, ArtifactsError> {
-        let Some(text) = self.last(name) else {
-            return Ok(None);
-        };
-        text.parse()
-            .map(Some)
-            .map_err(|_| wrong(name, &format!("is not a number: {text:?}")))
-    }
-
-    /// A duration as Go prints it (`10m0s`) or plain seconds; zero is no limit and so the default.
-    fn duration(&self, name: &str) -> Result<Option<Duration>, ArtifactsError> {
-        let Some(text) = self.last(name) else {
-            return Ok(None);
-        };
-        let seconds = text.parse().map(Duration::from_secs).ok();
-        let duration = seconds.or_else(|| humantime::parse_duration(text).ok());
-        let duration = duration.ok_or_else(|| wrong(name, &format!("is no duration: {text:?}")))?;
-        Ok((!duration.is_zero()).then_some(duration))
-    }
-}
-
-fn wrong(option: &str, problem: &str) -> ArtifactsError {
-    ArtifactsError::Option {
-        option: option.into(),
-        problem: problem.into(),
     }
 }
 

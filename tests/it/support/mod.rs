@@ -15,6 +15,7 @@ pub mod fake_runner;
 pub mod job_json;
 pub mod job_shape;
 pub mod lifecycle;
+pub mod recorder;
 pub mod running;
 pub mod scripts;
 pub mod stand_in;
