@@ -8,6 +8,7 @@
     reason = "each test file uses its own part of this"
 )]
 
+pub mod api;
 pub mod bao;
 pub mod call;
 pub mod calls;
@@ -20,6 +21,8 @@ pub mod job_json;
 pub mod job_shape;
 pub mod lifecycle;
 pub mod names;
+pub mod recorder;
 pub mod running;
 pub mod scripts;
+pub mod stand_in;
 pub mod vault;
