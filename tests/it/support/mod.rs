@@ -20,6 +20,7 @@ pub mod job_json;
 pub mod job_shape;
 pub mod lifecycle;
 pub mod names;
+pub mod real;
 pub mod running;
 pub mod scripts;
 pub mod vault;
