@@ -28,8 +28,7 @@ impl Served {
         git(&work, &["-c", "user.name=test", "-c", "user.email=test@example", "commit", "-qm", "one"]);
         git(directory.path(), &["clone", "-q", "--bare", "work", "project.git"]);
         let sha = git(&work, &["rev-parse", "HEAD"]);
-        let bridge = get("/networks/bridge");
-        let address = bridge["IPAM"]["Config"][0]["Gateway"].as_str().unwrap().to_owned();
+        let address = default_bridge();
         let port = TcpListener::bind((address.as_str(), 0)).unwrap().local_addr().unwrap().port();
         // The program itself, not `git daemon`, whose child would outlive it.
         let program = git(directory.path(), &["--exec-path"]) + "/git-daemon";
@@ -59,6 +58,14 @@ impl Drop for Served {
         let _ = self.daemon.wait();
         let _ = std::fs::remove_dir_all(self.directory.path());
     }
+}
+
+/// The host's own address on the default bridge: the first of its subnet.
+fn default_bridge() -> String {
+    let bridge = get("/networks/bridge");
+    let subnet = bridge["IPAM"]["Config"][0]["Subnet"].as_str().unwrap();
+    let (network, _length) = subnet.split_once('/').unwrap();
+    format!("{}.1", network.rsplit_once('.').unwrap().0)
 }
 
 fn git(directory: &Path, words: &[&str]) -> String {
