@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use longshore::secrets::vault::{RoleId, VaultSettings};
 
+use crate::support::bao::write_private;
 use crate::support::job_json::FakeJob;
 use crate::support::real::{Host, assert_says, await_gone, busybox, get, job_container, left_of};
 use crate::support::vault::furnished;
 
 /// The settings that let `group/*` have one secret of this server.
 fn host(vault: &VaultSettings) -> Host {
-    let RoleId::File(role_id) = &vault.approle.role_id else { panic!("a file") };
-    Host::new().table(&format!(
-        "[vault]\naddress = {:?}\n[vault.approle]\nrole_id_file = {role_id:?}\nsecret_id_file = {:?}\n\
+    let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
+    let host = Host::new();
+    let file = host.path("role_id");
+    write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
+    host.table(&format!(
+        "[vault]\naddress = {:?}\n[vault.approle]\nrole_id_file = {file:?}\nsecret_id_file = {:?}\n\
          [secrets.API_KEY]\npath = \"kv/app/demo\"\nfield = \"api_key\"\nprojects = [\"group/*\"]\n",
         vault.address, vault.approle.secret_id_file
     ))
