@@ -33,10 +33,7 @@ pub fn run(words: &[OsString], world: &World, mut stdio: Stdio) -> u8 {
         Err(error) => return usage(&error, &mut stdio),
     };
     let settings = world.settings_path(cli.settings.as_deref());
-    let numbers = ExitNumbers::read(
-        world.variable("BUILD_FAILURE_EXIT_CODE"),
-        world.variable("SYSTEM_FAILURE_EXIT_CODE"),
-    );
+    let numbers = numbers(world);
     let mut errors = stdio.errors();
     let outcome = match dispatch(cli.command, settings, world, stdio) {
         Ok(outcome) => outcome,
@@ -47,6 +44,14 @@ pub fn run(words: &[OsString], world: &World, mut stdio: Stdio) -> u8 {
         }
     };
     outcome.number(numbers)
+}
+
+/// The exit numbers that the runner asks for.
+pub fn numbers(world: &World) -> ExitNumbers {
+    ExitNumbers::read(
+        world.variable("BUILD_FAILURE_EXIT_CODE"),
+        world.variable("SYSTEM_FAILURE_EXIT_CODE"),
+    )
 }
 
 fn usage(error: &clap::Error, stdio: &mut Stdio) -> u8 {
@@ -81,9 +86,7 @@ fn dispatch(
             file.write(outcome)?;
             Ok(outcome)
         }
-        Command::Cleanup => {
-            cleanup::hand_over(&Call::load(world, settings)?).map(|()| Outcome::Success)
-        }
+        Command::Cleanup => cleanup::hand_over(world, &settings),
         Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
         Command::Reap(args) => {
             let settings = call::read_settings(&settings)?;

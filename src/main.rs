@@ -17,11 +17,8 @@ fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == "agent") {
         return agent();
     }
-    let stdio = match stdio() {
-        Ok(stdio) => stdio,
-        // Without stdio there is nobody to tell.
-        Err(_) => return ExitCode::from(2),
-    };
+    // Without stdio there is nobody to tell.
+    let Ok(stdio) = stdio() else { return ExitCode::from(2) };
     let world = World {
         environment: std::env::vars_os().collect(),
         executable: std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe")),
@@ -32,7 +29,21 @@ fn main() -> ExitCode {
     if called_as == Some(OsStr::new("gitlab-runner")) {
         return ExitCode::from(2);
     }
-    ExitCode::from(longshore::command::run(&words, &world, stdio))
+    ExitCode::from(guarded(&world, || longshore::command::run(&words, &world, stdio)))
+}
+
+/// Turns a panic into our own failure: the standard library's 101 would be an unknown one to the runner,
+/// and its message may carry a value.
+fn guarded(world: &World, work: impl FnOnce() -> u8) -> u8 {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let _ = writeln!(
+            std::io::stderr(),
+            "ERROR: longshore: internal error at {place}; please report it"
+        );
+    }));
+    let numbers = longshore::command::numbers(world);
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(numbers.system_failure)
 }
 
 /// PID 1 of a container; the daemon shows its last words to who asks.
