@@ -25,6 +25,7 @@ mod real_jobs;
 mod real_output;
 mod real_secrets;
 mod real_sources;
+mod stages_over_fakes;
 mod support;
 mod vault;
 mod vault_access;

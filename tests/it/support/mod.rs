@@ -23,4 +23,5 @@ pub mod names;
 pub mod real;
 pub mod running;
 pub mod scripts;
+pub mod stages;
 pub mod vault;
