@@ -28,6 +28,8 @@ struct Daemon {
     offers: Vec<Image>,
     plans: Vec<ContainerPlan>,
     launch: Launch,
+    /// Containers of ours do not start before somebody has uploaded something.
+    agent_missing: bool,
 }
 
 /// The stand-in. Clones are handles on the same daemon: a test keeps one and gives the other away.
@@ -47,6 +49,7 @@ impl FakeEngine {
             offers: Vec::new(),
             plans: Vec::new(),
             launch: Arc::new(|_plan, pipes| process::cat(pipes)),
+            agent_missing: false,
         })))
     }
 
@@ -69,6 +72,12 @@ impl FakeEngine {
         launch: impl Fn(&ContainerPlan, Pipes) -> Process + Send + Sync + 'static,
     ) -> Self {
         self.lock().launch = Arc::new(launch);
+        self
+    }
+
+    /// The agent volume is empty until the first upload, so an entrypoint on it is not found.
+    pub(crate) fn with_empty_agent_volume(self) -> Self {
+        self.lock().agent_missing = true;
         self
     }
 
@@ -158,6 +167,11 @@ impl Daemon {
         let container = self.objects.container(name).ok_or_else(|| unknown("container", name))?;
         assert!(container.running.is_none(), "contract: {name} was started twice");
         self.objects.can_start(container)?;
+        if self.agent_missing && self.objects.uploads.is_empty() {
+            let program = container.plan.entrypoint.first().cloned().unwrap_or_default();
+            let cause = format!("exec: \"{program}\": stat {program}: no such file or directory");
+            return Err((Fault::Refused, cause));
+        }
         let launch = Arc::clone(&self.launch);
         let container =
             self.objects.container_mut(name).ok_or_else(|| unknown("container", name))?;
