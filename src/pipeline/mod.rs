@@ -15,6 +15,7 @@ pub mod multipart;
 pub mod predefined;
 pub mod report;
 pub mod response;
+pub mod rules;
 pub mod schedule;
 pub mod script;
 pub mod server;

@@ -1,156 +1,193 @@
-//! What a `.gitlab-ci.yml` says, typed. Pure: it reads no file and runs nothing.
+//! The pipeline a `.gitlab-ci.yml` describes, as values. Reads nothing, expands nothing, runs
+//! nothing: `$VAR` stands in the texts as it was written.
 
 use std::time::Duration;
 
-/// A whole file.
-#[derive(Debug, Clone, Default)]
+use super::rules::{Expression, Rule};
+
+/// A whole pipeline: what `longshore local` runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pipeline {
-    /// Stages in the order in which they run.
+    /// The stages in their order; `.pre` and `.post` only where a job is in them.
     pub stages: Vec<String>,
-    /// Global variables, in order.
+    /// The pipeline's own variables, in file order.
     pub variables: Vec<(String, Variable)>,
-    /// Jobs, in the order of the file.
+    /// The jobs in file order, hidden ones (`.name`) left out.
     pub jobs: Vec<Job>,
 }
 
-/// A global variable.
+/// A variable of the whole pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable {
-    /// Its text.
+    /// The value as written, unexpanded.
     pub value: String,
-    /// Whether `$NAME` in it stands for another variable.
+    /// What it is for, if the file says so.
+    pub description: Option<String>,
+    /// Whether `$OTHER` in the value is expanded.
     pub expand: bool,
 }
 
-/// `image:`
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Image {
-    /// Reference, not expanded.
-    pub name: String,
-    /// Replaces the image's entrypoint.
-    pub entrypoint: Vec<String>,
-    /// Pull policies, tried in order.
-    pub pull_policy: Vec<String>,
-}
-
-/// When a job runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum When {
-    /// While no job of an earlier stage failed.
-    #[default]
-    OnSuccess,
-    /// Once a job of an earlier stage failed.
-    OnFailure,
-    /// In any case.
-    Always,
-    /// When a person says so.
-    Manual,
-    /// Not at all.
-    Never,
-}
-
-/// When artifacts are kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ArtifactsWhen {
-    /// When the job passed.
-    #[default]
-    OnSuccess,
-    /// When the job failed.
-    OnFailure,
-    /// In any case.
-    Always,
-}
-
-/// Whether a job may fail without failing the pipeline.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum AllowFailure {
-    /// It may not.
-    #[default]
-    No,
-    /// It may.
-    Yes,
-    /// It may with these exit codes.
-    ExitCodes(Vec<i32>),
-}
-
-/// `artifacts:`
-#[derive(Debug, Clone, Default)]
-pub struct Artifacts {
-    /// Files and directories, with globs.
-    pub paths: Vec<String>,
-    /// What of them is left out.
-    pub exclude: Vec<String>,
-    /// Name of the archive.
-    pub name: Option<String>,
-    /// How long GitLab keeps them.
-    pub expire_in: Option<String>,
-    /// When they are kept.
-    pub when: ArtifactsWhen,
-    /// Also what git does not track.
-    pub untracked: bool,
-    /// Kind of report and its files.
-    pub reports: Vec<(String, Vec<String>)>,
-}
-
-/// One job.
-#[derive(Debug, Clone, Default)]
+/// One job with the pipeline's defaults already in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Its name.
+    /// The job's name.
     pub name: String,
-    /// Its line in the file.
+    /// The line of the file its name stands on, from 1.
     pub line: usize,
-    /// Its stage.
+    /// The stage it belongs to, one of [`Pipeline::stages`].
     pub stage: String,
-    /// Its image.
+    /// The image its script runs in, if any is named.
     pub image: Option<Image>,
-    /// Its variables, in order.
+    /// Its own variables in file order, unexpanded; they win over the pipeline's.
     pub variables: Vec<(String, String)>,
-    /// Runs before `script`, in the same shell.
+    /// Commands run before `script`, in the same shell.
     pub before_script: Vec<String>,
-    /// The commands.
+    /// The commands of the job, at least one.
     pub script: Vec<String>,
-    /// Runs afterwards in any case, in a shell of its own.
+    /// Commands run afterwards in a shell of their own, whatever became of `script`.
     pub after_script: Vec<String>,
     /// What it leaves for later jobs.
     pub artifacts: Option<Artifacts>,
-    /// Whose artifacts it gets; `None` for those of all earlier stages.
+    /// Whose artifacts it takes; `None` is every job's of the earlier stages.
     pub dependencies: Option<Vec<String>>,
-    /// When it runs.
+    /// When it is part of the pipeline at all; `None` is always.
+    pub rules: Option<Vec<Rule>>,
+    /// When it runs, where no rule says otherwise.
     pub when: When,
-    /// Whether it may fail.
+    /// Whether the pipeline passes although it fails, where no rule says otherwise.
     pub allow_failure: AllowFailure,
-    /// How long it may take.
+    /// The longest it may take.
     pub timeout: Option<Duration>,
 }
 
-/// What a job's rules come to.
+/// A job's image: `image: name` or the map form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// It belongs to the pipeline.
-    Run {
-        /// When.
-        when: When,
-        /// Whether it may fail.
-        allow_failure: AllowFailure,
-        /// Its variables with those of the rule.
-        variables: Vec<(String, String)>,
-    },
-    /// It does not.
-    Skip,
+pub struct Image {
+    /// The reference, `$VAR` unexpanded.
+    pub name: String,
+    /// The entrypoint that replaces the image's own; empty is the image's own.
+    pub entrypoint: Vec<String>,
+    /// The pull policies to try in order (`always`, `if-not-present`, `never`); empty is the runner's.
+    pub pull_policy: Vec<String>,
 }
 
-impl Job {
-    /// Whether and how the job runs; `lookup` gives a variable's value.
-    pub fn decide(&self, _lookup: impl Fn(&str) -> Option<String>) -> Decision {
-        Decision::Run {
-            when: self.when,
-            allow_failure: self.allow_failure.clone(),
-            variables: self.variables.clone(),
+/// `artifacts:` of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Artifacts {
+    /// Globs of the files to keep.
+    pub paths: Vec<String>,
+    /// Globs of the files to leave out again.
+    pub exclude: Vec<String>,
+    /// The archive's name.
+    pub name: Option<String>,
+    /// How long to keep them, in GitLab's words ("1 week", "never"); checked, not parsed.
+    pub expire_in: Option<String>,
+    /// After which outcomes they are kept.
+    pub when: ArtifactsWhen,
+    /// Whether files git does not know are kept too.
+    pub untracked: bool,
+    /// Reports by kind (`junit`, `dotenv`, ..) with their paths.
+    pub reports: Vec<(String, Vec<String>)>,
+}
+
+/// After which outcomes of a job its artifacts are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ArtifactsWhen {
+    /// The job passed.
+    #[default]
+    OnSuccess,
+    /// The job failed.
+    OnFailure,
+    /// Either.
+    Always,
+}
+
+/// When a job runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum When {
+    /// Every job of the earlier stages passed or was allowed to fail.
+    #[default]
+    OnSuccess,
+    /// A job of an earlier stage failed.
+    OnFailure,
+    /// Whatever became of the earlier stages.
+    Always,
+    /// When somebody asks for it by name.
+    Manual,
+    /// Not at all (rules only).
+    Never,
+}
+
+/// Whether the pipeline passes although the job failed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AllowFailure {
+    /// A failure is a failure.
+    #[default]
+    No,
+    /// Any failure is allowed.
+    Yes,
+    /// These exit codes of the script are allowed.
+    ExitCodes(Vec<i32>),
+}
+
+impl AllowFailure {
+    /// Whether a job that ended with `exit_code` (`None`: by something else than its script, such as
+    /// a timeout) still lets the pipeline pass.
+    pub fn allows(&self, exit_code: Option<i32>) -> bool {
+        match self {
+            Self::No => false,
+            Self::Yes => true,
+            Self::ExitCodes(codes) => exit_code.is_some_and(|code| codes.contains(&code)),
         }
     }
 }
 
-/// A file that is no pipeline.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PipelineError(pub String);
+/// What the rules say about a job in this pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It is part of the pipeline.
+    Run {
+        /// When it runs; never [`When::Never`].
+        when: When,
+        /// Whether it may fail.
+        allow_failure: AllowFailure,
+        /// The matching rule's variables; they win over the job's.
+        variables: Vec<(String, String)>,
+    },
+    /// It is not.
+    Skip,
+}
+
+impl Job {
+    /// Whether the job is part of the pipeline: the first rule that matches decides, none matching
+    /// leaves it out, and without rules it is in. `lookup` gives a variable's expanded value.
+    pub fn decide(&self, lookup: impl Fn(&str) -> Option<String>) -> Decision {
+        let Some(rules) = &self.rules else {
+            return self.decision(self.when, None, Vec::new());
+        };
+        let matches = |rule: &&Rule| {
+            rule.condition.as_ref().is_none_or(|c: &Expression| c.holds(&lookup))
+        };
+        match rules.iter().find(matches) {
+            None => Decision::Skip,
+            Some(rule) => self.decision(
+                rule.when.unwrap_or(self.when),
+                rule.allow_failure.clone(),
+                rule.variables.clone(),
+            ),
+        }
+    }
+
+    fn decision(
+        &self,
+        when: When,
+        allow_failure: Option<AllowFailure>,
+        variables: Vec<(String, String)>,
+    ) -> Decision {
+        if when == When::Never {
+            return Decision::Skip;
+        }
+        let allow_failure = allow_failure.unwrap_or_else(|| self.allow_failure.clone());
+        Decision::Run { when, allow_failure, variables }
+    }
+}

@@ -39,11 +39,8 @@ pub enum Verdict {
 impl Verdict {
     /// What a job's end means for the pipeline.
     pub fn of(ending: &Ending, allow_failure: &AllowFailure) -> Self {
-        let allowed = match (allow_failure, ending) {
-            (AllowFailure::Yes, _) => true,
-            (AllowFailure::ExitCodes(codes), Ending::ScriptFailed(code)) => codes.contains(code),
-            _ => false,
-        };
+        let code = if let Ending::ScriptFailed(code) = ending { Some(*code) } else { None };
+        let allowed = allow_failure.allows(code);
         match ending {
             Ending::Passed => Self::Passed,
             Ending::Cancelled => Self::Cancelled,

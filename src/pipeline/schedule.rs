@@ -32,6 +32,8 @@ pub struct Planned {
     pub decision: Decision,
     /// Whether it was asked for.
     pub wanted: bool,
+    /// Whether it was named.
+    pub named: bool,
 }
 
 /// A pipeline on its way.
@@ -63,6 +65,7 @@ pub fn plan(pipeline: &Pipeline, caller: &Caller, wanted: &[String]) -> Vec<Plan
         planned.push(Planned {
             decision: job.decide(lookup),
             wanted: wanted.is_empty() || wanted.contains(&job.name),
+            named: wanted.contains(&job.name),
             job: job.clone(),
             id,
             index,
@@ -117,7 +120,7 @@ impl Schedule {
         match (when, failed) {
             (When::OnSuccess, true) => Some("an earlier job failed"),
             (When::OnFailure, false) => Some("no earlier job failed"),
-            (When::Manual, _) => Some("manual"),
+            (When::Manual, _) if !one.named => Some("manual: name it to run it"),
             (When::Never, _) => Some("when: never"),
             _ => None,
         }
@@ -134,9 +137,13 @@ impl Schedule {
     /// The job as a runner would be handed it now.
     pub fn spec(&self, one: &Planned, warn: &dyn Fn(&str)) -> JobSpec {
         let token = self.tokens.get(one.index).cloned().unwrap_or_default();
-        let (allow_failure, own) = match &one.decision {
-            Decision::Run { allow_failure, variables, .. } => (allow_failure.clone(), variables.clone()),
-            Decision::Skip => (AllowFailure::No, one.job.variables.clone()),
+        let mut own = one.job.variables.clone();
+        let allow_failure = match &one.decision {
+            Decision::Run { allow_failure, variables, .. } => {
+                own.extend(variables.iter().cloned());
+                allow_failure.clone()
+            }
+            Decision::Skip => AllowFailure::No,
         };
         let (dependencies, dotenv) = self.inherited(&one.job, warn);
         let naming = Naming { facts: &self.caller.facts, job: &one.job, id: one.id, token: &token };
