@@ -20,6 +20,7 @@ use super::console::JobLines;
 use super::driver::{DriverCall, Ended, Limits};
 use super::predefined::{Moment, of_runner};
 use super::response::response;
+use super::source::is_git_variable;
 use super::spec::{JobSpec, PipelineFacts, expanded};
 use super::stages::{Scene, script};
 use super::workspace::Workspace;
@@ -341,7 +342,7 @@ impl JobRun {
     fn environment(&self) -> Vec<(OsString, OsString)> {
         let inherited = self.caller.world.environment.iter();
         let mut all: Vec<(OsString, OsString)> = inherited
-            .filter(|(name, _)| !name.as_encoded_bytes().starts_with(b"CUSTOM_ENV_"))
+            .filter(|(name, _)| !is_foreign(name))
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
         let files = self.files.path();
@@ -355,6 +356,11 @@ impl JobRun {
         all.extend(variables.map(|(name, value)| (format!("CUSTOM_ENV_{name}").into(), value.into())));
         all
     }
+}
+
+/// What a service like the runner would not inherit: a git hook's variables, another job's.
+fn is_foreign(name: &std::ffi::OsStr) -> bool {
+    is_git_variable(name) || name.as_encoded_bytes().starts_with(b"CUSTOM_ENV_")
 }
 
 fn early(why: Ended) -> Ending {
