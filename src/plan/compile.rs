@@ -32,7 +32,8 @@ pub fn compile(
         labels: labels(job, host),
         image: image::of_job(context, settings, rule.allowed_images)?,
         entrypoint: entrypoint(job),
-        user: Some(context.expand(&job.image.executor_opts.docker.user)).filter(|user| !user.is_empty()),
+        user: Some(context.expand(&job.image.executor_opts.docker.user))
+            .filter(|user| !user.is_empty()),
         helper_image: helper,
         project_dir: project_dir(context, settings)?,
         cache_dir: settings.cache_dir.clone(),
@@ -62,7 +63,9 @@ impl<'a> Rule<'a> {
         };
         let rule = settings.project.iter().find(matches);
         Self {
-            socket: rule.and_then(|rule| rule.docker_socket).unwrap_or(settings.docker.docker_socket),
+            socket: rule
+                .and_then(|rule| rule.docker_socket)
+                .unwrap_or(settings.docker.docker_socket),
             allowed_images: rule
                 .and_then(|rule| rule.allowed_images.as_ref())
                 .unwrap_or(&settings.docker.allowed_images),
@@ -110,7 +113,8 @@ fn project_dir(context: &JobContext, settings: &Settings) -> Result<String, Refu
 }
 
 fn labels(job: &JobResponse, host: &HostFacts) -> Labels {
-    let timeout = if job.runner_info.timeout == 0 { TIMEOUT_SECONDS } else { job.runner_info.timeout };
+    let timeout =
+        if job.runner_info.timeout == 0 { TIMEOUT_SECONDS } else { job.runner_info.timeout };
     let mut labels = Labels::new();
     host.owner.write(&mut labels);
     for (name, value) in [

@@ -33,7 +33,8 @@ impl SettingsError {
     pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let offset = error.span().map_or(0, |span| span.start.min(text.len()));
         let problem = error.message().trim_end().to_owned();
-        let hint = nearest(&problem).map_or_else(String::new, |near| format!("\n  did you mean `{near}`?"));
+        let hint = nearest(&problem)
+            .map_or_else(String::new, |near| format!("\n  did you mean `{near}`?"));
         Self::Syntax {
             path: path.to_path_buf(),
             line: text[..offset].matches('\n').count() + 1,

@@ -64,16 +64,12 @@ impl StandIn {
     fn env(&self, call: &str, key: &str) -> Option<String> {
         let all = self.read(&format!("{call}.env"));
         let prefix = format!("{key}=");
-        all.split('\0')
-            .find_map(|pair| pair.strip_prefix(&prefix).map(Into::into))
+        all.split('\0').find_map(|pair| pair.strip_prefix(&prefix).map(Into::into))
     }
 
     fn run(&self, job: &FakeJob) -> JobResult {
         let result = self.runner.run(job);
-        assert!(
-            is_empty(self.runner.base_dir()),
-            "the runner's TMPDIR stayed"
-        );
+        assert!(is_empty(self.runner.base_dir()), "the runner's TMPDIR stayed");
         result
     }
 }
@@ -147,18 +143,12 @@ fn a_full_job_follows_gitlabs_order() {
 #[test]
 fn failure_skips_steps_and_takes_the_failure_stages() {
     let driver = StandIn::new();
-    let mut job = job()
-        .script(["exit 7"])
-        .after_script(["echo after"])
-        .step("release", ["true"]);
+    let mut job = job().script(["exit 7"]).after_script(["echo after"]).step("release", ["true"]);
     job = job.cache("key", &["a"]).artifact(&["b"]);
     job.cache[0].when = "always".into();
     job.artifacts[0].when = "on_failure".into();
     let result = driver.run(&job);
-    assert_eq!(
-        verdict(&result),
-        failed(Some(7), FailureReason::ScriptFailure)
-    );
+    assert_eq!(verdict(&result), failed(Some(7), FailureReason::ScriptFailure));
     let expected = [
         "run build_script",
         "run after_script",
@@ -168,20 +158,13 @@ fn failure_skips_steps_and_takes_the_failure_stages() {
         "cleanup",
     ];
     assert_eq!(result.call_names()[5..], expected);
-    assert_eq!(
-        driver
-            .env("after_script", "CUSTOM_ENV_CI_JOB_STATUS")
-            .unwrap(),
-        "failed"
-    );
+    assert_eq!(driver.env("after_script", "CUSTOM_ENV_CI_JOB_STATUS").unwrap(), "failed");
 }
 
 #[test]
 fn each_call_gets_its_process_group_files_and_environment() {
     let driver = StandIn::new();
-    let job = job()
-        .variable("NAME", "x$CI_JOB_NAME")
-        .file("KEYFILE", "con\ntent");
+    let job = job().variable("NAME", "x$CI_JOB_NAME").file("KEYFILE", "con\ntent");
     let result = driver.run(&job);
     result.assert_success();
     for call in ["config", "prepare", "build_script", "cleanup"] {
@@ -189,15 +172,7 @@ fn each_call_gets_its_process_group_files_and_environment() {
         let lines: Vec<&str> = seen.lines().map(str::trim).collect();
         let record = result.call(call);
         assert_eq!(lines[0], record.pid.unwrap().to_string(), "process group");
-        assert_eq!(
-            lines[1..5],
-            [
-                record.directory.to_str().unwrap(),
-                "/dev/null",
-                "700",
-                "600"
-            ]
-        );
+        assert_eq!(lines[1..5], [record.directory.to_str().unwrap(), "/dev/null", "700", "600"]);
         assert_eq!(driver.env(call, "TMPDIR").unwrap(), lines[1]);
         assert_eq!(
             driver.env(call, "JOB_RESPONSE_FILE").unwrap(),
@@ -207,48 +182,22 @@ fn each_call_gets_its_process_group_files_and_environment() {
         assert_eq!(driver.env(call, "CUSTOM_ENV_NAME").unwrap(), "xtest");
         assert_eq!(driver.env(call, "CUSTOM_ENV_KEYFILE").unwrap(), "con\ntent");
         let from_config = driver.env(call, "FROM_CONFIG");
-        assert_eq!(
-            from_config.as_deref(),
-            (call != "config").then_some("yes"),
-            "{call}"
-        );
+        assert_eq!(from_config.as_deref(), (call != "config").then_some("yes"), "{call}");
     }
-    assert!(
-        driver.read("build_script.seen").ends_with("\n700\n"),
-        "the script's mode"
-    );
+    assert!(driver.read("build_script.seen").ends_with("\n700\n"), "the script's mode");
 }
 
 #[test]
 fn directories_and_status_come_when_the_runner_knows_them() {
     let driver = StandIn::new();
-    let job = job()
-        .file("KEYFILE", "content")
-        .variable("USES", "$KEYFILE");
+    let job = job().file("KEYFILE", "content").variable("USES", "$KEYFILE");
     driver.run(&job).assert_success();
     let project = driver.path("builds/group/project").display().to_string();
-    assert_eq!(
-        driver.env("config", "CUSTOM_ENV_CI_PROJECT_DIR").unwrap(),
-        ""
-    );
-    assert_eq!(
-        driver
-            .env("config", "CUSTOM_ENV_RUNNER_TEMP_PROJECT_DIR")
-            .unwrap(),
-        ".tmp"
-    );
-    assert_eq!(
-        driver.env("prepare", "CUSTOM_ENV_CI_PROJECT_DIR").unwrap(),
-        project
-    );
-    assert_eq!(
-        driver.env("prepare", "CUSTOM_ENV_USES").unwrap(),
-        format!("{project}.tmp/KEYFILE")
-    );
-    assert_eq!(
-        driver.env("cleanup", "CUSTOM_ENV_CI_JOB_STATUS").unwrap(),
-        "success"
-    );
+    assert_eq!(driver.env("config", "CUSTOM_ENV_CI_PROJECT_DIR").unwrap(), "");
+    assert_eq!(driver.env("config", "CUSTOM_ENV_RUNNER_TEMP_PROJECT_DIR").unwrap(), ".tmp");
+    assert_eq!(driver.env("prepare", "CUSTOM_ENV_CI_PROJECT_DIR").unwrap(), project);
+    assert_eq!(driver.env("prepare", "CUSTOM_ENV_USES").unwrap(), format!("{project}.tmp/KEYFILE"));
+    assert_eq!(driver.env("cleanup", "CUSTOM_ENV_CI_JOB_STATUS").unwrap(), "success");
 }
 
 #[test]
@@ -260,17 +209,11 @@ fn exit_numbers_of_run_become_gitlabs_verdict() {
         ("exit 1".to_owned(), failed(Some(1), ScriptFailure)),
         (format!("echo 37 {file}"), failed(Some(37), ScriptFailure)),
         (format!("echo 300 {file}"), failed(Some(300), ScriptFailure)),
-        (
-            format!("echo seven {file}"),
-            failed(None, RunnerSystemFailure),
-        ),
+        (format!("echo seven {file}"), failed(None, RunnerSystemFailure)),
         ("exit 2".to_owned(), failed(None, RunnerSystemFailure)),
         ("exit 3".to_owned(), failed(None, RunnerSystemFailure)),
         ("exit 255".to_owned(), failed(None, RunnerSystemFailure)),
-        (
-            "kill -KILL $$".to_owned(),
-            failed(None, RunnerSystemFailure),
-        ),
+        ("kill -KILL $$".to_owned(), failed(None, RunnerSystemFailure)),
     ];
     for (shell, expected) in rows {
         let result = StandIn::new().when("build_script", &shell).run(&job());
@@ -282,24 +225,14 @@ fn exit_numbers_of_run_become_gitlabs_verdict() {
 #[test]
 fn a_code_left_by_an_earlier_stage_is_read_again() {
     let driver = StandIn::new()
-        .when(
-            "prepare_script",
-            "echo 55 > \"$BUILD_EXIT_CODE_FILE\"; exit 0",
-        )
+        .when("prepare_script", "echo 55 > \"$BUILD_EXIT_CODE_FILE\"; exit 0")
         .when("build_script", "exit 1");
-    assert_eq!(
-        verdict(&driver.run(&job())),
-        failed(Some(55), FailureReason::ScriptFailure)
-    );
+    assert_eq!(verdict(&driver.run(&job())), failed(Some(55), FailureReason::ScriptFailure));
 }
 
 #[test]
 fn prepare_failures_are_tried_three_times_unless_the_job_is_to_blame() {
-    for (call, shell) in [
-        ("prepare", "exit 2"),
-        ("prepare", "exit 3"),
-        ("config", "exit 2"),
-    ] {
+    for (call, shell) in [("prepare", "exit 2"), ("prepare", "exit 3"), ("config", "exit 2")] {
         let result = StandIn::new().when(call, shell).run(&job());
         assert_eq!(
             verdict(&result),
@@ -312,62 +245,36 @@ fn prepare_failures_are_tried_three_times_unless_the_job_is_to_blame() {
     }
     for call in ["config", "prepare"] {
         let result = StandIn::new().when(call, "exit 1").run(&job());
-        assert_eq!(
-            verdict(&result),
-            failed(Some(1), FailureReason::ScriptFailure)
-        );
+        assert_eq!(verdict(&result), failed(Some(1), FailureReason::ScriptFailure));
         assert_eq!(result.call_names().last().unwrap(), "cleanup");
-        assert_eq!(
-            result
-                .calls
-                .iter()
-                .filter(|made| made.call == "config")
-                .count(),
-            1
-        );
+        assert_eq!(result.calls.iter().filter(|made| made.call == "config").count(), 1);
     }
 }
 
 #[test]
 fn a_second_try_can_succeed_in_a_directory_of_its_own() {
-    let driver = StandIn::new().when(
-        "prepare",
-        "[ -e \"$RECORD/tried\" ] || { touch \"$RECORD/tried\"; exit 2; }",
-    );
+    let driver = StandIn::new()
+        .when("prepare", "[ -e \"$RECORD/tried\" ] || { touch \"$RECORD/tried\"; exit 2; }");
     let result = driver.run(&job());
     result.assert_success();
-    assert_eq!(
-        result.call_names()[..5],
-        ["config", "prepare", "cleanup", "config", "prepare"]
-    );
+    assert_eq!(result.call_names()[..5], ["config", "prepare", "cleanup", "config", "prepare"]);
     assert_ne!(result.calls[1].directory, result.calls[4].directory);
 }
 
 #[test]
 fn junk_from_config_is_an_error_and_silence_is_not() {
-    let result = StandIn::new()
-        .when("config", "echo '{} {}'; exit 0")
-        .run(&job());
-    assert_eq!(
-        verdict(&result),
-        failed(None, FailureReason::RunnerSystemFailure)
-    );
+    let result = StandIn::new().when("config", "echo '{} {}'; exit 0").run(&job());
+    assert_eq!(verdict(&result), failed(None, FailureReason::RunnerSystemFailure));
     assert_eq!(result.call_names(), ["config", "cleanup"].repeat(3));
     let mut driver = StandIn::new().when("config", "echo to-the-log >&2; exit 0");
     let result = driver.run(&job());
-    assert_eq!(
-        verdict(&result),
-        failed(None, FailureReason::RunnerConfigurationError)
-    );
+    assert_eq!(verdict(&result), failed(None, FailureReason::RunnerConfigurationError));
     let builds = driver.path("toml").display().to_string();
     driver.runner = driver.runner.clone().directories(&builds, "/cache");
     let result = driver.run(&job());
     result.assert_success();
     assert!(result.trace_text().contains("to-the-log"));
-    assert_eq!(
-        driver.env("prepare", "CUSTOM_ENV_CI_BUILDS_DIR").unwrap(),
-        builds
-    );
+    assert_eq!(driver.env("prepare", "CUSTOM_ENV_CI_BUILDS_DIR").unwrap(), builds);
 }
 
 #[test]
@@ -376,31 +283,17 @@ fn job_env_overrides_the_runners_own_names_but_no_custom_env() {
     let driver = StandIn::new().when("config", answer);
     driver.run(&job()).assert_success();
     assert_eq!(driver.env("prepare", "TMPDIR").unwrap(), "/tmp");
-    assert_eq!(
-        driver.env("prepare", "CUSTOM_ENV_CI_JOB_NAME").unwrap(),
-        "test"
-    );
+    assert_eq!(driver.env("prepare", "CUSTOM_ENV_CI_JOB_NAME").unwrap(), "test");
 }
 
 #[test]
 fn a_driver_that_cannot_start_is_our_fault() {
-    let result = FakeRunner::new("/no/such/driver")
-        .retry_interval(Duration::ZERO)
-        .run(&job());
-    assert_eq!(
-        verdict(&result),
-        failed(None, FailureReason::RunnerSystemFailure)
-    );
+    let result = FakeRunner::new("/no/such/driver").retry_interval(Duration::ZERO).run(&job());
+    assert_eq!(verdict(&result), failed(None, FailureReason::RunnerSystemFailure));
     assert_eq!(result.call_names(), ["config", "cleanup"].repeat(3));
     let result = StandIn::new().run(&job().variable("BIG", &"x".repeat(131_072)));
-    assert!(
-        matches!(result.calls[0].exit, Exit::NotStarted(_)),
-        "{:?}",
-        result.calls[0].exit
-    );
-    StandIn::new()
-        .run(&job().variable("BIG", &"x".repeat(131_000)))
-        .assert_success();
+    assert!(matches!(result.calls[0].exit, Exit::NotStarted(_)), "{:?}", result.calls[0].exit);
+    StandIn::new().run(&job().variable("BIG", &"x".repeat(131_000))).assert_success();
 }
 
 #[test]
@@ -409,10 +302,7 @@ fn cleanup_may_fail_without_changing_the_verdict() {
     let result = driver.run(&job());
     result.assert_success();
     let (cleanup, log) = (result.call("cleanup"), result.runner_log_text());
-    assert_eq!(
-        (cleanup.stdout().as_str(), cleanup.stderr().as_str()),
-        ("out\n", "err\n")
-    );
+    assert_eq!((cleanup.stdout().as_str(), cleanup.stderr().as_str()), ("out\n", "err\n"));
     assert!(log.contains("out\n") && log.contains("err\n"), "{log}");
     assert!(log.ends_with("WARNING: Executor cleanup failed\n"), "{log}");
     assert!(!result.trace_text().contains("err\n"));
@@ -421,9 +311,7 @@ fn cleanup_may_fail_without_changing_the_verdict() {
 #[test]
 fn cancel_ends_the_script_and_lets_after_script_run() {
     let driver = StandIn::new();
-    let job = job()
-        .script(["echo begun", "sleep 30", "echo never"])
-        .after_script(["echo after"]);
+    let job = job().script(["echo begun", "sleep 30", "echo never"]).after_script(["echo after"]);
     let running = driver.runner.start(&job);
     running.wait_for_output("begun", LONG);
     running.cancel();
@@ -431,20 +319,10 @@ fn cancel_ends_the_script_and_lets_after_script_run() {
     assert_eq!(verdict(&result), (JobStatus::Canceled, None, None));
     assert_eq!(
         result.call_names()[4..],
-        [
-            "run build_script",
-            "run after_script",
-            "run cleanup_file_variables",
-            "cleanup"
-        ]
+        ["run build_script", "run after_script", "run cleanup_file_variables", "cleanup"]
     );
     assert_eq!(result.call("build_script").exit, Exit::Signal(15));
-    assert_eq!(
-        driver
-            .env("after_script", "CUSTOM_ENV_CI_JOB_STATUS")
-            .unwrap(),
-        "canceled"
-    );
+    assert_eq!(driver.env("after_script", "CUSTOM_ENV_CI_JOB_STATUS").unwrap(), "canceled");
     assert!(result.duration < LONG);
 }
 
@@ -459,11 +337,8 @@ fn cancel_before_the_script_and_abort_leave_only_cleanup() {
     assert_eq!(result.call_names()[3..], ["run get_sources", "cleanup"]);
 
     let driver = StandIn::new();
-    let running = driver.runner.start(
-        &job()
-            .script(["echo begun; sleep 30"])
-            .after_script(["true"]),
-    );
+    let running =
+        driver.runner.start(&job().script(["echo begun; sleep 30"]).after_script(["true"]));
     running.wait_for_output("begun", LONG);
     running.abort();
     let result = running.join();
@@ -474,20 +349,11 @@ fn cancel_before_the_script_and_abort_leave_only_cleanup() {
 #[test]
 fn the_jobs_timeout_leaves_only_cleanup() {
     let driver = StandIn::new();
-    let job = job()
-        .script(["sleep 30"])
-        .after_script(["true"])
-        .timeout(Duration::from_secs(1));
+    let job = job().script(["sleep 30"]).after_script(["true"]).timeout(Duration::from_secs(1));
     let result = driver.run(&job);
-    assert_eq!(
-        verdict(&result),
-        failed(None, FailureReason::JobExecutionTimeout)
-    );
+    assert_eq!(verdict(&result), failed(None, FailureReason::JobExecutionTimeout));
     assert_eq!(result.call_names()[4..], ["run build_script", "cleanup"]);
-    assert_eq!(
-        driver.env("cleanup", "CUSTOM_ENV_CI_JOB_STATUS").unwrap(),
-        "failed"
-    );
+    assert_eq!(driver.env("cleanup", "CUSTOM_ENV_CI_JOB_STATUS").unwrap(), "failed");
     assert!(result.call("build_script").terminated.is_some());
 }
 
@@ -498,10 +364,7 @@ fn the_scripts_own_timeout_ends_that_stage_only() {
         .after_script(["true"])
         .variable("RUNNER_SCRIPT_TIMEOUT", "200ms");
     let result = StandIn::new().run(&job);
-    assert_eq!(
-        verdict(&result),
-        failed(None, FailureReason::JobExecutionTimeout)
-    );
+    assert_eq!(verdict(&result), failed(None, FailureReason::JobExecutionTimeout));
     assert_eq!(
         result.call_names()[5..],
         ["run after_script", "run cleanup_file_variables", "cleanup"]
@@ -510,10 +373,8 @@ fn the_scripts_own_timeout_ends_that_stage_only() {
 
 #[test]
 fn who_ignores_term_is_killed() {
-    let driver = StandIn::new().when(
-        "build_script",
-        "trap '' TERM; echo begun; sleep 30; sleep 30",
-    );
+    let driver =
+        StandIn::new().when("build_script", "trap '' TERM; echo begun; sleep 30; sleep 30");
     let running = driver.runner.start(&job());
     running.wait_for_output("begun", LONG);
     running.cancel();
@@ -535,10 +396,7 @@ fn outputs_are_kept_apart_with_their_times() {
     let driver = StandIn::new().when("build_script", "echo one; sleep 0.3; echo two >&2; exit 0");
     let result = driver.run(&job());
     let call = result.call("build_script");
-    assert_eq!(
-        (call.stdout().as_str(), call.stderr().as_str()),
-        ("one\n", "two\n")
-    );
+    assert_eq!((call.stdout().as_str(), call.stderr().as_str()), ("one\n", "two\n"));
     let gap = call.chunks[1].at - call.chunks[0].at;
     assert!(gap >= Duration::from_millis(250), "{gap:?}");
     assert!(result.trace_text().contains("one\ntwo\n"));
@@ -557,41 +415,23 @@ fn a_killed_runner_leaves_the_driver_behind_and_cleans_nothing() {
     let result = running.join();
     assert_eq!(result.status, JobStatus::Lost);
     assert_eq!(result.call_names().last().unwrap(), "run build_script");
-    assert!(
-        !is_empty(runner.base_dir()),
-        "the runner's TMPDIR stays, as nobody removes it"
-    );
+    assert!(!is_empty(runner.base_dir()), "the runner's TMPDIR stays, as nobody removes it");
     let deadline = Instant::now() + LONG;
     while !driver.path("orphan").exists() {
-        assert!(
-            Instant::now() < deadline,
-            "the driver did not outlive its runner"
-        );
+        assert!(Instant::now() < deadline, "the driver did not outlive its runner");
         std::thread::yield_now();
     }
 }
 
 #[test]
 fn a_runner_process_of_its_own_changes_nothing_else() {
-    let driver = StandIn::new().when(
-        "build_script",
-        "echo two >&2; echo 9 > \"$BUILD_EXIT_CODE_FILE\"; exit 1",
-    );
-    let result = driver
-        .runner
-        .clone()
-        .own_process()
-        .run(&job().variable("ODD", "a'b\nc\\d"));
-    assert_eq!(
-        verdict(&result),
-        failed(Some(9), FailureReason::ScriptFailure)
-    );
+    let driver = StandIn::new()
+        .when("build_script", "echo two >&2; echo 9 > \"$BUILD_EXIT_CODE_FILE\"; exit 1");
+    let result = driver.runner.clone().own_process().run(&job().variable("ODD", "a'b\nc\\d"));
+    assert_eq!(verdict(&result), failed(Some(9), FailureReason::ScriptFailure));
     assert_eq!(result.call_names(), SMALLEST);
     assert_eq!(result.call("build_script").stderr(), "two\n");
-    assert_eq!(
-        driver.env("build_script", "CUSTOM_ENV_ODD").unwrap(),
-        "a'b\nc\\d"
-    );
+    assert_eq!(driver.env("build_script", "CUSTOM_ENV_ODD").unwrap(), "a'b\nc\\d");
     let seen = driver.read("build_script.seen");
     assert_eq!(
         seen.lines().next().unwrap().trim(),
@@ -612,22 +452,11 @@ fn scripts_export_variables_and_write_file_variables() {
         let result = driver.run(&job);
         result.assert_success();
         let project = "builds/group/project";
-        assert_eq!(
-            driver.read(&format!("{project}/odd")),
-            odd,
-            "posix: {posix}"
-        );
+        assert_eq!(driver.read(&format!("{project}/odd")), odd, "posix: {posix}");
         assert_eq!(driver.read(&format!("{project}/file")), odd);
         assert_eq!(driver.read(&format!("{project}/stdin")), "");
-        assert!(
-            !driver.path(&format!("{project}.tmp/KEYFILE")).exists(),
-            "removed at the end"
-        );
-        assert!(
-            driver
-                .read("build_script.script")
-                .starts_with("#!/usr/bin/env bash\n")
-        );
+        assert!(!driver.path(&format!("{project}.tmp/KEYFILE")).exists(), "removed at the end");
+        assert!(driver.read("build_script.script").starts_with("#!/usr/bin/env bash\n"));
     }
 }
 
@@ -643,11 +472,7 @@ fn sources_come_by_a_real_fetch_and_a_failed_one_clears_the_tree() {
             "user.email=e@example.org",
         ]);
         let output = command.args(words).output().unwrap();
-        assert!(
-            output.status.success(),
-            "{words:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     };
     git(&["init", "-q", "-b", "main"]);
@@ -656,13 +481,10 @@ fn sources_come_by_a_real_fetch_and_a_failed_one_clears_the_tree() {
     git(&["commit", "-q", "-m", "one"]);
     let sha = git(&["rev-parse", "HEAD"]);
     let url = format!("file://{}", origin.path().display());
-    StandIn::new()
-        .run(&job().sources(&url, &sha).script(["grep content file"]))
-        .assert_success();
+    StandIn::new().run(&job().sources(&url, &sha).script(["grep content file"])).assert_success();
 
-    let missing = job()
-        .sources("file:///no/such/repository", &sha)
-        .variable("GET_SOURCES_ATTEMPTS", "3");
+    let missing =
+        job().sources("file:///no/such/repository", &sha).variable("GET_SOURCES_ATTEMPTS", "3");
     let result = StandIn::new().run(&missing);
     assert_eq!(result.failure_reason, Some(FailureReason::ScriptFailure));
     let names = result.call_names();
@@ -698,24 +520,11 @@ fn the_jobs_json_has_gitlabs_shape() {
     );
     assert_eq!(json["credentials"][0]["url"], "r.example");
     assert_eq!((&json["id"], &json["extra"]), (&job.id.into(), &1.into()));
-    let secret = json["variables"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|v| v["key"] == "SECRET")
-        .unwrap();
-    assert_eq!(
-        (&secret["masked"], &secret["value"]),
-        (&true.into(), &"value".into())
-    );
-    assert_eq!(
-        driver.env("prepare", "CUSTOM_ENV_CI_JOB_IMAGE").unwrap(),
-        "alpine:3"
-    );
+    let secret =
+        json["variables"].as_array().unwrap().iter().find(|v| v["key"] == "SECRET").unwrap();
+    assert_eq!((&secret["masked"], &secret["value"]), (&true.into(), &"value".into()));
+    assert_eq!(driver.env("prepare", "CUSTOM_ENV_CI_JOB_IMAGE").unwrap(), "alpine:3");
     assert!(
-        driver
-            .env("prepare", "CUSTOM_ENV_CI_JOB_SERVICES")
-            .unwrap()
-            .contains(r#""alias":"cache""#)
+        driver.env("prepare", "CUSTOM_ENV_CI_JOB_SERVICES").unwrap().contains(r#""alias":"cache""#)
     );
 }

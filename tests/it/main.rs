@@ -7,12 +7,19 @@
     reason = "a test that cannot go on must fail loudly"
 )]
 
+mod agent_frames;
+mod agent_identity;
+mod agent_load;
+mod agent_sessions;
 mod agent_stages;
 mod agent_support;
 mod engine_contract;
-mod fake_runner_proof;
 mod engine_faults;
 mod engine_stand_in;
 mod engine_wire;
-mod support;
+mod fake_runner_proof;
 mod masker;
+mod support;
+mod vault;
+mod vault_access;
+mod vault_faults;
