@@ -21,8 +21,7 @@ impl JobKey {
         hash.update([0]);
         hash.update(job.job_info.project_id.to_le_bytes());
         hash.update(job.id.to_le_bytes());
-        let hex: String = hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("{}-{hex}", job.id))
+        Self(format!("{}-{}", job.id, hex(&hash.finalize())))
     }
 
     /// The key as text.
@@ -42,8 +41,13 @@ impl fmt::Display for JobKey {
     }
 }
 
+/// The first eight hex digits of a hash.
+pub(super) fn hex(hash: &[u8]) -> String {
+    hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Host and port of a URL, without the credentials that it carries.
-fn server(url: &str) -> &str {
+pub(super) fn server(url: &str) -> &str {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = after_scheme.split('/').next().unwrap_or_default();
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
@@ -55,7 +59,10 @@ mod tests {
 
     #[test]
     fn the_token_in_the_url_is_no_part_of_the_server() {
-        assert_eq!(server("https://gitlab-ci-token:abc@git.example:8443/g/p.git"), "git.example:8443");
+        assert_eq!(
+            server("https://gitlab-ci-token:abc@git.example:8443/g/p.git"),
+            "git.example:8443"
+        );
         assert_eq!(server("http://localhost/p.git"), "localhost");
         assert_eq!(server("odd"), "odd");
     }

@@ -118,7 +118,11 @@ mod tests {
     use super::*;
 
     fn login(registry: &str) -> Login {
-        Login { registry: registry.to_owned(), username: registry.to_owned(), password: Secret::new("x") }
+        Login {
+            registry: registry.to_owned(),
+            username: registry.to_owned(),
+            password: Secret::new("x"),
+        }
     }
 
     #[test]
@@ -135,7 +139,8 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_wins_and_half_a_segment_is_none() {
-        let logins = || vec![login("reg.example"), login("reg.example/team"), login("reg.example/te")];
+        let logins =
+            || vec![login("reg.example"), login("reg.example/team"), login("reg.example/te")];
         assert_eq!(best("reg.example/team/app", logins()).unwrap().registry, "reg.example/team");
         assert_eq!(best("reg.example/other", logins()).unwrap().registry, "reg.example");
         assert!(best("reg.example.evil/app", logins()).is_none());
