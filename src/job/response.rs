@@ -10,6 +10,7 @@ use crate::secrets::Secret;
 
 /// The job as GitLab sent it; only the fields that we act upon.
 #[derive(Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct JobResponse {
     /// GitLab's job id.
     pub id: u64,
@@ -58,6 +59,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 
 /// Where the job belongs.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct JobInfo {
     /// The job's name in the CI file.
     pub name: String,
@@ -75,6 +77,7 @@ pub struct JobInfo {
 
 /// What is built.
 #[derive(Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct GitInfo {
     /// Where it is fetched from; carries the job token.
     pub repo_url: String,

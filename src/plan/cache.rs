@@ -30,7 +30,7 @@ impl CacheKey {
 
     /// The mount for jobs that work as this user: files in it belong to who made them.
     pub(super) fn mount(&self, target: &str, user: &str, project: &str) -> MountPlan {
-        let labels = [("longshore.kind", "cache"), ("longshore.project", project)];
+        let labels = [("longshore.kind", "cache"), ("longshore.cache", project)];
         let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
         MountPlan {
             target: target.to_owned(),
