@@ -78,7 +78,8 @@ struct AuthConfig {
 
 #[derive(Deserialize)]
 struct Auth {
-    auth: Option<String>,
+    #[serde(rename = "auth")]
+    coded: Option<String>,
     username: Option<String>,
     password: Option<String>,
 }
@@ -88,7 +89,7 @@ fn docker_auth_config(context: &JobContext) -> Vec<Login> {
     let text = context.variable("DOCKER_AUTH_CONFIG").unwrap_or_default();
     let Ok(config) = serde_json::from_str::<AuthConfig>(text) else { return Vec::new() };
     let login = |(registry, auth): (String, Auth)| {
-        let (username, password) = match (auth.auth, auth.username, auth.password) {
+        let (username, password) = match (auth.coded, auth.username, auth.password) {
             (Some(coded), ..) => {
                 let decoded = String::from_utf8(BASE64_STANDARD.decode(coded).ok()?).ok()?;
                 let (username, password) = decoded.split_once(':')?;

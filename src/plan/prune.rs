@@ -3,7 +3,7 @@
 //! By tag, never by image id (but for images without any name), only of the project's own repository,
 //! never `latest`, never what a container uses.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -139,7 +139,7 @@ pub struct PrunePlan {
 /// Plans a prune over what is on this host; `used` holds the ids of images that containers use.
 ///
 /// An image that a container uses is never removed: it may lose a tag only while it keeps another name.
-pub fn plan(policy: &PrunePolicy, images: &[LocalImage], used: &HashSet<String>) -> PrunePlan {
+pub fn plan(policy: &PrunePolicy, images: &[LocalImage], used: &BTreeSet<String>) -> PrunePlan {
     let mut plan = PrunePlan::default();
     for image in images {
         let candidates = candidates(policy, image);

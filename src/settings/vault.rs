@@ -41,7 +41,7 @@ pub struct VaultSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppRoleSettings {
-    /// Where AppRole is mounted.
+    /// Where `AppRole` is mounted.
     #[serde(default = "approle")]
     pub mount: String,
     /// The role id, which is less than a secret; or [`Self::role_id_file`].

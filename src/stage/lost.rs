@@ -24,7 +24,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub fn is_lost(error: &ClientError) -> bool {
     matches!(
         error,
-        ClientError::Gone | ClientError::Output { .. } | ClientError::Input { .. } | ClientError::Deadline { .. }
+        ClientError::Gone
+            | ClientError::Output { .. }
+            | ClientError::Input { .. }
+            | ClientError::Deadline { .. }
     )
 }
 
@@ -82,7 +85,9 @@ async fn wait_for_daemon<E: Engine>(
 ) -> Result<Option<ContainerState>, EngineError> {
     loop {
         match engine.inspect(container).await {
-            Err(error) if is_away(error.fault) && Instant::now() < deadline => sleep(LOOK_EVERY).await,
+            Err(error) if is_away(error.fault) && Instant::now() < deadline => {
+                sleep(LOOK_EVERY).await;
+            }
             other => return other,
         }
     }

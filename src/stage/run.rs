@@ -77,7 +77,8 @@ async fn see_through<E: Engine>(
             Err(ClientError::Refused(refusal)) => Err(verdict::refused(call, &refusal)),
             Err(ClientError::Sink { source }) => Err(nobody_reads(agent, &source).await),
             Err(error) if lost::is_lost(&error) => {
-                let lost = lost::Lost { container: &container, position: agent.position(), cause: error };
+                let lost =
+                    lost::Lost { container: &container, position: agent.position(), cause: error };
                 lost.take_up(engine, sink, &mut received).await
             }
             Err(error) => Err(attach::failure(&container, &error)),
@@ -108,7 +109,8 @@ fn never<E>(result: Result<Infallible, E>) -> E {
 /// Sends the stage a TERM when the runner asks for it, or when the runner itself has ended; a second
 /// request kills. Never returns but with an error.
 async fn end_on_request(controls: mpsc::Sender<StageSignal>) -> Result<Infallible, CallError> {
-    let fail = |error: io::Error| CallError::system(format!("failed to watch for signals: {error}"));
+    let fail =
+        |error: io::Error| CallError::system(format!("failed to watch for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
     let parent = Parent::watch().map_err(fail)?;

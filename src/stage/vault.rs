@@ -13,11 +13,15 @@ pub fn source(settings: &Settings) -> Source {
         Vault::new(VaultSettings {
             namespace: written.namespace.clone(),
             ca_file: written.ca_file.clone(),
-            client_certificate: written.client_cert_file.clone().zip(written.client_key_file.clone()),
+            client_certificate: written
+                .client_cert_file
+                .clone()
+                .zip(written.client_key_file.clone()),
             allow_plaintext: written.allow_plaintext,
             connect_timeout: written.connect_timeout.0,
             timeout: written.timeout.0,
             deadline: written.deadline.0,
+            lockout_marker: Some(settings.run_dir.join("vault-lockout")),
             ..VaultSettings::new(
                 &written.address,
                 AppRole {

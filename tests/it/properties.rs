@@ -1,6 +1,6 @@
 //! What must hold for every input of the pure rooms, tried with many.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use longshore::job::expand::expand;
@@ -79,7 +79,7 @@ fn policy() -> impl Strategy<Value = PrunePolicy> {
 /// Images as an engine lists them: no two share an id or a reference.
 fn images() -> impl Strategy<Value = Vec<LocalImage>> {
     prop::collection::vec(image(), 0..12).prop_map(|mut images| {
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         for (index, image) in images.iter_mut().enumerate() {
             image.id = format!("sha256:{index}");
             image.tags.retain(|tag| seen.insert(tag.clone()));
@@ -147,7 +147,7 @@ proptest! {
         images in images(),
         used in prop::collection::hash_set(0_usize..12, 0..6),
     ) {
-        let used: HashSet<String> = used.into_iter().map(|index| format!("sha256:{index}")).collect();
+        let used: BTreeSet<String> = used.into_iter().map(|index| format!("sha256:{index}")).collect();
         let plan = prune::plan(&policy, &images, &used);
         for removed in &plan.remove {
             let nameless = images.iter().find(|image| &image.id == removed);
