@@ -37,6 +37,7 @@ pub fn compile(
             .filter(|user| !user.is_empty()),
         helper_image: helper,
         project_dir: project_dir(context, settings)?,
+        builds_dir: settings.builds_dir.clone(),
         cache_dir: settings.cache_dir.clone(),
         cache: (!job.cache.is_empty()).then(|| CacheKey::of(context)),
         agent_volume: host.agent_volume.clone(),

@@ -69,6 +69,8 @@ pub struct JobPlan {
     pub user: Option<String>,
     /// The image with git; `None` where the job container does all.
     pub helper_image: Option<ImagePlan>,
+    /// Where jobs are checked out; the root of a volume of this job's own.
+    pub builds_dir: String,
     /// `CI_PROJECT_DIR`; empty during `config`, where the runner does not know it yet.
     pub project_dir: String,
     /// Where caches are kept.

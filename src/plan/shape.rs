@@ -71,9 +71,17 @@ impl JobPlan {
         chosen.iter().filter(|word| !word.is_empty()).cloned().collect()
     }
 
-    /// Directories that belong to the job's user.
+    /// Directories that belong to the job's user, parents first.
+    ///
+    /// The builds directory and all between it and the project too: with `GIT_STRATEGY: clone` the
+    /// runner's script removes the project directory and makes it anew (so it must not be a mount point
+    /// either, seen on 19.3.0: "Device or resource busy").
     pub fn directories(&self) -> Vec<String> {
-        vec![self.project_dir.clone(), self.file_variables_dir(), self.cache_dir.clone()]
+        let below = self.project_dir.strip_prefix(&self.builds_dir).unwrap_or_default();
+        let slashes = below.match_indices('/').skip(1).map(|(at, _)| at + self.builds_dir.len());
+        let parents = slashes.map(|end| self.project_dir[..end].to_owned());
+        let own = [self.project_dir.clone(), self.file_variables_dir(), self.cache_dir.clone()];
+        std::iter::once(self.builds_dir.clone()).chain(parents).chain(own).collect()
     }
 
     /// Where the runner's scripts write file variables.
@@ -112,7 +120,7 @@ impl JobPlan {
         let mount = |target: String, source, read_only| MountPlan { target, source, read_only };
         let own = [
             mount(AGENT_MOUNT.to_owned(), self.agent_source(), true),
-            mount(self.project_dir.clone(), self.volume("builds", None), false),
+            mount(self.builds_dir.clone(), self.volume("builds", None), false),
             mount(
                 self.file_variables_dir(),
                 self.volume("tmp", Some(self.file_variables_bytes)),

@@ -9,7 +9,7 @@ use longshore::plan::JobKey;
 use longshore::plan::container::Labels;
 use longshore::plan::owner::Owner;
 use longshore::plan::prune::{self, LocalImage, PrunePolicy};
-use longshore::plan::sweep::{self, Kind, Object};
+use longshore::plan::sweep::{self, Host, Kind, Object};
 use longshore::settings::Settings;
 use proptest::prelude::*;
 use serde_json::json;
@@ -179,7 +179,7 @@ proptest! {
             if unseen.contains(owner) { None } else { Some(living.contains(owner)) }
         };
         let listed: Vec<Object> = objects.iter().map(|(object, ..)| object.clone()).collect();
-        let doomed = sweep::plan(&listed, alive, "agent", now);
+        let doomed = sweep::plan(&listed, alive, &Host { agent_volume: "agent", slot_prefix: "slot-", now_unix: now });
         // Objects may share a name here: none of those that bear it may be kept.
         for one in &doomed {
             let bearers = objects.iter().filter(|(object, ..)| object.name == one.name && object.kind == one.kind);
