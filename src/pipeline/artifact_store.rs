@@ -87,7 +87,8 @@ impl ArtifactStore {
 
     /// Types become file names, so only what looks like one does.
     fn path(&self, job: u64, kind: &str) -> PathBuf {
-        let safe: String = kind.chars().filter(|one| one.is_ascii_alphanumeric() || *one == '_').collect();
+        let safe: String =
+            kind.chars().filter(|one| one.is_ascii_alphanumeric() || *one == '_').collect();
         self.directory.join(format!("{job}-{safe}"))
     }
 }

@@ -65,13 +65,15 @@ impl JobLines {
 
     /// A line of ours that heads a stage.
     pub fn title(&self, text: &str) {
-        let shown = if self.console.colour { format!("\x1b[36;1m{text}\x1b[0m") } else { text.to_owned() };
+        let shown =
+            if self.console.colour { format!("\x1b[36;1m{text}\x1b[0m") } else { text.to_owned() };
         self.say(&shown);
     }
 
     /// A line of ours about something that went wrong.
     pub fn error(&self, text: &str) {
-        let shown = if self.console.colour { format!("\x1b[31;1m{text}\x1b[0m") } else { text.to_owned() };
+        let shown =
+            if self.console.colour { format!("\x1b[31;1m{text}\x1b[0m") } else { text.to_owned() };
         self.say(&shown);
     }
 
@@ -90,9 +92,9 @@ impl JobLines {
 /// titles, of a progress bar only the last state stays. `None` where nothing stays.
 pub fn presentable(line: &[u8], colour: bool) -> Option<Vec<u8>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let pieces = line.split(|byte| *byte == b'\r').map(|piece| (is_section(piece), piece));
+    let mut pieces = line.split(|byte| *byte == b'\r').map(|piece| (is_section(piece), piece));
     let marked = line.split(|byte| *byte == b'\r').any(is_section);
-    let last = pieces.filter(|(section, piece)| !section && !piece.is_empty()).last();
+    let last = pieces.rfind(|(section, piece)| !section && !piece.is_empty());
     let text = erased(last.map_or(&[], |(_, piece)| piece), colour);
     if marked && text.is_empty() { None } else { Some(text) }
 }
@@ -115,7 +117,7 @@ fn erased(text: &[u8], colour: bool) -> Vec<u8> {
         };
         let keep = colour && after[end] == b'm';
         if keep {
-            out.extend_from_slice(&rest[start..start + 2 + end + 1]);
+            out.extend_from_slice(&rest[start..=start + 2 + end]);
         }
         rest = &after[end + 1..];
     }
@@ -130,7 +132,10 @@ mod tests {
     #[test]
     fn marks_go_and_titles_stay() {
         for (line, expected) in [
-            (&b"\x1b[0Ksection_start:17:prepare[collapsed=true]\r\x1b[0KPulling"[..], Some(&b"Pulling"[..])),
+            (
+                &b"\x1b[0Ksection_start:17:prepare[collapsed=true]\r\x1b[0KPulling"[..],
+                Some(&b"Pulling"[..]),
+            ),
             (b"\x1b[0Ksection_end:17:prepare\r\x1b[0K", None),
             (b"\x1b[32;1m$ make\x1b[0;m", Some(b"$ make")),
             (b"10%\r50%\r100%\r", Some(b"100%")),
@@ -139,6 +144,9 @@ mod tests {
         ] {
             assert_eq!(presentable(line, false).as_deref(), expected, "{line:?}");
         }
-        assert_eq!(presentable(b"\x1b[32mx\x1b[0K\x1b[0m", true).as_deref(), Some(&b"\x1b[32mx\x1b[0m"[..]));
+        assert_eq!(
+            presentable(b"\x1b[32mx\x1b[0K\x1b[0m", true).as_deref(),
+            Some(&b"\x1b[32mx\x1b[0m"[..])
+        );
     }
 }

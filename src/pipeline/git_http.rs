@@ -34,6 +34,9 @@ pub struct GitRepository {
 
 impl GitRepository {
     /// `GET info/refs?service=git-upload-pack`: what there is.
+    ///
+    /// # Errors
+    /// When git cannot be started.
     pub async fn advertise(&self, protocol: Option<&str>) -> std::io::Result<Answer> {
         let mut child = self.upload_pack(protocol, &["--advertise-refs"])?;
         drop(child.stdin.take());
@@ -45,11 +48,15 @@ impl GitRepository {
         if !status.success() {
             return Ok(plain(StatusCode::INTERNAL_SERVER_ERROR, "git upload-pack failed"));
         }
-        let body = http_body_util::Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed();
+        let body =
+            http_body_util::Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed();
         Ok(answer("application/x-git-upload-pack-advertisement", body))
     }
 
     /// `POST git-upload-pack`: the pack for a list of wishes.
+    ///
+    /// # Errors
+    /// When git cannot be started, or ends before it has read them.
     pub async fn upload(&self, protocol: Option<&str>, wishes: Bytes) -> std::io::Result<Answer> {
         let mut child = self.upload_pack(protocol, &[])?;
         if let Some(mut stdin) = child.stdin.take() {
@@ -82,11 +89,10 @@ impl GitRepository {
 
 /// The child lives as long as somebody reads its output.
 fn pack(child: Child, stdout: ChildStdout) -> Body {
-    let stream = ReaderStream::with_capacity(stdout, 64 * 1024)
-        .map_ok(move |bytes| {
-            let _reading = &child;
-            Frame::data(bytes)
-        });
+    let stream = ReaderStream::with_capacity(stdout, 64 * 1024).map_ok(move |bytes| {
+        let _reading = &child;
+        Frame::data(bytes)
+    });
     BodyExt::boxed(StreamBody::new(stream))
 }
 

@@ -26,7 +26,8 @@ pub fn variables(args: &LocalArgs, directory: &Path) -> Result<Vec<JobVariable>,
 
 fn of_file(path: &Path) -> Result<Vec<JobVariable>, CallError> {
     let shown = path.display();
-    let fail = |error| CallError::system(format!("failed to read the variables file {shown}: {error}"));
+    let fail =
+        |error| CallError::system(format!("failed to read the variables file {shown}: {error}"));
     let mode = std::fs::metadata(path).map_err(fail)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(CallError::system(format!(

@@ -107,6 +107,11 @@ impl JobRun {
 
     /// Runs it, from `config` to `cleanup`.
     pub async fn run(mut self) -> JobReport {
+        if *self.caller.cancelled.borrow() {
+            return JobReport { ending: Ending::Cancelled, times: Vec::new() };
+        }
+        // Waiting for a place is not the job's time.
+        self.deadline = Instant::now() + self.spec.timeout;
         let ending = match self.prepared().await {
             Ok(()) => self.stages().await,
             Err(ending) => ending,
@@ -140,7 +145,8 @@ impl JobRun {
             if attempt == TRIES || !matches!(ending, Ending::SystemFailed(_)) {
                 return Err(ending);
             }
-            self.lines.error(&format!("prepare failed, try {} of {TRIES} follows in 3 s", attempt + 1));
+            self.lines
+                .error(&format!("prepare failed, try {} of {TRIES} follows in 3 s", attempt + 1));
             self.cleanup(&ending).await;
             let mut limits = self.limits();
             tokio::select! {
@@ -157,7 +163,9 @@ impl JobRun {
         let begun = Instant::now();
         let json = response(&self.spec, &self.caller.facts, &self.image());
         let written = self.files.write("response.json", json.to_string().as_bytes(), 0o600);
-        written.map_err(|error| Ending::SystemFailed(format!("failed to write the job's JSON: {error}")))?;
+        written.map_err(|error| {
+            Ending::SystemFailed(format!("failed to write the job's JSON: {error}"))
+        })?;
         let answer = self.call(&["config".into()]).ask(&self.lines).await;
         self.took("config", begun);
         match answer {
@@ -175,7 +183,8 @@ impl JobRun {
             return Err(Ending::SystemFailed("config answered no builds_dir".to_owned()));
         }
         self.moment.builds_dir.clone_from(&self.config.builds_dir);
-        self.moment.project_dir = format!("{}/{}", self.config.builds_dir, self.caller.facts.project);
+        self.moment.project_dir =
+            format!("{}/{}", self.config.builds_dir, self.caller.facts.project);
         Ok(())
     }
 
@@ -245,7 +254,9 @@ impl JobRun {
         let file = format!("script{}/script", self.times.len());
         let path = match self.files.write(&file, text.as_bytes(), 0o700) {
             Ok(path) => path,
-            Err(error) => return Ending::SystemFailed(format!("failed to write a script: {error}")),
+            Err(error) => {
+                return Ending::SystemFailed(format!("failed to write a script: {error}"));
+            }
         };
         let words = vec!["run".into(), path.into_os_string(), name.into()];
         match self.limited(name, words, limits).await {
@@ -259,7 +270,12 @@ impl JobRun {
         self.limited(name, words, limits).await
     }
 
-    async fn limited(&mut self, name: &str, words: Vec<OsString>, limits: Limits) -> Result<(), Ending> {
+    async fn limited(
+        &mut self,
+        name: &str,
+        words: Vec<OsString>,
+        limits: Limits,
+    ) -> Result<(), Ending> {
         self.lines.title(title(name));
         let begun = Instant::now();
         let ended = self.call(&words).run(&self.lines, limits).await;
@@ -319,7 +335,8 @@ impl JobRun {
     fn image(&self) -> String {
         let Some(image) = &self.spec.job.image else { return String::new() };
         let known = expanded(&self.spec.variables);
-        let value = |name: &str| known.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let value =
+            |name: &str| known.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         expand::expand(&image.name, value)
     }
 
@@ -328,7 +345,8 @@ impl JobRun {
     }
 
     fn call(&self, words: &[OsString]) -> DriverCall<'_> {
-        let mut arguments = vec!["--settings".into(), self.caller.settings.clone().into_os_string()];
+        let mut arguments =
+            vec!["--settings".into(), self.caller.settings.clone().into_os_string()];
         arguments.extend_from_slice(words);
         DriverCall {
             executable: &self.caller.world.executable,
@@ -353,7 +371,9 @@ impl JobRun {
         all.push(("SYSTEM_FAILURE_EXIT_CODE".into(), "2".into()));
         all.extend(self.config.job_env.iter().map(|(name, value)| (name.into(), value.into())));
         let variables = self.variables().into_iter();
-        all.extend(variables.map(|(name, value)| (format!("CUSTOM_ENV_{name}").into(), value.into())));
+        all.extend(
+            variables.map(|(name, value)| (format!("CUSTOM_ENV_{name}").into(), value.into())),
+        );
         all
     }
 }

@@ -1,8 +1,9 @@
 //! `longshore local`: puts together what a pipeline needs, runs it, and tells how it went.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,8 +21,8 @@ use crate::world::{Stdio, World};
 use super::args::LocalArgs;
 use super::artifact_store::ArtifactStore;
 use super::console::Console;
-use super::given;
 use super::git_http::GitRepository;
+use super::given;
 use super::job_run::{Caller, Ending, JobRun};
 use super::listing;
 use super::model::Pipeline;
@@ -57,7 +58,9 @@ pub async fn run(
     let pipeline = yaml::parse(&source.ci_file(&args, world)?, &file).map_err(CallError::system)?;
     let unknown = args.jobs.iter().find(|name| pipeline.jobs.iter().all(|job| job.name != **name));
     if let Some(name) = unknown {
-        return Err(CallError::system(format!("{file} has no job {name:?}; see `longshore local --list`")));
+        return Err(CallError::system(format!(
+            "{file} has no job {name:?}; see `longshore local --list`"
+        )));
     }
     let settings = world.directory.join(settings);
     let ready = Ready { args, settings, pipeline, source, world: world.clone() };
@@ -84,8 +87,9 @@ impl Ready {
         let (_cancel, cancelled) = watch::channel(false);
         let caller = self.caller("http://127.0.0.1:0".to_owned(), cancelled)?;
         let planned = schedule::plan(&self.pipeline, &caller, &self.args.jobs);
-        let console = self.console(Box::new(stdio.stderr.try_clone().map_err(CallError::system)?), false);
-        let files = self.workspace(&parent_of_scripts(&self.world), "plan")?;
+        let console =
+            self.console(Box::new(stdio.stderr.try_clone().map_err(CallError::system)?), false);
+        let files = workspace(&parent_of_scripts(&self.world), "plan")?;
         let schedule = self.schedule(Arc::new(caller), console, &files, &files);
         for one in planned.iter().filter(|one| listing::runs(one)) {
             let lines = schedule.console.job(&one.job.name, one.index);
@@ -94,7 +98,9 @@ impl Ready {
             match run.map_err(CallError::system)?.plan().await {
                 Ok(plan) => stdio.stdout.write_all(&plan).map_err(CallError::system)?,
                 Err(Ending::ScriptFailed(_)) => return Ok(Outcome::JobFault),
-                Err(ending) => return Err(CallError::system(format!("{}: {ending:?}", one.job.name))),
+                Err(ending) => {
+                    return Err(CallError::system(format!("{}: {ending:?}", one.job.name)));
+                }
             }
         }
         Ok(Outcome::Success)
@@ -103,24 +109,26 @@ impl Ready {
     async fn run(self, stdio: Stdio) -> Result<Outcome, CallError> {
         let (cancel, cancelled) = watch::channel(false);
         let (listener, address) = server::bind(self.address().await?).await.map_err(|error| {
-            CallError::system(format!("failed to listen: {error}\n  name an address of this host with --listen"))
+            CallError::system(format!(
+                "failed to listen: {error}\n  name an address of this host with --listen"
+            ))
         })?;
         let caller = Arc::new(self.caller(format!("http://{address}"), cancelled)?);
         let planned = schedule::plan(&self.pipeline, &caller, &self.args.jobs);
-        let scripts = self.workspace(&parent_of_scripts(&self.world), "scripts")?;
-        let artifacts = self.workspace(&parent_of_artifacts(&self.world), "artifacts")?;
-        let (log, answer) = if self.args.json {
-            (stdio.stderr, Some(stdio.stdout))
-        } else {
-            (stdio.stdout, None)
-        };
+        let scripts = workspace(&parent_of_scripts(&self.world), "scripts")?;
+        let artifacts = workspace(&parent_of_artifacts(&self.world), "artifacts")?;
+        let (log, answer) =
+            if self.args.json { (stdio.stderr, Some(stdio.stdout)) } else { (stdio.stdout, None) };
         let colour = log.is_terminal() && self.world.variable("NO_COLOR").is_none();
         let console = self.console(Box::new(log), colour);
         self.head(&console, &caller.facts);
         let schedule = self.schedule(caller, console.clone(), &scripts, &artifacts);
         let served = Served {
             store: Arc::clone(&schedule.store),
-            repository: GitRepository { directory: self.source.directory.clone(), world: self.world.clone() },
+            repository: GitRepository {
+                directory: self.source.directory.clone(),
+                world: self.world.clone(),
+            },
             project: schedule.caller.facts.project.clone(),
         };
         let serving = tokio::spawn(server::serve(listener, Arc::new(served)));
@@ -191,13 +199,6 @@ impl Ready {
         }
     }
 
-    fn workspace(&self, parent: &std::path::Path, what: &str) -> Result<Workspace, CallError> {
-        let name = format!("longshore-local-{what}-{}", token());
-        Workspace::new(parent, &name).map_err(|error| {
-            CallError::system(format!("failed to make a directory in {}: {error}", parent.display()))
-        })
-    }
-
     /// Where containers reach us.
     async fn address(&self) -> Result<IpAddr, CallError> {
         if let Some(address) = self.args.listen {
@@ -215,7 +216,11 @@ impl Ready {
         })
     }
 
-    fn caller(&self, server_url: String, cancelled: watch::Receiver<bool>) -> Result<Caller, CallError> {
+    fn caller(
+        &self,
+        server_url: String,
+        cancelled: watch::Receiver<bool>,
+    ) -> Result<Caller, CallError> {
         let now = (self.world.clock)();
         let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let project = self.args.project.clone().unwrap_or_else(|| self.project());
@@ -235,9 +240,18 @@ impl Ready {
 
     /// `local/NAME`, after the directory; `.git` of a bare repository is no part of the name.
     fn project(&self) -> String {
-        let name = self.source.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name =
+            self.source.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
         format!("local/{}", name.strip_suffix(".git").unwrap_or(&name))
     }
+}
+
+fn workspace(parent: &Path, what: &str) -> Result<Workspace, CallError> {
+    let name = format!("longshore-local-{what}-{}", token());
+    Workspace::new(parent, &name).map_err(|error| {
+        let parent = parent.display();
+        CallError::system(format!("failed to make a directory in {parent}: {error}"))
+    })
 }
 
 /// The first signal cancels the pipeline; the jobs' own time limits take care of the rest.
@@ -267,6 +281,9 @@ fn token() -> String {
     let mut bytes = [0_u8; 20];
     // The pool is ready long before any user space; a token of zeros would still only open this pipeline.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
-

@@ -165,9 +165,8 @@ impl Job {
         let Some(rules) = &self.rules else {
             return self.decision(self.when, None, Vec::new());
         };
-        let matches = |rule: &&Rule| {
-            rule.condition.as_ref().is_none_or(|c: &Expression| c.holds(&lookup))
-        };
+        let matches =
+            |rule: &&Rule| rule.condition.as_ref().is_none_or(|c: &Expression| c.holds(&lookup));
         match rules.iter().find(matches) {
             None => Decision::Skip,
             Some(rule) => self.decision(

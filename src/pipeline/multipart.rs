@@ -50,7 +50,10 @@ fn boundary(content_type: &str) -> Result<&str, MultipartError> {
         return Err(MultipartError::NoBoundary);
     }
     let value = parameters.find_map(|one| one.strip_prefix("boundary="));
-    value.map(|text| text.trim_matches('"')).filter(|text| !text.is_empty()).ok_or(MultipartError::NoBoundary)
+    value
+        .map(|text| text.trim_matches('"'))
+        .filter(|text| !text.is_empty())
+        .ok_or(MultipartError::NoBoundary)
 }
 
 fn is_named(headers: &[u8], name: &str) -> bool {

@@ -44,13 +44,14 @@ pub fn all(
 fn registry(facts: &PipelineFacts) -> Vec<JobVariable> {
     let mut all = Vec::new();
     let Some(registry) = facts.given("CI_REGISTRY") else { return all };
-    let image = facts.given("CI_REGISTRY_IMAGE").map_or_else(
-        || format!("{registry}/{}", facts.project.to_lowercase()),
-        str::to_owned,
-    );
+    let image = facts
+        .given("CI_REGISTRY_IMAGE")
+        .map_or_else(|| format!("{registry}/{}", facts.project.to_lowercase()), str::to_owned);
     all.push(JobVariable::raw("CI_REGISTRY", registry));
     all.push(JobVariable::raw("CI_REGISTRY_IMAGE", image));
-    all.extend(facts.given("CI_REGISTRY_USER").map(|user| JobVariable::raw("CI_REGISTRY_USER", user)));
+    all.extend(
+        facts.given("CI_REGISTRY_USER").map(|user| JobVariable::raw("CI_REGISTRY_USER", user)),
+    );
     all.extend(
         facts
             .given("CI_REGISTRY_PASSWORD")
@@ -94,7 +95,10 @@ fn of_project(facts: &PipelineFacts) -> Vec<JobVariable> {
         JobVariable::raw("CI_PROJECT_PATH", &facts.project),
         JobVariable::raw("CI_PROJECT_PATH_SLUG", slug(&facts.project)),
         JobVariable::raw("CI_PROJECT_NAMESPACE", namespace),
-        JobVariable::raw("CI_PROJECT_ROOT_NAMESPACE", namespace.split('/').next().unwrap_or_default()),
+        JobVariable::raw(
+            "CI_PROJECT_ROOT_NAMESPACE",
+            namespace.split('/').next().unwrap_or_default(),
+        ),
         JobVariable::raw("CI_PROJECT_URL", format!("{url}/{}", facts.project)),
         JobVariable::raw("CI_PROJECT_VISIBILITY", "private"),
         JobVariable::raw("CI_DEFAULT_BRANCH", &facts.source.default_branch),

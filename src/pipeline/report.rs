@@ -93,9 +93,12 @@ pub fn table(rows: &[Row], colour: bool) -> String {
         }
         let times = row.report.as_ref().map(|report| report.times.as_slice()).unwrap_or_default();
         let total: Duration = times.iter().map(|(_, time)| *time).sum();
-        let total = if times.is_empty() { " ".repeat(9) } else { format!("{:7.2} s", total.as_secs_f64()) };
-        let each: Vec<_> =
-            times.iter().map(|(name, time)| format!("{} {:.2}", short(name), time.as_secs_f64())).collect();
+        let total =
+            if times.is_empty() { " ".repeat(9) } else { format!("{:7.2} s", total.as_secs_f64()) };
+        let each: Vec<_> = times
+            .iter()
+            .map(|(name, time)| format!("{} {:.2}", short(name), time.as_secs_f64()))
+            .collect();
         let reason = reason(row);
         let reason = if reason.is_empty() { reason } else { format!("{reason}  ") };
         let line = format!("{:width$}  {result}  {total}  {reason}{}", row.name, each.join(", "));
@@ -117,10 +120,13 @@ pub fn json(rows: &[Row], pipeline_iid: u64, sha: &str) -> Value {
     let jobs: Vec<Value> = rows
         .iter()
         .map(|row| {
-            let times = row.report.as_ref().map(|report| report.times.as_slice()).unwrap_or_default();
+            let times =
+                row.report.as_ref().map(|report| report.times.as_slice()).unwrap_or_default();
             let total: Duration = times.iter().map(|(_, time)| *time).sum();
-            let calls: serde_json::Map<String, Value> =
-                times.iter().map(|(name, time)| (name.clone(), json!(time.as_secs_f64()))).collect();
+            let calls: serde_json::Map<String, Value> = times
+                .iter()
+                .map(|(name, time)| (name.clone(), json!(time.as_secs_f64())))
+                .collect();
             let exit_code = match row.report.as_ref().map(|report| &report.ending) {
                 Some(Ending::ScriptFailed(code)) => Some(*code),
                 _ => None,

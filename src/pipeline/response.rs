@@ -62,8 +62,9 @@ fn steps(spec: &JobSpec) -> Vec<Value> {
 }
 
 fn job_image(image: Option<&Image>, name: &str) -> Value {
-    let (entrypoint, pull_policy) =
-        image.map(|image| (image.entrypoint.as_slice(), image.pull_policy.as_slice())).unwrap_or_default();
+    let (entrypoint, pull_policy) = image
+        .map(|image| (image.entrypoint.as_slice(), image.pull_policy.as_slice()))
+        .unwrap_or_default();
     json!({"name": name, "alias": "", "command": null, "entrypoint": entrypoint, "ports": [],
            "variables": [], "pull_policy": pull_policy,
            "executor_opts": {"docker": {"platform": "", "user": ""}, "kubernetes": {}}})
@@ -111,7 +112,8 @@ fn when_name(when: ArtifactsWhen) -> &'static str {
 }
 
 fn credentials(facts: &PipelineFacts) -> Vec<Value> {
-    let (Some(url), Some(password)) = (facts.given("CI_REGISTRY"), facts.given("CI_REGISTRY_PASSWORD"))
+    let (Some(url), Some(password)) =
+        (facts.given("CI_REGISTRY"), facts.given("CI_REGISTRY_PASSWORD"))
     else {
         return Vec::new();
     };

@@ -19,6 +19,9 @@ use super::spec::{Dependency, JobSpec, expanded};
 /// GitLab's limit for a job that names none.
 const TIMEOUT: Duration = Duration::from_hours(1);
 
+/// Job numbers of a pipeline follow from its own; the product stays exact in JSON's numbers.
+const JOBS: u64 = 1000;
+
 /// A job with its place in the pipeline.
 #[derive(Debug, Clone)]
 pub struct Planned {
@@ -58,10 +61,11 @@ pub struct Schedule {
 pub fn plan(pipeline: &Pipeline, caller: &Caller, wanted: &[String]) -> Vec<Planned> {
     let mut planned = Vec::new();
     for (index, job) in pipeline.jobs.iter().enumerate() {
-        let id = caller.facts.pipeline_id * 100 + index as u64;
+        let id = caller.facts.pipeline_id * JOBS + index as u64;
         let naming = Naming { facts: &caller.facts, job, id, token: "" };
         let known = expanded(&predefined::all(&naming, pipeline, &job.variables, &[]));
-        let lookup = |name: &str| known.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let lookup =
+            |name: &str| known.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         planned.push(Planned {
             decision: job.decide(lookup),
             wanted: wanted.is_empty() || wanted.contains(&job.name),
@@ -110,7 +114,9 @@ impl Schedule {
 
     /// Why a job does not run; `None` where it does.
     fn left_out(&self, one: &Planned, failed: bool) -> Option<&'static str> {
-        let Decision::Run { when, .. } = &one.decision else { return Some("its rules do not hold") };
+        let Decision::Run { when, .. } = &one.decision else {
+            return Some("its rules do not hold");
+        };
         if !one.wanted {
             return Some("not asked for");
         }
@@ -159,15 +165,24 @@ impl Schedule {
     }
 
     /// Archives and dotenv variables of the jobs of earlier stages that this one depends on.
-    fn inherited(&self, job: &Job, warn: &dyn Fn(&str)) -> (Vec<Dependency>, Vec<(String, String)>) {
+    fn inherited(
+        &self,
+        job: &Job,
+        warn: &dyn Fn(&str),
+    ) -> (Vec<Dependency>, Vec<(String, String)>) {
         let (mut dependencies, mut dotenv) = (Vec::new(), Vec::new());
         for (earlier, _) in &self.rows {
-            let named = job.dependencies.as_ref().is_none_or(|names| names.contains(&earlier.job.name));
+            let named =
+                job.dependencies.as_ref().is_none_or(|names| names.contains(&earlier.job.name));
             if !named || earlier.job.stage == job.stage {
                 continue;
             }
             if let Some((_, size)) = self.store.find(earlier.id, "archive") {
-                dependencies.push(Dependency { id: earlier.id, name: earlier.job.name.clone(), size });
+                dependencies.push(Dependency {
+                    id: earlier.id,
+                    name: earlier.job.name.clone(),
+                    size,
+                });
             }
             match self.store.dotenv(earlier.id) {
                 Ok(variables) => dotenv.extend(variables),

@@ -14,7 +14,8 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+    WWW_AUTHENTICATE,
 };
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -88,8 +89,11 @@ async fn answer(request: Request<Incoming>, served: &Served) -> io::Result<Answe
 
 async fn sources(request: Request<Incoming>, served: &Served, rest: &str) -> io::Result<Answer> {
     if served.store.holder(&basic_password(&request)).is_none() {
-        let mut refused = plain(StatusCode::UNAUTHORIZED, "401 Unauthorized: no running job has this token");
-        refused.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"longshore\""));
+        let mut refused =
+            plain(StatusCode::UNAUTHORIZED, "401 Unauthorized: no running job has this token");
+        refused
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"longshore\""));
         return Ok(refused);
     }
     let protocol = header(&request, &HeaderName::from_static("git-protocol")).map(str::to_owned);
@@ -119,7 +123,9 @@ async fn artifacts(request: Request<Incoming>, served: &Served, job: u64) -> io:
     match *request.method() {
         Method::GET => download(served, job).await,
         Method::POST if holder == job => upload(request, served, job).await,
-        Method::POST => Ok(plain(StatusCode::FORBIDDEN, "403 Forbidden: this is another job's token")),
+        Method::POST => {
+            Ok(plain(StatusCode::FORBIDDEN, "403 Forbidden: this is another job's token"))
+        }
         _ => Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "405 Method Not Allowed")),
     }
 }
@@ -140,12 +146,17 @@ async fn upload(request: Request<Incoming>, served: &Served, job: u64) -> io::Re
     let kind = query.get("artifact_type").cloned().unwrap_or_else(|| "archive".to_owned());
     let content_type = header(&request, &CONTENT_TYPE).unwrap_or_default().to_owned();
     let Ok(body) = Limited::new(request.into_body(), UPLOAD_LIMIT).collect().await else {
-        return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "413 the artifact is cut short or larger than 1 GiB"));
+        return Ok(plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "413 the artifact is cut short or larger than 1 GiB",
+        ));
     };
     let body = body.to_bytes();
     let range = match multipart::field(&content_type, &body, "file") {
         Ok(range) => range,
-        Err(error) => return Ok(plain(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {error}"))),
+        Err(error) => {
+            return Ok(plain(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {error}")));
+        }
     };
     served.store.keep(job, &kind, &body[range])?;
     Ok(plain(StatusCode::CREATED, "201 Created"))
@@ -162,8 +173,10 @@ fn header<'a>(request: &'a Request<Incoming>, name: &HeaderName) -> Option<&'a s
 
 /// The password of basic authentication; empty where there is none.
 fn basic_password(request: &Request<Incoming>) -> String {
-    let credentials = header(request, &AUTHORIZATION).and_then(|value| value.strip_prefix("Basic "));
-    let decoded = credentials.and_then(|text| BASE64_STANDARD.decode(text.trim()).ok()).unwrap_or_default();
+    let credentials =
+        header(request, &AUTHORIZATION).and_then(|value| value.strip_prefix("Basic "));
+    let decoded =
+        credentials.and_then(|text| BASE64_STANDARD.decode(text.trim()).ok()).unwrap_or_default();
     let text = String::from_utf8(decoded).unwrap_or_default();
     text.split_once(':').map(|(_, password)| password.to_owned()).unwrap_or_default()
 }

@@ -39,7 +39,10 @@ impl Source {
     pub fn read(args: &LocalArgs, world: &World) -> Result<Self, CallError> {
         let directory = world.directory.join(&args.repository);
         let directory = directory.canonicalize().map_err(|error| {
-            CallError::system(format!("failed to open the repository {}: {error}", directory.display()))
+            CallError::system(format!(
+                "failed to open the repository {}: {error}",
+                directory.display()
+            ))
         })?;
         let git = Git { directory: &directory, world };
         let reference = match &args.reference {
@@ -47,7 +50,12 @@ impl Source {
             None => git.branch()?,
         };
         let wanted = args.commit.as_deref().unwrap_or(&reference);
-        let sha = git.one(&["rev-parse", "--verify", "--end-of-options", &format!("{wanted}^{{commit}}")])?;
+        let sha = git.one(&[
+            "rev-parse",
+            "--verify",
+            "--end-of-options",
+            &format!("{wanted}^{{commit}}"),
+        ])?;
         let show = |format: &str| git.one(&["log", "-1", &format!("--format={format}"), &sha]);
         let before = git.one(&["rev-parse", "--verify", "--quiet", &format!("{sha}^")]);
         Ok(Self {
@@ -101,7 +109,10 @@ pub(super) fn is_git_variable(name: &std::ffi::OsStr) -> bool {
 
 /// The environment for a git of ours, which may read a repository that belongs to another user: a
 /// person named it.
-pub(super) fn environment(world: &World, directory: &Path) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
+pub(super) fn environment(
+    world: &World,
+    directory: &Path,
+) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
     let inherited = world.environment.iter().filter(|(name, _)| !is_git_variable(name));
     let mut all: Vec<_> = inherited.map(|(name, value)| (name.clone(), value.clone())).collect();
     let settings = [
@@ -141,12 +152,18 @@ impl Git<'_> {
             .envs(environment(self.world, self.directory))
             .stdin(Stdio::null())
             .output()
-            .map_err(|error| CallError::system(format!("failed to start git: {error}\n  install git")))?;
+            .map_err(|error| {
+                CallError::system(format!("failed to start git: {error}\n  install git"))
+            })?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr);
         let what = words.first().copied().unwrap_or_default();
-        Err(CallError::system(format!("git {what} failed in {}: {}", self.directory.display(), said.trim())))
+        Err(CallError::system(format!(
+            "git {what} failed in {}: {}",
+            self.directory.display(),
+            said.trim()
+        )))
     }
 }

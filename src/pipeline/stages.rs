@@ -132,8 +132,14 @@ fn downloads(scene: &Scene<'_>) -> Option<String> {
     for dependency in &scene.spec.dependencies {
         let id = dependency.id.to_string();
         let words = [
-            "gitlab-runner", "artifacts-downloader", "--url", &scene.facts.server_url, "--token",
-            &scene.spec.token, "--id", &id,
+            "gitlab-runner",
+            "artifacts-downloader",
+            "--url",
+            &scene.facts.server_url,
+            "--token",
+            &scene.spec.token,
+            "--id",
+            &id,
         ];
         lines = lines.say(&format!("Downloading artifacts for {} ({id})...", dependency.name));
         lines = guarded(lines, "Downloading artifacts", &words);
@@ -165,8 +171,18 @@ fn uploads(scene: &Scene<'_>, passed: bool) -> Option<String> {
 fn uploader(scene: &Scene<'_>, format: &str, kind: &str) -> Vec<String> {
     let id = scene.spec.id.to_string();
     [
-        "gitlab-runner", "artifacts-uploader", "--url", &scene.facts.server_url, "--token",
-        &scene.spec.token, "--id", &id, "--artifact-format", format, "--artifact-type", kind,
+        "gitlab-runner",
+        "artifacts-uploader",
+        "--url",
+        &scene.facts.server_url,
+        "--token",
+        &scene.spec.token,
+        "--id",
+        &id,
+        "--artifact-format",
+        format,
+        "--artifact-type",
+        kind,
     ]
     .map(str::to_owned)
     .to_vec()
@@ -188,8 +204,12 @@ fn upload_archive(lines: Lines, scene: &Scene<'_>, artifacts: &Artifacts) -> Lin
     if artifacts.untracked {
         words.push("--untracked".to_owned());
     }
-    artifacts.exclude.iter().for_each(|path| option(&mut words, "--exclude", &expand(path)));
-    artifacts.paths.iter().for_each(|path| option(&mut words, "--path", &expand(path)));
+    for path in &artifacts.exclude {
+        option(&mut words, "--exclude", &expand(path));
+    }
+    for path in &artifacts.paths {
+        option(&mut words, "--path", &expand(path));
+    }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     guarded(lines.say("Uploading artifacts..."), "Uploading artifacts", &words)
 }
@@ -206,7 +226,9 @@ fn upload_report(
     if let Some(value) = &artifacts.expire_in {
         option(&mut words, "--expire-in", &expanded(scene, value));
     }
-    paths.iter().for_each(|path| option(&mut words, "--path", &expanded(scene, path)));
+    for path in paths {
+        option(&mut words, "--path", &expanded(scene, path));
+    }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     guarded(lines.say(&format!("Uploading the {kind} report...")), "Uploading artifacts", &words)
 }

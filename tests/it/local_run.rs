@@ -18,8 +18,14 @@ async fn a_job_goes_through_all_calls_with_its_sources() {
     let calls = place.read("calls.unit");
     let stages: Vec<_> = calls.lines().map(|line| line.split(' ').next_back().unwrap()).collect();
     let expected = [
-        "config", "prepare", "prepare_script", "get_sources", "build_script", "after_script",
-        "cleanup_file_variables", "cleanup",
+        "config",
+        "prepare",
+        "prepare_script",
+        "get_sources",
+        "build_script",
+        "after_script",
+        "cleanup_file_variables",
+        "cleanup",
     ];
     assert_eq!(stages, expected);
     assert_eq!(place.read("status.build_script"), "running\n");
@@ -69,7 +75,7 @@ async fn prepare_is_tried_three_times_but_not_where_the_job_is_to_blame() {
 
 #[tokio::test]
 async fn a_job_that_takes_too_long_is_stopped_and_cleaned_up_at_once() {
-    let more = r#", "timeout": "2s", "after_script": ["true"]"#;
+    let more = r#", "timeout": "2 seconds", "after_script": ["true"]"#;
     let place = Place::new(&one_job("sleep 600", more), HOST_DRIVER);
     let ran = place.run(place.args()).await;
     assert_eq!(ran.number, Ok(1), "{}", ran.log);
@@ -92,8 +98,12 @@ async fn later_stages_wait_and_follow_what_came_before() {
     let ran = place.run(place.args()).await;
     assert_eq!(ran.number, Ok(1), "{}", ran.log);
     for (name, result) in [
-        ("fails", "failed"), ("beside", "passed"), ("never", "skipped"), ("rescue", "passed"),
-        ("always", "passed"), ("by-hand", "skipped"),
+        ("fails", "failed"),
+        ("beside", "passed"),
+        ("never", "skipped"),
+        ("rescue", "passed"),
+        ("always", "passed"),
+        ("by-hand", "skipped"),
     ] {
         assert_eq!(ran.job(name)["result"], result, "{name}");
     }
@@ -150,7 +160,8 @@ async fn odd_values_arrive_as_they_are() {
     let mut args = place.args();
     args.variables.push(("OUT".to_owned(), place.path("odd").display().to_string()));
     let file = place.path("secrets");
-    std::fs::write(&file, "CI_REGISTRY=registry.example\nCI_REGISTRY_PASSWORD=pass word$1\n").unwrap();
+    std::fs::write(&file, "CI_REGISTRY=registry.example\nCI_REGISTRY_PASSWORD=pass word$1\n")
+        .unwrap();
     std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     args.variables_file = Some(file);
     // `$` in a value stands for a variable, as in GitLab; a doubled one is a dollar sign.

@@ -15,8 +15,7 @@ async fn served(place: &Place) -> SocketAddr {
     let store = ArtifactStore::new(place.path("tmp"));
     store.admit("good", 7);
     store.admit("other", 8);
-    let repository =
-        GitRepository { directory: place.path("project"), world: place.world() };
+    let repository = GitRepository { directory: place.path("project"), world: place.world() };
     let served = Served { store: Arc::new(store), repository, project: "group/project".to_owned() };
     let (listener, address) = bind("127.0.0.1".parse().unwrap()).await.unwrap();
     tokio::spawn(serve(listener, Arc::new(served)));
@@ -40,7 +39,17 @@ async fn git(directory: &Path, words: &[&str]) -> (bool, String) {
 async fn an_exact_commit_is_fetched_with_the_token_of_a_running_job_only() {
     let place = Place::new("{}", HOST_DRIVER);
     let (_, first) = git(&place.path("project"), &["rev-parse", "HEAD"]).await;
-    place.git(&["-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "--allow-empty", "-m", "2"]);
+    place.git(&[
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@example.com",
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "2",
+    ]);
     let address = served(&place).await;
     let clone = place.path("clone");
     std::fs::create_dir(&clone).unwrap();
@@ -71,7 +80,8 @@ async fn artifacts_are_written_by_their_own_job_and_read_by_any() {
         let url = format!("http://{address}/api/v4/jobs/{job}/artifacts?artifact_type=archive");
         let header = format!("JOB-TOKEN: {token}");
         let words = ["-s", "-o", "body", "-w", "%{http_code}", "-H", &header, &url];
-        let output = Command::new("curl").args(words).args(more).current_dir(place.path("")).output();
+        let output =
+            Command::new("curl").args(words).args(more).current_dir(place.path("")).output();
         String::from_utf8(output.await.unwrap().stdout).unwrap()
     };
     let upload = ["-F", "file=@a.zip"];

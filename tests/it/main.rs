@@ -14,6 +14,7 @@ mod fake_runner_proof;
 mod engine_faults;
 mod engine_stand_in;
 mod engine_wire;
+mod local_cancel;
 mod local_run;
 mod local_server;
 mod local_support;
