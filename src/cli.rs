@@ -19,7 +19,7 @@ use crate::pipeline::args::LocalArgs;
         GitLab Runner calls config, prepare, run and cleanup; see config.toml.example."
 )]
 pub struct Cli {
-    /// The settings file [default: $LONGSHORE_SETTINGS, else /etc/longshore/longshore.toml]
+    /// The settings file [default: `$LONGSHORE_SETTINGS`, else /etc/longshore/longshore.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub settings: Option<PathBuf>,
     /// What to do.

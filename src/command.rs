@@ -34,10 +34,7 @@ pub fn run(words: &[OsString], world: &World, mut stdio: Stdio) -> u8 {
         Err(error) => return usage(&error, &mut stdio),
     };
     let settings = world.settings_path(cli.settings.as_deref());
-    let numbers = ExitNumbers::read(
-        world.variable("BUILD_FAILURE_EXIT_CODE"),
-        world.variable("SYSTEM_FAILURE_EXIT_CODE"),
-    );
+    let numbers = numbers(world);
     let mut errors = stdio.errors();
     let outcome = match dispatch(cli.command, settings, world, stdio) {
         Ok(outcome) => outcome,
@@ -48,6 +45,14 @@ pub fn run(words: &[OsString], world: &World, mut stdio: Stdio) -> u8 {
         }
     };
     outcome.number(numbers)
+}
+
+/// The exit numbers that the runner asks for.
+pub fn numbers(world: &World) -> ExitNumbers {
+    ExitNumbers::read(
+        world.variable("BUILD_FAILURE_EXIT_CODE"),
+        world.variable("SYSTEM_FAILURE_EXIT_CODE"),
+    )
 }
 
 fn usage(error: &clap::Error, stdio: &mut Stdio) -> u8 {
@@ -62,7 +67,8 @@ fn usage(error: &clap::Error, stdio: &mut Stdio) -> u8 {
 
 /// Variables that GitLab marked as masked may stand in a path or an image's name.
 fn masked(world: &World, error: &CallError) -> String {
-    let values = call::read_context(world).map(|context| context.masked_values()).unwrap_or_default();
+    let values =
+        call::read_context(world).map(|context| context.masked_values()).unwrap_or_default();
     String::from_utf8_lossy(&MaskSet::new(values).mask(error.to_string().as_bytes())).into_owned()
 }
 
@@ -81,7 +87,7 @@ fn dispatch(
             file.write(outcome)?;
             Ok(outcome)
         }
-        Command::Cleanup => cleanup::hand_over(&Call::load(world, settings)?).map(|()| Outcome::Success),
+        Command::Cleanup => cleanup::hand_over(world, &settings),
         Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
         Command::Local(args) => block_on(local::run(*args, settings, world, stdio)),
         Command::Reap(args) => {
@@ -121,7 +127,7 @@ fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
         let source = vault::source(&call.settings);
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
         log.mask(MaskSet::new(call.context.masked_values()));
-        prepare::prepare(call, &engine, &source, &mut log).await?;
+        Box::pin(prepare::prepare(call, &engine, &source, &mut log)).await?;
         Ok(Outcome::Success)
     })
 }
@@ -137,7 +143,9 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
         let outcome = run::run(call, &engine, asked, &sink).await;
         let written = sink.finish();
         let outcome = outcome?;
-        written.map_err(|error| CallError::system(format!("the runner closed the job log: {error}")))?;
+        written.map_err(|error| {
+            CallError::system(format!("the runner closed the job log: {error}"))
+        })?;
         Ok(outcome)
     })
 }
@@ -148,7 +156,8 @@ fn engine(settings: &Settings) -> Result<DockerEngine, CallError> {
 
 fn block_on<T>(work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| CallError::system(format!("failed to start: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| CallError::system(format!("failed to start: {error}")))?;
     let result = runtime.block_on(work);
     // A hijacked connection would be hung up gracefully, which takes the daemon's time for nothing.
     runtime.shutdown_background();

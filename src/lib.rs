@@ -7,15 +7,7 @@
 //! (what the operator allows) -> [`plan::JobPlan`] (what we are going to do) -> [`secrets`] fill its
 //! references, [`engine`] and [`agent`] act -> [`outcome::Outcome`] -> a number. Nothing flows back.
 //! `tests/it/architecture.rs` keeps the walls.
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        reason = "tests"
-    )
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests"))]
 
 pub mod agent;
 pub mod cli;

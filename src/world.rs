@@ -49,10 +49,11 @@ impl World {
 
     /// The settings file: the option, else `LONGSHORE_SETTINGS`, else the default place.
     pub fn settings_path(&self, option: Option<&Path>) -> PathBuf {
-        option.map_or_else(
-            || PathBuf::from(self.variable("LONGSHORE_SETTINGS").unwrap_or(DEFAULT_SETTINGS)),
-            Path::to_path_buf,
-        )
+        let written = option.unwrap_or_else(|| {
+            Path::new(self.variable("LONGSHORE_SETTINGS").unwrap_or(DEFAULT_SETTINGS))
+        });
+        // Absolute, because a worker runs in another directory.
+        self.directory.join(written)
     }
 }
 

@@ -26,18 +26,19 @@ remove_labelled() {
   ((${#ids[@]} == 0)) || docker volume rm -f "${ids[@]}"
 }
 
-# remove_registry_images: what was built for or pulled from our registry.
+# remove_registry_images: what was built for or pulled from our registry, by tag or by digest alone.
 remove_registry_images() {
   local names
   engine_answers || return 0
-  mapfile -t names < <(docker image ls --format '{{.Repository}}:{{.Tag}}' | grep "^$REGISTRY/" | grep -v ':<none>$' || true)
+  mapfile -t names < <(docker image ls --digests --format '{{.Repository}} {{.Tag}} {{.Digest}}' | awk -v prefix="$REGISTRY/" '
+    index($1, prefix) == 1 { print $1 ($2 == "<none>" ? "@" $3 : ":" $2) }' | sort -u)
   ((${#names[@]} == 0)) || docker image rm -f "${names[@]}"
 }
 
-# remove_our_images: the stand-ins and the test images.
+# remove_our_images: the images of the CI file, where these scripts brought them, and the test images.
 remove_our_images() {
   engine_answers || return 0
-  remove_stand_ins
+  remove_brought_images
   remove_test_images
 }
 

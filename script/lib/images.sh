@@ -3,6 +3,8 @@
 # one mmdebstrap of trixie. The root file systems are cached, so only the first run on a machine is slow.
 # shellcheck source=script/lib/packages.sh
 source "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
+# shellcheck source=script/lib/dockerd.sh
+source "$(dirname "${BASH_SOURCE[0]}")/dockerd.sh"
 
 IMAGE_PYTHON=python:3.13-slim
 IMAGE_DOCKER=docker:28-cli
@@ -23,6 +25,8 @@ ensure_images() {
     return
   fi
   take_lock images
+  # so that taking down removes these and not what another demo, a test or a person brought
+  printf '%s\n' "${missing[@]}" >>"$LONGSHORE_STATE/run/images"
   pull_images
   if [[ -z $(missing_images "$IMAGE_PYTHON" "$IMAGE_DOCKER") ]]; then
     build_helper_image
@@ -81,11 +85,13 @@ import_stand_ins() {
   docker image rm longshore-stand-in:tools longshore-stand-in:base
 }
 
-# remove_stand_ins: takes the stand-ins away, and nothing that was pulled.
-remove_stand_ins() {
+# remove_brought_images: takes away what ensure_images brought, pulled or made, and nothing else.
+remove_brought_images() {
   local images
-  mapfile -t images < <(docker image ls -q --no-trunc --filter label=longshore.stand-in | sort -u)
-  ((${#images[@]} == 0)) || docker image rm -f "${images[@]}"
+  [[ -s $LONGSHORE_STATE/run/images ]] && engine_answers || return 0
+  mapfile -t images < <(sort -u "$LONGSHORE_STATE/run/images")
+  docker image rm -f "${images[@]}"
+  rm "$LONGSHORE_STATE/run/images"
 }
 
 # host_authorities: certificate authorities this machine's owner added; builds need them as it does.

@@ -3,6 +3,10 @@
 # shellcheck source=script/lib/packages.sh
 source "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
 
+RUST_TARGET=$(uname -m)-unknown-linux-gnu
+RELEASE_BINARY=${CARGO_TARGET_DIR:-$LONGSHORE_ROOT/target}/$RUST_TARGET/release/longshore
+export RELEASE_BINARY
+
 # rust_channel: the version the project asks for.
 rust_channel() { sed -n 's/^channel *= *"\(.*\)"/\1/p' "$LONGSHORE_ROOT/rust-toolchain.toml"; }
 
@@ -20,7 +24,7 @@ ensure_rust() {
   have rustup || install_rustup
   # one that is there but does not answer is a person's to mend: installing over it would pull the
   # toolchain from under builds that run
-  if rustup toolchain list | grep -q "^$channel\(-\| \|\$\)" ||
+  if grep -q "^$channel\(-\| \|\$\)" <<<"$(rustup toolchain list)" ||
     ! timeout 900 rustup toolchain install "$channel" --profile minimal --component clippy,rustfmt ||
     ! cargo_is "$channel"; then
     (cd "$LONGSHORE_ROOT" && RUST_BACKTRACE=0 RUSTUP_AUTO_INSTALL=0 cargo --version) || true
@@ -48,3 +52,13 @@ install_rustup() {
   sh "$installer" -y --no-modify-path --profile minimal --default-toolchain none
   PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
 }
+
+# build_release: $RELEASE_BINARY, static (see .cargo/config.toml), because it also runs inside the jobs' images.
+build_release() {
+  (cd "$LONGSHORE_ROOT" && cargo build --release --locked --bin longshore --target "$RUST_TARGET")
+  is_static "$RELEASE_BINARY" || die "$RELEASE_BINARY is not static" 'is RUSTFLAGS set? then .cargo/config.toml does not count'
+  note "$(($(stat -c %s "$RELEASE_BINARY") / 1000000)) MB, static"
+}
+
+# is_static PROGRAM: does it need no loader and no library?
+is_static() { [[ $(readelf --program-headers "$1") != *INTERP* ]]; }

@@ -10,11 +10,12 @@ use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::frame::{Event, FrameError, FrameReader, encode_request};
+use super::frame::{Event, FrameError, FrameReader};
 use super::protocol::{
     Answer, Exec, GRACE, Hello, Init, InitReport, Refusal, Reply, Resume, Session, StageExit,
     StageSignal, Stat, Verb,
 };
+use super::request::encode_request;
 
 mod follow;
 mod outbox;
@@ -113,8 +114,22 @@ pub struct Client<O, W> {
     session: Session,
     requests: u32,
     deadline: Duration,
-    /// Output frames of the followed stage that were consumed.
-    consumed: u64,
+    /// How far the followed stage's output was consumed.
+    consumed: Consumption,
+}
+
+/// How far a stage's output was consumed: whole frames, and bytes of the next one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Consumption {
+    frames: u64,
+    bytes: usize,
+}
+
+/// Where a stage whose attach was lost is to be taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    session: Session,
+    consumed: Consumption,
 }
 
 impl<O, W, E> Client<O, W>
@@ -142,7 +157,7 @@ where
             session,
             requests: 0,
             deadline,
-            consumed: 0,
+            consumed: Consumption::default(),
         };
         match client.call("hello", &Verb::Hello, deadline).await? {
             Reply::Hello(hello) => Ok((client, hello)),
@@ -173,7 +188,7 @@ where
         sink: &mut S,
         controls: &mut mpsc::Receiver<StageSignal>,
     ) -> Result<StageExit, ClientError> {
-        self.consumed = 0;
+        self.consumed = Consumption::default();
         let number = self.send("exec", &Verb::Exec(exec))?;
         self.follow(number, sink, controls).await
     }
@@ -184,21 +199,20 @@ where
     /// As [`Client::exec`]; refused where that stage is no longer there.
     pub async fn resume<S: StageSink>(
         &mut self,
-        position: Resume,
+        position: Position,
         sink: &mut S,
         controls: &mut mpsc::Receiver<StageSignal>,
     ) -> Result<StageExit, ClientError> {
-        self.consumed = position.frame;
-        let number = self.send("resume", &Verb::Resume(position))?;
+        self.consumed = position.consumed;
+        let resume = Resume { session: position.session, frame: position.consumed.frames };
+        let number = self.send("resume", &Verb::Resume(resume))?;
         self.follow(number, sink, controls).await
     }
 
-    /// Where a new client has to [`Client::resume`] the stage that this one followed last.
-    pub fn position(&self) -> Resume {
-        Resume {
-            session: self.session,
-            frame: self.consumed,
-        }
+    /// Where a new client has to [`Client::resume`] the stage that this one followed last. To be asked
+    /// once `exec` or `resume` has returned an error.
+    pub fn position(&self) -> Position {
+        Position { session: self.session, consumed: self.consumed }
     }
 
     /// Signals the stage that this session runs.
@@ -206,10 +220,7 @@ where
     /// # Errors
     /// Refused where no stage runs, or another session's.
     pub async fn signal(&mut self, signal: StageSignal) -> Result<(), ClientError> {
-        match self
-            .call("signal", &Verb::Signal(signal), self.deadline)
-            .await?
-        {
+        match self.call("signal", &Verb::Signal(signal), self.deadline).await? {
             Reply::Done => Ok(()),
             reply => Err(unexpected(reply)),
         }
@@ -255,10 +266,7 @@ where
             }
         };
         let answered = tokio::time::timeout_at(Instant::now() + deadline, answered).await;
-        answered.unwrap_or(Err(ClientError::Deadline {
-            verb: name,
-            after: deadline,
-        }))
+        answered.unwrap_or(Err(ClientError::Deadline { verb: name, after: deadline }))
     }
 
     /// Puts a message into the outbox and answers its number.
@@ -293,8 +301,6 @@ where
 fn unexpected(reply: Reply) -> ClientError {
     match reply {
         Reply::Refused(refusal) => refusal.into(),
-        _ => ClientError::Garbled {
-            source: FrameError::Garbled,
-        },
+        _ => ClientError::Garbled { source: FrameError::Garbled },
     }
 }

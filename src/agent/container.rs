@@ -56,20 +56,9 @@ impl Container {
             write_secret(file, &account)?;
         }
         let masks = MaskSet::new(mask_values(&init));
-        masks
-            .values()
-            .iter()
-            .for_each(|value| sys::lock_memory(value.expose()));
-        init.secrets
-            .iter()
-            .for_each(|secret| sys::lock_memory(secret.value.0.expose()));
-        Ok(Self {
-            account,
-            masks,
-            environment,
-            home,
-            init,
-        })
+        masks.values().iter().for_each(|value| sys::lock_memory(value.expose()));
+        init.secrets.iter().for_each(|secret| sys::lock_memory(secret.value.0.expose()));
+        Ok(Self { account, masks, environment, home, init })
     }
 
     /// What the driver is told.
@@ -86,21 +75,12 @@ impl Container {
 
     /// The values of the mask set, for the driver's own messages.
     pub(super) fn mask_values(&self) -> Vec<WireSecret> {
-        self.masks
-            .values()
-            .iter()
-            .cloned()
-            .map(WireSecret)
-            .collect()
+        self.masks.values().iter().cloned().map(WireSecret).collect()
     }
 
     /// Program and arguments of a stage: the entrypoint, where it is the user's stage, and the shell.
     pub(super) fn command_line(&self, user_stage: bool) -> Result<Vec<String>, Refusal> {
-        let mut words = if user_stage {
-            self.init.entrypoint.clone()
-        } else {
-            Vec::new()
-        };
+        let mut words = if user_stage { self.init.entrypoint.clone() } else { Vec::new() };
         words.push(shell()?.to_owned());
         Ok(words)
     }
@@ -139,9 +119,7 @@ impl Container {
 }
 
 fn plain(pairs: &[(String, String)]) -> impl Iterator<Item = (OsString, OsString)> {
-    pairs
-        .iter()
-        .map(|(name, value)| (name.into(), value.into()))
+    pairs.iter().map(|(name, value)| (name.into(), value.into()))
 }
 
 /// The first shell there is.
@@ -151,41 +129,25 @@ fn shell() -> Result<&'static str, Refusal> {
             .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     let found = SHELLS.iter().find(executable).copied();
-    found.ok_or_else(|| Refusal::NoShell {
-        looked_for: SHELLS.join(" "),
-    })
+    found.ok_or_else(|| Refusal::NoShell { looked_for: SHELLS.join(" ") })
 }
 
 fn check_values(init: &Init) -> Result<(), Refusal> {
-    let bad = init
-        .secrets
-        .iter()
-        .find(|secret| secret.value.0.expose().contains(&0));
-    bad.map_or(Ok(()), |secret| {
-        Err(Refusal::NulByte {
-            name: secret.name.clone(),
-        })
-    })
+    let bad = init.secrets.iter().find(|secret| secret.value.0.expose().contains(&0));
+    bad.map_or(Ok(()), |secret| Err(Refusal::NulByte { name: secret.name.clone() }))
 }
 
 fn mask_values(init: &Init) -> Vec<Secret> {
     let variables = init.secrets.iter().map(|secret| &secret.value);
     let files = init.files.iter().map(|file| &file.content);
-    variables
-        .chain(files)
-        .chain(&init.masks)
-        .map(|value| value.0.clone())
-        .collect()
+    variables.chain(files).chain(&init.masks).map(|value| value.0.clone()).collect()
 }
 
 fn resolve(identity: &Identity) -> Result<Account, Refusal> {
     // An image without these files (built from scratch) still has root and numbers.
     let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
     let group = std::fs::read("/etc/group").unwrap_or_default();
-    let (passwd, group) = (
-        String::from_utf8_lossy(&passwd),
-        String::from_utf8_lossy(&group),
-    );
+    let (passwd, group) = (String::from_utf8_lossy(&passwd), String::from_utf8_lossy(&group));
     identity::resolve(identity, &passwd, &group)
 }
 
@@ -195,12 +157,8 @@ fn resolve(identity: &Identity) -> Result<Account, Refusal> {
 /// statement of the image.
 fn home(account: &Account, identity: &Identity, environment: &[(OsString, OsString)]) -> String {
     let given = environment.iter().rev().find(|(name, _)| name == "HOME");
-    let given = given
-        .and_then(|(_, home)| home.to_str())
-        .unwrap_or_default();
-    let roots = resolve(&Identity::Image(String::new()))
-        .ok()
-        .and_then(|root| root.home);
+    let given = given.and_then(|(_, home)| home.to_str()).unwrap_or_default();
+    let roots = resolve(&Identity::Image(String::new())).ok().and_then(|root| root.home);
     let by_engine = given.is_empty() || given == "/" || roots.is_some_and(|home| home == given);
     match (&account.home, identity) {
         (_, Identity::Image(_)) if !by_engine => given.to_owned(),
@@ -218,11 +176,7 @@ fn make_home(account: &Account) -> String {
     let home = ["/home", "/tmp"]
         .iter()
         .map(|parent| format!("{parent}/longshore-{uid}"))
-        .find(|home| {
-            create_directory(home, 0o700)
-                .and_then(|()| give(home, account))
-                .is_ok()
-        });
+        .find(|home| create_directory(home, 0o700).and_then(|()| give(home, account)).is_ok());
     let home = home.unwrap_or_else(|| "/".to_owned());
     if account.user.is_none()
         && let Ok(mut passwd) = OpenOptions::new().append(true).open("/etc/passwd")
@@ -249,17 +203,11 @@ fn write_secret(file: &SecretFile, account: &Account) -> Result<(), Refusal> {
         let kind = rustix::fs::statfs(parent)
             .map_err(|error| refusal("look at", parent, &error.into()))?;
         if !MEMORY_FILESYSTEMS.contains(&kind.f_type) {
-            return Err(Refusal::NotTmpfs {
-                path: path.to_owned(),
-            });
+            return Err(Refusal::NotTmpfs { path: path.to_owned() });
         }
     }
     let mut options = OpenOptions::new();
-    let created = options
-        .write(true)
-        .create_new(true)
-        .mode(file.mode & 0o777)
-        .open(path);
+    let created = options.write(true).create_new(true).mode(file.mode & 0o777).open(path);
     let written = created.and_then(|mut open: File| open.write_all(file.content.0.expose()));
     written.map_err(|error| refusal("write", path, &error))?;
     give(path, account)
@@ -267,9 +215,5 @@ fn write_secret(file: &SecretFile, account: &Account) -> Result<(), Refusal> {
 
 fn refusal(verb: &str, path: &str, error: &std::io::Error) -> Refusal {
     let errno = error.raw_os_error().unwrap_or_default();
-    Refusal::Path {
-        verb: verb.to_owned(),
-        path: path.to_owned(),
-        errno,
-    }
+    Refusal::Path { verb: verb.to_owned(), path: path.to_owned(), errno }
 }

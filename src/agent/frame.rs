@@ -1,11 +1,11 @@
-//! The wire: messages to bytes and back, in both directions. Pure: it holds no descriptor, and never
-//! blocks; whoever reads or writes calls it.
+//! The wire from the agent to its drivers: frames, each for one session. Pure: it holds no descriptor
+//! and never blocks; whoever reads or writes calls it.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::protocol::{Answer, Session, VERSION, Verb};
+use super::protocol::{Answer, Session, VERSION};
 
 /// Most payload bytes in one frame from the agent.
 pub const MAX_PAYLOAD: usize = 64 * 1024;
@@ -49,55 +49,6 @@ pub enum FrameError {
     Garbled,
 }
 
-/// The outer shape of each message towards the agent; the same in all versions.
-#[derive(Serialize, Deserialize)]
-struct Envelope<'a> {
-    session: Session,
-    version: u16,
-    request: u32,
-    verb: &'a [u8],
-}
-
-/// One message as the agent receives it.
-#[derive(Debug, PartialEq)]
-pub struct Request {
-    /// The attach it came over.
-    pub session: Session,
-    /// Its number within the session.
-    pub number: u32,
-    /// What is asked; `None` where the driver speaks another version.
-    pub verb: Option<Verb>,
-}
-
-/// Codes a message towards the agent, ending zero included.
-///
-/// # Errors
-/// [`FrameError::TooLong`] for a message above [`MAX_MESSAGE`].
-pub fn encode_request(
-    session: Session,
-    number: u32,
-    verb: &Verb,
-) -> Result<Zeroizing<Vec<u8>>, FrameError> {
-    let inner = encode(verb)?;
-    let envelope = Envelope {
-        session,
-        version: VERSION,
-        request: number,
-        verb: &inner,
-    };
-    let plain = inner.len() + 64;
-    // COBS adds a byte for each 254, and the zero. One buffer of that size: growing would leave copies.
-    let mut coded = Zeroizing::new(vec![0; plain + plain / 254 + 2]);
-    let used = postcard::to_slice_cobs(&envelope, &mut coded)
-        .map_err(|_| FrameError::Garbled)?
-        .len();
-    coded.truncate(used);
-    if used > MAX_MESSAGE {
-        return Err(FrameError::TooLong { length: used });
-    }
-    Ok(coded)
-}
-
 /// Codes an answer as the payload of control frames.
 ///
 /// # Errors
@@ -106,7 +57,8 @@ pub fn encode_answer(answer: &Answer) -> Result<Zeroizing<Vec<u8>>, FrameError> 
     encode(answer)
 }
 
-fn encode<T: Serialize>(value: &T) -> Result<Zeroizing<Vec<u8>>, FrameError> {
+/// Codes a value into one buffer of its size: growing would leave copies of secrets behind.
+pub(super) fn encode<T: Serialize>(value: &T) -> Result<Zeroizing<Vec<u8>>, FrameError> {
     let size = postcard::experimental::serialized_size(value).map_err(|_| FrameError::Garbled)?;
     let mut bytes = Zeroizing::new(vec![0; size]);
     postcard::to_slice(value, &mut bytes).map_err(|_| FrameError::Garbled)?;
@@ -119,68 +71,6 @@ fn encode<T: Serialize>(value: &T) -> Result<Zeroizing<Vec<u8>>, FrameError> {
 /// [`FrameError::Garbled`] for bytes that are no answer.
 pub fn decode_answer(bytes: &[u8]) -> Result<Answer, FrameError> {
     postcard::from_bytes(bytes).map_err(|_| FrameError::Garbled)
-}
-
-/// Cuts the agent's input into messages. What is no message (half of one, or rubbish) is thrown away
-/// up to the next zero.
-#[derive(Default)]
-pub struct RequestReader {
-    pending: Zeroizing<Vec<u8>>,
-    overlong: bool,
-}
-
-impl RequestReader {
-    /// Starts at the beginning of a stream.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Takes the next bytes and hands each message that is complete to `deliver`.
-    pub fn push(&mut self, mut input: &[u8], mut deliver: impl FnMut(Request)) {
-        while let Some(end) = input.iter().position(|byte| *byte == 0) {
-            self.keep(&input[..end]);
-            input = &input[end + 1..];
-            let mut coded = std::mem::take(&mut self.pending);
-            if !std::mem::take(&mut self.overlong)
-                && let Some(request) = decode_request(&mut coded)
-            {
-                deliver(request);
-            }
-        }
-        self.keep(input);
-    }
-
-    fn keep(&mut self, part: &[u8]) {
-        let length = self.pending.len() + part.len();
-        if self.overlong || length > MAX_MESSAGE {
-            self.overlong = true;
-            self.pending = Zeroizing::default();
-            return;
-        }
-        if length > self.pending.capacity() {
-            // Moved by hand: `Vec` would free the old block with secrets in it.
-            let mut grown = Zeroizing::new(Vec::with_capacity(length.next_power_of_two()));
-            grown.extend_from_slice(&self.pending);
-            self.pending = grown;
-        }
-        self.pending.extend_from_slice(part);
-    }
-}
-
-fn decode_request(coded: &mut [u8]) -> Option<Request> {
-    if coded.is_empty() {
-        return None;
-    }
-    let envelope: Envelope<'_> = postcard::from_bytes_cobs(coded).ok()?;
-    let verb = match envelope.version {
-        VERSION => Some(postcard::from_bytes(envelope.verb).ok()?),
-        _ => None,
-    };
-    Some(Request {
-        session: envelope.session,
-        number: envelope.request,
-        verb,
-    })
 }
 
 /// What stands before each frame's payload.
@@ -220,17 +110,10 @@ impl FrameHead {
         let (length, _) = rest.split_first_chunk::<4>().ok_or(FrameError::Garbled)?;
         let length = u32::from_le_bytes(*length);
         if length as usize > MAX_PAYLOAD {
-            return Err(FrameError::TooLong {
-                length: length as usize,
-            });
+            return Err(FrameError::TooLong { length: length as usize });
         }
         let channel = Channel(u32::from_le_bytes(*channel));
-        Ok(Self {
-            session: Session(*session),
-            channel,
-            more: flags[0] != 0,
-            length,
-        })
+        Ok(Self { session: Session(*session), channel, more: flags[0] != 0, length })
     }
 }
 
@@ -270,11 +153,7 @@ enum State {
 impl FrameReader {
     /// Starts on a fresh attach that will say this session's hello.
     pub fn new(session: Session) -> Self {
-        Self {
-            session,
-            state: State::Seeking(Vec::new()),
-            control: Zeroizing::default(),
-        }
+        Self { session, state: State::Seeking(Vec::new()), control: Zeroizing::default() }
     }
 
     /// Takes bytes off the front of `input` up to the next event; `None` once they are used up.
@@ -326,16 +205,9 @@ impl FrameReader {
             return Ok(None);
         };
         let head = FrameHead::parse(bytes)?;
-        self.state = State::Payload {
-            head,
-            left: head.length as usize,
-        };
+        self.state = State::Payload { head, left: head.length as usize };
         // An empty payload would wait for bytes that belong to the next frame.
-        if head.length == 0 {
-            self.payload(input)
-        } else {
-            Ok(None)
-        }
+        if head.length == 0 { self.payload(input) } else { Ok(None) }
     }
 
     fn payload(&mut self, input: &mut Bytes) -> Result<Option<Event>, FrameError> {
@@ -352,16 +224,10 @@ impl FrameReader {
             return Ok(None);
         }
         if head.channel != Channel::CONTROL {
-            return Ok(Some(Event::Output {
-                channel: head.channel,
-                bytes,
-                ends_frame,
-            }));
+            return Ok(Some(Event::Output { channel: head.channel, bytes, ends_frame }));
         }
         if self.control.len() + bytes.len() > MAX_MESSAGE {
-            return Err(FrameError::TooLong {
-                length: self.control.len() + bytes.len(),
-            });
+            return Err(FrameError::TooLong { length: self.control.len() + bytes.len() });
         }
         self.control.extend_from_slice(&bytes);
         if !ends_frame || head.more {

@@ -25,17 +25,10 @@ struct PasswdLine<'a> {
 fn passwd_lines(passwd: &str) -> impl Iterator<Item = PasswdLine<'_>> {
     passwd.lines().filter_map(|line| {
         let mut fields = line.split(':');
-        let name = fields
-            .next()
-            .filter(|name| !name.is_empty() && !name.starts_with('#'))?;
+        let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with('#'))?;
         let uid = fields.nth(1)?.parse().ok()?;
         let gid = fields.next()?.parse().ok()?;
-        Some(PasswdLine {
-            name,
-            uid,
-            gid,
-            home: fields.nth(1).unwrap_or_default(),
-        })
+        Some(PasswdLine { name, uid, gid, home: fields.nth(1).unwrap_or_default() })
     })
 }
 
@@ -48,15 +41,9 @@ struct GroupLine<'a> {
 fn group_lines(group: &str) -> impl Iterator<Item = GroupLine<'_>> {
     group.lines().filter_map(|line| {
         let mut fields = line.split(':');
-        let name = fields
-            .next()
-            .filter(|name| !name.is_empty() && !name.starts_with('#'))?;
+        let name = fields.next().filter(|name| !name.is_empty() && !name.starts_with('#'))?;
         let gid = fields.nth(1)?.parse().ok()?;
-        Some(GroupLine {
-            name,
-            gid,
-            members: fields.next().unwrap_or_default(),
-        })
+        Some(GroupLine { name, gid, members: fields.next().unwrap_or_default() })
     })
 }
 
@@ -78,17 +65,9 @@ pub(super) fn resolve(identity: &Identity, passwd: &str, group: &str) -> Result<
     });
     let mut account = match (line, uid) {
         (Some(line), _) => from_line(&line),
-        (None, Some(uid)) => Account {
-            uid,
-            gid: 0,
-            groups: Vec::new(),
-            user: None,
-            home: None,
-        },
+        (None, Some(uid)) => Account { uid, gid: 0, groups: Vec::new(), user: None, home: None },
         (None, None) => {
-            return Err(Refusal::UnknownUser {
-                user: user.to_owned(),
-            });
+            return Err(Refusal::UnknownUser { user: user.to_owned() });
         }
     };
     if wanted_group.is_empty() {
@@ -101,16 +80,8 @@ pub(super) fn resolve(identity: &Identity, passwd: &str, group: &str) -> Result<
 
 fn numeric(uid: u32, gid: u32, passwd: &str) -> Account {
     let line = passwd_lines(passwd).find(|line| line.uid == uid);
-    let (user, home) = line
-        .map(|line| (line.name.to_owned(), line.home.to_owned()))
-        .unzip();
-    Account {
-        uid,
-        gid,
-        groups: Vec::new(),
-        user,
-        home,
-    }
+    let (user, home) = line.map(|line| (line.name.to_owned(), line.home.to_owned())).unzip();
+    Account { uid, gid, groups: Vec::new(), user, home }
 }
 
 fn from_line(line: &PasswdLine<'_>) -> Account {
@@ -138,9 +109,7 @@ fn group_id(wanted: &str, group: &str) -> Result<u32, Refusal> {
     group_lines(group)
         .find(|line| line.name == wanted)
         .map(|line| line.gid)
-        .ok_or_else(|| Refusal::UnknownGroup {
-            group: wanted.to_owned(),
-        })
+        .ok_or_else(|| Refusal::UnknownGroup { group: wanted.to_owned() })
 }
 
 #[cfg(test)]
@@ -156,16 +125,8 @@ mod tests {
     }
 
     fn account(uid: u32, gid: u32, groups: &[u32], user: Option<(&str, &str)>) -> Account {
-        let (user, home) = user
-            .map(|(user, home)| (user.to_owned(), home.to_owned()))
-            .unzip();
-        Account {
-            uid,
-            gid,
-            groups: groups.to_vec(),
-            user,
-            home,
-        }
+        let (user, home) = user.map(|(user, home)| (user.to_owned(), home.to_owned())).unzip();
+        Account { uid, gid, groups: groups.to_vec(), user, home }
     }
 
     #[test]
@@ -180,36 +141,19 @@ mod tests {
         assert_eq!(image("1000:5"), Ok(account(1000, 5, &[], app)));
         assert_eq!(image(":wheel"), Ok(account(0, 10, &[], root)));
         assert_eq!(image("4242"), Ok(account(4242, 0, &[], None)));
-        assert_eq!(
-            image("1234"),
-            Ok(account(1234, 0, &[], None)),
-            "a number is never a name"
-        );
+        assert_eq!(image("1234"), Ok(account(1234, 0, &[], None)), "a number is never a name");
     }
 
     #[test]
     fn unknown_names_are_refused_by_name() {
-        assert_eq!(
-            image("nosuch"),
-            Err(Refusal::UnknownUser {
-                user: "nosuch".into()
-            })
-        );
-        assert_eq!(
-            image("app:nosuch"),
-            Err(Refusal::UnknownGroup {
-                group: "nosuch".into()
-            })
-        );
+        assert_eq!(image("nosuch"), Err(Refusal::UnknownUser { user: "nosuch".into() }));
+        assert_eq!(image("app:nosuch"), Err(Refusal::UnknownGroup { group: "nosuch".into() }));
     }
 
     #[test]
     fn numeric_keeps_its_numbers_and_takes_the_home_of_a_line() {
         let numeric = |uid, gid| resolve(&Identity::Numeric { uid, gid }, PASSWD, GROUP);
-        assert_eq!(
-            numeric(1000, 7),
-            Ok(account(1000, 7, &[], Some(("app", "/home/app"))))
-        );
+        assert_eq!(numeric(1000, 7), Ok(account(1000, 7, &[], Some(("app", "/home/app")))));
         assert_eq!(numeric(5, 6), Ok(account(5, 6, &[], None)));
     }
 }

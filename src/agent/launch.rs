@@ -38,21 +38,11 @@ pub(super) fn launch(
     let (reader, writer) = std::io::pipe().map_err(|error| failed(&error))?;
     let kept = reader.try_clone().map_err(|error| failed(&error))?;
     let mut command = Command::new(&words[0]);
-    command
-        .args(&words[1..])
-        .env_clear()
-        .envs(container.stage_environment(exec));
-    command
-        .stdin(reader)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(&words[1..]).env_clear().envs(container.stage_environment(exec));
+    command.stdin(reader).stdout(Stdio::piped()).stderr(Stdio::piped());
     let account = &container.account;
-    let becoming = Becoming {
-        uid: account.uid,
-        gid: account.gid,
-        groups: account.groups.clone(),
-        core,
-    };
+    let becoming =
+        Becoming { uid: account.uid, gid: account.gid, groups: account.groups.clone(), core };
     let mut child = sys::spawn(&mut command, becoming).map_err(|error| failed(&error))?;
     let missing = || failed(&std::io::Error::from(rustix::io::Errno::BADF));
     let pid = Pid::from_raw(child.id().cast_signed()).ok_or_else(missing)?;
@@ -85,12 +75,7 @@ pub(super) struct ScriptPipe {
 impl ScriptPipe {
     fn new(script: Secret, writer: OwnedFd, reader: PipeReader) -> std::io::Result<Self> {
         let writer = Some(pipe::Sender::from_owned_fd(writer)?);
-        Ok(Self {
-            script,
-            written: 0,
-            writer,
-            reader,
-        })
+        Ok(Self { script, written: 0, writer, reader })
     }
 
     /// Writes on, then closes the pipe. Safe to drop half-way and to call again.

@@ -13,11 +13,7 @@ const NO_LIMIT: u64 = 1 << 62;
 /// The facts as seen under this root, `/sys/fs/cgroup` in a container.
 pub(super) fn facts(root: &Path) -> MemoryFacts {
     let number = |path: &str| -> Option<u64> {
-        std::fs::read_to_string(root.join(path))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+        std::fs::read_to_string(root.join(path)).ok()?.trim().parse().ok()
     };
     if root.join("memory.events").exists() || root.join("cgroup.controllers").exists() {
         return MemoryFacts {
@@ -35,13 +31,7 @@ pub(super) fn facts(root: &Path) -> MemoryFacts {
 
 fn field(path: &Path, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(path).ok()?;
-    text.lines().find_map(|line| {
-        line.strip_prefix(name)?
-            .strip_prefix(' ')?
-            .trim()
-            .parse()
-            .ok()
-    })
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -63,16 +53,10 @@ mod tests {
         let root = root(&[
             ("memory.max", "33554432\n"),
             ("memory.peak", "1000\n"),
-            (
-                "memory.events",
-                "low 0\noom 4\noom_kill 3\noom_group_kill 0\n",
-            ),
+            ("memory.events", "low 0\noom 4\noom_kill 3\noom_group_kill 0\n"),
         ]);
-        let expected = MemoryFacts {
-            limit: Some(33_554_432),
-            peak: Some(1000),
-            oom_kills: Some(3),
-        };
+        let expected =
+            MemoryFacts { limit: Some(33_554_432), peak: Some(1000), oom_kills: Some(3) };
         assert_eq!(facts(root.path()), expected);
     }
 
@@ -87,16 +71,9 @@ mod tests {
         let root = root(&[
             ("memory/memory.limit_in_bytes", "9223372036854771712\n"),
             ("memory/memory.max_usage_in_bytes", "77\n"),
-            (
-                "memory/memory.oom_control",
-                "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
-            ),
+            ("memory/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
         ]);
-        let expected = MemoryFacts {
-            limit: None,
-            peak: Some(77),
-            oom_kills: Some(2),
-        };
+        let expected = MemoryFacts { limit: None, peak: Some(77), oom_kills: Some(2) };
         assert_eq!(facts(root.path()), expected);
     }
 

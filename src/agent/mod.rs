@@ -1,10 +1,12 @@
 //! The agent: PID 1 of a job's containers, and the driver's side of the conversation with it.
 //!
-//! `protocol` (messages) and `frame` (bytes) are shared and pure. In the container: `pid1` decides,
-//! `wire` reads and writes, `container` does Init, `launch` starts a stage, `stage` sees it through,
-//! `pump` and `outflow` carry its output, `reaper` collects and kills, `sys` holds the only `unsafe`
-//! code. On the host: `client`. Nothing here knows of jobs or of the container engine.
+//! `protocol` (messages), `request` and `frame` (bytes, one direction each) are shared and pure. In
+//! the container: `pid1` is the process, `sessions` decides, `wire` reads and writes, `container` does
+//! Init, `launch` starts a stage, `stage` sees it through, `pump` and `outflow` carry its output,
+//! `reaper` collects and kills, `sys` holds the only `unsafe` code. On the host: `client`. Nothing here
+//! knows of jobs or of the container engine.
 
+pub mod artifacts;
 pub mod client;
 mod container;
 pub mod frame;
@@ -16,6 +18,8 @@ mod pid1;
 pub mod protocol;
 mod pump;
 mod reaper;
+pub mod request;
+mod sessions;
 mod stage;
 mod sys;
 mod wire;

@@ -77,11 +77,7 @@ impl Outflow {
             exit: None,
             exit_sent: false,
         };
-        Self {
-            state: Mutex::new(state),
-            room: Notify::new(),
-            work: Notify::new(),
-        }
+        Self { state: Mutex::new(state), room: Notify::new(), work: Notify::new() }
     }
 
     /// Waits until the stage's pipes may be read; `false` once nobody wants the rest.

@@ -2,7 +2,7 @@
 //! [`super::frame`] puts them on the wire.
 //!
 //! Towards the agent: each message is postcard, COBS-coded, ended by a zero byte; an attach begins with
-//! a zero byte, so that half a message left by a killed driver is thrown away. From the agent: the
+//! one of its own, so that half a message left by a killed driver is thrown away. From the agent: the
 //! driver skips everything up to its own 16-byte session id (the head of its hello), from there on
 //! frames are length-prefixed. The daemon copies output to everyone attached, so each frame names its
 //! session.
@@ -15,6 +15,10 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::secrets::Secret;
+
+mod refusal;
+
+pub use refusal::Refusal;
 
 /// Version of this protocol; driver and agent come from one binary, so they must be equal.
 pub const VERSION: u16 = 1;
@@ -297,8 +301,6 @@ pub enum EndedBy {
     Takeover,
     /// Its driver fell silent for [`SILENCE_ENDS`].
     Silence,
-    /// The container itself was told to stop.
-    Shutdown,
 }
 
 /// Memory of the container as its cgroup tells; `None` where it tells nothing.
@@ -321,83 +323,4 @@ pub struct Stat {
     pub stages: Vec<StageRecord>,
     /// Memory so far.
     pub memory: MemoryFacts,
-}
-
-/// Why the agent did not do what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum Refusal {
-    /// The request came before Init.
-    #[error("the container has not been initialised")]
-    NotInitialised,
-    /// Init came a second time.
-    #[error("the container has been initialised before")]
-    AlreadyInitialised,
-    /// A stage runs, here or in another session.
-    #[error("stage {stage} is still running")]
-    Busy {
-        /// The stage that runs.
-        stage: String,
-    },
-    /// No stage runs.
-    #[error("no stage is running")]
-    Idle,
-    /// The stage that runs belongs to another session.
-    #[error("stage {stage} belongs to another session")]
-    NotYours {
-        /// The stage that runs.
-        stage: String,
-    },
-    /// The image has no shell where GitLab looks for one.
-    #[error("the image has no shell (looked for {looked_for})")]
-    NoShell {
-        /// Where was looked, separated by blanks.
-        looked_for: String,
-    },
-    /// The image has no such user.
-    #[error("user {user:?} is not in the image's /etc/passwd")]
-    UnknownUser {
-        /// The name.
-        user: String,
-    },
-    /// The image has no such group.
-    #[error("group {group:?} is not in the image's /etc/group")]
-    UnknownGroup {
-        /// The name.
-        group: String,
-    },
-    /// A program could not be started.
-    #[error("cannot start {program:?}: {}", errno_text(*.errno))]
-    Start {
-        /// The entrypoint's first word or the shell.
-        program: String,
-        /// The kernel's error number.
-        errno: i32,
-    },
-    /// Something about a path failed.
-    #[error("cannot {verb} {path}: {}", errno_text(*.errno))]
-    Path {
-        /// What was tried, e.g. `create directory`.
-        verb: String,
-        /// The path.
-        path: String,
-        /// The kernel's error number.
-        errno: i32,
-    },
-    /// A secret file would rest on a disk.
-    #[error("{path} is not on a tmpfs, so no secret is written there")]
-    NotTmpfs {
-        /// The path.
-        path: String,
-    },
-    /// A secret for the environment holds a NUL byte.
-    #[error("the value of {name} holds a NUL byte, which no environment can carry")]
-    NulByte {
-        /// The variable's name.
-        name: String,
-    },
-}
-
-/// The kernel's words for an error number.
-fn errno_text(errno: i32) -> String {
-    std::io::Error::from_raw_os_error(errno).to_string()
 }

@@ -34,11 +34,7 @@ impl Reaper {
         if !is_init {
             rustix::process::set_child_subreaper(Some(Pid::INIT))?;
         }
-        Ok(Self {
-            is_init,
-            watched: Mutex::default(),
-            reaped: Notify::new(),
-        })
+        Ok(Self { is_init, watched: Mutex::default(), reaped: Notify::new() })
     }
 
     /// Resolves with the end of this child. To be called before anything is awaited after the spawn.
@@ -121,12 +117,7 @@ fn descendants(root: Pid) -> Vec<Pid> {
     let mut found = vec![root];
     let mut next = 0;
     while let Some(&parent) = found.get(next) {
-        found.extend(
-            parents
-                .iter()
-                .filter(|(_, of)| *of == parent)
-                .map(|(pid, _)| *pid),
-        );
+        found.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
         next += 1;
     }
     found.split_off(1)

@@ -49,22 +49,11 @@ pub(super) async fn supervise(
     let killed_before = memory::facts(Path::new(memory::CGROUP)).oom_kills;
     let (swept, _) = watch::channel(false);
     let mut pumps = JoinSet::new();
-    for (channel, pipe) in [
-        (Channel::STDOUT, launched.stdout),
-        (Channel::STDERR, launched.stderr),
-    ] {
+    for (channel, pipe) in [(Channel::STDOUT, launched.stdout), (Channel::STDERR, launched.stderr)]
+    {
         let masker = Masker::new(&with.masks);
         let (outflow, swept) = (Arc::clone(&with.outflow), swept.subscribe());
-        pumps.spawn(
-            Pump {
-                channel,
-                pipe,
-                masker,
-                outflow,
-                swept,
-            }
-            .run(),
-        );
+        pumps.spawn(Pump { channel, pipe, masker, outflow, swept }.run());
     }
     let mut script = launched.script;
     let (status, ended_by) = with.first_process(exited, &mut script).await;
@@ -73,18 +62,9 @@ pub(super) async fn supervise(
     swept.send_replace(true);
     with.drain(&mut pumps, ended_by).await;
     let memory = memory::facts(Path::new(memory::CGROUP));
-    let oom_kills = memory
-        .oom_kills
-        .zip(killed_before)
-        .map_or(0, |(now, before)| now.saturating_sub(before));
-    let exit = StageExit {
-        status,
-        ended_by,
-        oom_kills,
-        memory,
-        script_unread,
-        survivors,
-    };
+    let oom_kills =
+        memory.oom_kills.zip(killed_before).map_or(0, |(now, before)| now.saturating_sub(before));
+    let exit = StageExit { status, ended_by, oom_kills, memory, script_unread, survivors };
     with.outflow.finish(exit.clone());
     exit
 }

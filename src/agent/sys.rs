@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::process::{DumpableBehavior, Gid, Resource, Rlimit, Uid};
+use rustix::process::{Gid, Resource, Rlimit, Uid};
 use rustix::thread::CapabilitySet;
 
 /// What a child becomes before it executes its program.
@@ -27,11 +27,7 @@ pub(super) struct Becoming {
 /// # Errors
 /// What fork, the steps of becoming, or exec answered.
 pub(super) fn spawn(command: &mut Command, becoming: Becoming) -> io::Result<Child> {
-    let groups: Vec<Gid> = becoming
-        .groups
-        .iter()
-        .map(|gid| Gid::from_raw(*gid))
-        .collect();
+    let groups: Vec<Gid> = becoming.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
     // SAFETY: the closure runs between fork and exec of a process with one thread. It makes system
     // calls on values prepared above; it neither allocates nor takes a lock.
     unsafe {
@@ -44,25 +40,22 @@ fn become_user(becoming: &Becoming, groups: &[Gid]) -> io::Result<()> {
     rustix::process::setsid()?;
     raise_oom_score();
     // A limit that cannot be given back only costs the job its core files.
-    let _ = rustix::process::setrlimit(Resource::Core, becoming.core.clone());
+    let _ = rustix::process::setrlimit(Resource::Core, becoming.core);
     rustix::thread::set_thread_groups(groups)?;
     rustix::thread::set_thread_gid(Gid::from_raw(becoming.gid))?;
     rustix::thread::set_thread_uid(Uid::from_raw(becoming.uid))?;
     if becoming.uid != 0 {
         drop_capabilities()?;
     }
-    rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+    // Not dumpable until exec makes it so: until then this is a copy of the agent's memory.
     Ok(())
 }
 
 /// The kernel takes effective and permitted away with the uid, but leaves what can be inherited.
 fn drop_capabilities() -> io::Result<()> {
     let none = CapabilitySet::empty();
-    let sets = rustix::thread::CapabilitySets {
-        effective: none,
-        permitted: none,
-        inheritable: none,
-    };
+    let sets =
+        rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
     rustix::thread::set_capabilities(None, sets)?;
     // ENOSYS/EINVAL: a kernel without ambient capabilities has none to clear.
     let _ = rustix::thread::clear_ambient_capability_set();

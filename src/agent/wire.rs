@@ -10,11 +10,10 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::frame::{
-    Channel, FrameHead, HEADER, MAX_PAYLOAD, Request, RequestReader, encode_answer,
-};
+use super::frame::{Channel, FrameHead, HEADER, MAX_PAYLOAD, encode_answer};
 use super::outflow::{Audience, Outflow, Parcel};
 use super::protocol::{Answer, Reply};
+use super::request::{Request, RequestReader};
 
 /// Most frames written with one system call.
 const BATCH: usize = 16;
@@ -28,13 +27,7 @@ pub(super) struct Frame {
 impl Frame {
     fn new(to: Audience, channel: Channel, more: bool, payload: Bytes) -> Self {
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let head = FrameHead {
-            session: to.session,
-            channel,
-            more,
-            length,
-        }
-        .to_bytes();
+        let head = FrameHead { session: to.session, channel, more, length }.to_bytes();
         Self { head, payload }
     }
 
@@ -45,10 +38,7 @@ impl Frame {
 
     /// The frames of one answer.
     pub(super) fn answer(to: Audience, reply: Reply) -> Vec<Self> {
-        let answer = Answer {
-            request: to.request,
-            reply,
-        };
+        let answer = Answer { request: to.request, reply };
         // Our own types always code; an answer lost here would run into the driver's deadline.
         let coded = encode_answer(&answer).unwrap_or_default();
         let mut rest = Bytes::from_owner(Zeroizing::new(Vec::from(coded.as_slice())));

@@ -29,12 +29,7 @@ pub(super) fn create_body(plan: &ContainerPlan) -> Result<ContainerCreateBody, U
         image: Some(plan.image.clone()),
         hostname: plan.hostname.clone(),
         user: Some(plan.user.clone()),
-        env: Some(
-            plan.env
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect(),
-        ),
+        env: Some(plan.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         entrypoint: agent.then(|| plan.entrypoint.clone()),
         cmd: agent.then(Vec::new),
         // The image's own check was written for the image's own process; ours is another one.
@@ -54,32 +49,19 @@ pub(super) fn create_body(plan: &ContainerPlan) -> Result<ContainerCreateBody, U
 }
 
 fn no_healthcheck() -> HealthConfig {
-    HealthConfig {
-        test: Some(vec!["NONE".to_owned()]),
-        ..HealthConfig::default()
-    }
+    HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }
 }
 
 fn labels(labels: &Labels) -> HashMap<String, String> {
-    labels
-        .iter()
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect()
+    labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 fn host_config(plan: &ContainerPlan, network_mode: String) -> HostConfig {
-    let LimitPlan {
-        memory_bytes,
-        nano_cpus,
-        pids,
-    } = plan.limits;
+    let LimitPlan { memory_bytes, nano_cpus, pids } = plan.limits;
     HostConfig {
         network_mode: Some(network_mode),
         mounts: Some(plan.mounts.iter().map(mount).collect()),
-        log_config: Some(HostConfigLogConfig {
-            typ: Some("none".to_owned()),
-            config: None,
-        }),
+        log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         // A daemon may be set to put its own init in front; the agent is PID 1 itself.
         init: Some(false),
         cap_drop: Some(vec!["ALL".to_owned()]),
@@ -107,13 +89,9 @@ fn endpoint(name: &str, aliases: &[String]) -> Option<NetworkingConfig> {
     if aliases.is_empty() {
         return None;
     }
-    let settings = EndpointSettings {
-        aliases: Some(aliases.to_vec()),
-        ..EndpointSettings::default()
-    };
-    Some(NetworkingConfig {
-        endpoints_config: Some(HashMap::from([(name.to_owned(), settings)])),
-    })
+    let settings =
+        EndpointSettings { aliases: Some(aliases.to_vec()), ..EndpointSettings::default() };
+    Some(NetworkingConfig { endpoints_config: Some(HashMap::from([(name.to_owned(), settings)])) })
 }
 
 fn mount(plan: &MountPlan) -> Mount {
@@ -123,11 +101,7 @@ fn mount(plan: &MountPlan) -> Mount {
         ..Mount::default()
     };
     match &plan.source {
-        MountSource::Volume {
-            name,
-            labels,
-            tmpfs_bytes,
-        } => {
+        MountSource::Volume { name, labels, tmpfs_bytes } => {
             mount.typ = Some(MountType::VOLUME);
             mount.source = Some(name.clone());
             mount.volume_options = Some(volume(labels, *tmpfs_bytes));
@@ -168,12 +142,7 @@ fn tmpfs_driver(bytes: u64) -> MountVolumeOptionsDriverConfig {
     ];
     MountVolumeOptionsDriverConfig {
         name: Some("local".to_owned()),
-        options: Some(
-            options
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value))
-                .collect(),
-        ),
+        options: Some(options.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
     }
 }
 

@@ -41,29 +41,17 @@ impl DockerEngine {
     /// file at the path.
     pub fn new(host: &str, deadlines: Deadlines) -> Result<Self, EngineError> {
         let docker = connect::connect(host)?;
-        Ok(Self {
-            docker,
-            host: host.to_owned(),
-            deadlines,
-        })
+        Ok(Self { docker, host: host.to_owned(), deadlines })
     }
 
     /// A call that the daemon answers from memory.
     fn control<'a>(&self, verb: &'static str, object: &'a str) -> Call<'a> {
-        Call {
-            verb,
-            object,
-            deadline: self.deadlines.control,
-        }
+        Call { verb, object, deadline: self.deadlines.control }
     }
 
     /// A call that makes the daemon work.
     fn work<'a>(&self, verb: &'static str, object: &'a str) -> Call<'a> {
-        Call {
-            verb,
-            object,
-            deadline: self.deadlines.work,
-        }
+        Call { verb, object, deadline: self.deadlines.work }
     }
 }
 
@@ -84,13 +72,8 @@ impl Engine for DockerEngine {
         if let Some(label) = label {
             options = options.filters(&by_label(label));
         }
-        let answer = call
-            .run(self.docker.list_containers(Some(options.build())))
-            .await?;
-        Ok(sorted(
-            answer.into_iter().map(observe::container_summary),
-            |one| one.name.clone(),
-        ))
+        let answer = call.run(self.docker.list_containers(Some(options.build()))).await?;
+        Ok(sorted(answer.into_iter().map(observe::container_summary), |one| one.name.clone()))
     }
 
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
@@ -106,19 +89,9 @@ impl Engine for DockerEngine {
         login: Option<&RegistryLogin>,
         progress: &mut dyn FnMut(PullProgress),
     ) -> Result<(), EngineError> {
-        let Deadlines {
-            pull_idle,
-            pull_total,
-            ..
-        } = self.deadlines;
-        let call = Call {
-            verb: "pull image",
-            object: reference,
-            deadline: pull_total,
-        };
-        let credentials = login
-            .map(|login| pull::credentials(&call, login))
-            .transpose()?;
+        let Deadlines { pull_idle, pull_total, .. } = self.deadlines;
+        let call = Call { verb: "pull image", object: reference, deadline: pull_total };
+        let credentials = login.map(|login| pull::credentials(&call, login)).transpose()?;
         let options = pull::options(reference, platform);
         let lines = self.docker.create_image(Some(options), None, credentials);
         pull::follow(&call, pull_idle, lines, progress).await
@@ -127,25 +100,15 @@ impl Engine for DockerEngine {
     async fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {
         let call = self.control("list", "images");
         // Without `all` the daemon leaves out intermediate images, but not dangling ones.
-        let options = query::ListImagesOptionsBuilder::default()
-            .all(false)
-            .build();
+        let options = query::ListImagesOptionsBuilder::default().all(false).build();
         let answer = call.run(self.docker.list_images(Some(options))).await?;
-        Ok(sorted(
-            answer.into_iter().map(observe::image_summary),
-            |one| one.id.clone(),
-        ))
+        Ok(sorted(answer.into_iter().map(observe::image_summary), |one| one.id.clone()))
     }
 
     async fn remove_image(&self, reference: &str) -> Result<Removed, EngineError> {
         let call = self.work("remove image", reference);
-        let options = query::RemoveImageOptionsBuilder::default()
-            .force(false)
-            .build();
-        removed(
-            call.run(self.docker.remove_image(call.path()?, Some(options), None))
-                .await,
-        )
+        let options = query::RemoveImageOptionsBuilder::default().force(false).build();
+        removed(call.run(self.docker.remove_image(call.path()?, Some(options), None)).await)
     }
 
     async fn create(&self, plan: &ContainerPlan) -> Result<String, EngineError> {
@@ -156,16 +119,13 @@ impl Engine for DockerEngine {
         if let Some(platform) = &plan.platform {
             options = options.platform(platform);
         }
-        let answer = call
-            .run(self.docker.create_container(Some(options.build()), body))
-            .await?;
+        let answer = call.run(self.docker.create_container(Some(options.build()), body)).await?;
         Ok(answer.id)
     }
 
     async fn start(&self, name: &str) -> Result<(), EngineError> {
         let call = self.work("start container", name);
-        call.run(self.docker.start_container(call.path()?, None))
-            .await
+        call.run(self.docker.start_container(call.path()?, None)).await
     }
 
     async fn attach(&self, name: &str) -> Result<Attached, EngineError> {
@@ -176,35 +136,23 @@ impl Engine for DockerEngine {
             .stdout(true)
             .stderr(true)
             .build();
-        let AttachContainerResults { output, input } = call
-            .run(self.docker.attach_container(call.path()?, Some(options)))
-            .await?;
+        let AttachContainerResults { output, input } =
+            call.run(self.docker.attach_container(call.path()?, Some(options))).await?;
         let object = name.to_owned();
         let output = output.map(move |item| heard(item, &object));
-        Ok(Attached {
-            output: Box::pin(output),
-            input,
-        })
+        Ok(Attached { output: Box::pin(output), input })
     }
 
     async fn inspect(&self, name: &str) -> Result<Option<ContainerState>, EngineError> {
         let call = self.control("inspect container", name);
-        let answer = call
-            .run(self.docker.inspect_container(call.path()?, None))
-            .await;
+        let answer = call.run(self.docker.inspect_container(call.path()?, None)).await;
         Ok(found(answer)?.map(observe::container_state))
     }
 
     async fn remove_container(&self, name: &str) -> Result<Removed, EngineError> {
         let call = self.work("remove container", name);
-        let options = query::RemoveContainerOptionsBuilder::default()
-            .force(true)
-            .v(true)
-            .build();
-        match call
-            .run(self.docker.remove_container(call.path()?, Some(options)))
-            .await
-        {
+        let options = query::RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        match call.run(self.docker.remove_container(call.path()?, Some(options))).await {
             // Somebody else is at it: it is as good as gone, and waiting would not make it faster.
             Err(error) if error.cause.contains("is already in progress") => Ok(Removed::Gone),
             answer => removed(answer),
@@ -213,13 +161,10 @@ impl Engine for DockerEngine {
 
     async fn networks(&self, label: &str) -> Result<Vec<Named>, EngineError> {
         let call = self.control("list networks with label", label);
-        let options = query::ListNetworksOptionsBuilder::default()
-            .filters(&by_label(label))
-            .build();
+        let options =
+            query::ListNetworksOptionsBuilder::default().filters(&by_label(label)).build();
         let answer = call.run(self.docker.list_networks(Some(options))).await?;
-        Ok(sorted(answer.into_iter().map(observe::network), |one| {
-            one.name.clone()
-        }))
+        Ok(sorted(answer.into_iter().map(observe::network), |one| one.name.clone()))
     }
 
     async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError> {
@@ -243,46 +188,29 @@ impl Engine for DockerEngine {
 
     async fn gateway(&self, network: &str) -> Result<Option<String>, EngineError> {
         let call = self.control("inspect network", network);
-        let answer = call
-            .run(self.docker.inspect_network(call.path()?, None))
-            .await?;
+        let answer = call.run(self.docker.inspect_network(call.path()?, None)).await?;
         Ok(observe::gateway(answer))
     }
 
     async fn volumes(&self, label: &str) -> Result<Vec<Named>, EngineError> {
         let call = self.control("list volumes with label", label);
-        let options = query::ListVolumesOptionsBuilder::default()
-            .filters(&by_label(label))
-            .build();
+        let options = query::ListVolumesOptionsBuilder::default().filters(&by_label(label)).build();
         let answer = call.run(self.docker.list_volumes(Some(options))).await?;
         let answer = answer.volumes.unwrap_or_default();
-        Ok(sorted(answer.into_iter().map(observe::volume), |one| {
-            one.name.clone()
-        }))
+        Ok(sorted(answer.into_iter().map(observe::volume), |one| one.name.clone()))
     }
 
     async fn remove_volume(&self, name: &str) -> Result<Removed, EngineError> {
         let call = self.work("remove volume", name);
-        let options = query::RemoveVolumeOptionsBuilder::default()
-            .force(false)
-            .build();
-        removed(
-            call.run(self.docker.remove_volume(call.path()?, Some(options)))
-                .await,
-        )
+        let options = query::RemoveVolumeOptionsBuilder::default().force(false).build();
+        removed(call.run(self.docker.remove_volume(call.path()?, Some(options))).await)
     }
 
     async fn upload(&self, container: &str, path: &str, tar: Bytes) -> Result<(), EngineError> {
         let call = self.work("upload files into container", container);
-        let options = query::UploadToContainerOptionsBuilder::default()
-            .path(path)
-            .build();
+        let options = query::UploadToContainerOptionsBuilder::default().path(path).build();
         let name = call.path()?;
-        call.run(
-            self.docker
-                .upload_to_container(name, Some(options), body_full(tar)),
-        )
-        .await
+        call.run(self.docker.upload_to_container(name, Some(options), body_full(tar))).await
     }
 }
 

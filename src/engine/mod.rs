@@ -149,10 +149,7 @@ pub struct PullProgress {
 /// Contract: every call has its own deadline and ends with [`EngineError`] that says verb, object and
 /// cause. Removals treat "already gone" as success and are safe to call twice, and when nothing was
 /// ever made. Nothing is retried in here but what is said so.
-#[expect(
-    async_fn_in_trait,
-    reason = "one thread drives a call; no future crosses threads"
-)]
+#[expect(async_fn_in_trait, reason = "one thread drives a call; no future crosses threads")]
 pub trait Engine {
     /// Checks that the daemon answers and speaks our API version.
     async fn ping(&self) -> Result<(), EngineError>;

@@ -8,19 +8,11 @@ use std::time::Duration;
 use super::Fault;
 
 /// Why the way to the registry cannot be trusted; trying again does not help.
-const UNTRUSTED: &[&str] = &[
-    "x509:",
-    "certificate",
-    "server gave http response to https client",
-];
+const UNTRUSTED: &[&str] = &["x509:", "certificate", "server gave http response to https client"];
 /// Its limit of requests.
 const THROTTLED: &[&str] = &["toomanyrequests", "too many requests", "429"];
 /// This host's own trouble, whatever else the sentence says.
-const OURS: &[&str] = &[
-    "no space left on device",
-    "read-only file system",
-    "input/output error",
-];
+const OURS: &[&str] = &["no space left on device", "read-only file system", "input/output error"];
 /// The credentials are wrong or missing, or the image is hidden from them.
 const DENIED: &[&str] = &[
     "denied",
@@ -104,13 +96,9 @@ fn without_name(reference: &str, message: &str) -> String {
 
 /// The reference without tag and digest.
 fn repository(reference: &str) -> &str {
-    let name = reference
-        .split_once('@')
-        .map_or(reference, |(name, _digest)| name);
+    let name = reference.split_once('@').map_or(reference, |(name, _digest)| name);
     let base = name.rfind('/').map_or(0, |slash| slash + 1);
-    name[base..]
-        .find(':')
-        .map_or(name, |colon| &name[..base + colon])
+    name[base..].find(':').map_or(name, |colon| &name[..base + colon])
 }
 
 /// The reference with `:latest` where it has neither tag nor digest: without one the daemon pulls every
@@ -132,10 +120,7 @@ pub(super) fn retry_after(message: &str) -> Option<Duration> {
     let is_unit = |letter: char| !letter.is_ascii_digit() && letter != '.';
     let end = text.find(is_unit).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let unit: String = unit
-        .chars()
-        .take_while(|letter| letter.is_alphabetic())
-        .collect();
+    let unit: String = unit.chars().take_while(|letter| letter.is_alphabetic()).collect();
     let seconds = number.parse::<f64>().ok()? * seconds_in(&unit)?;
     Duration::try_from_secs_f64(seconds).ok()
 }

@@ -91,9 +91,9 @@ impl Ledger {
     pub fn append(&self, event: &Event<'_>, now: SystemTime) -> Result<(), LedgerError> {
         let time = humantime::format_rfc3339_millis(now).to_string();
         let line = Line { version: VERSION, time, event };
-        let mut text = serde_json::to_vec(&line).map_err(io::Error::from).map_err(|source| {
-            LedgerError { path: self.path.clone(), source }
-        })?;
+        let mut text = serde_json::to_vec(&line)
+            .map_err(io::Error::from)
+            .map_err(|source| LedgerError { path: self.path.clone(), source })?;
         text.push(b'\n');
         self.write(&text).map_err(|source| LedgerError { path: self.path.clone(), source })
     }
@@ -110,7 +110,9 @@ impl Ledger {
 
 /// The ledger could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("failed to write the ledger {path}: {source}; check that the disk has room and the directory is ours")]
+#[error(
+    "failed to write the ledger {path}: {source}; check that the disk has room and the directory is ours"
+)]
 pub struct LedgerError {
     path: PathBuf,
     source: io::Error,

@@ -49,7 +49,8 @@ pub async fn command<E: Engine>(
 /// When the engine or `/proc` does not answer.
 pub async fn plan<E: Engine>(engine: &E, world: &World) -> Result<Vec<Doomed>, CallError> {
     let objects = observe(engine).await?;
-    let now = (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now =
+        (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let agent = agent_volume::name(&world.executable)?;
     // An owner that cannot be looked at is left to its deadline.
     let alive = |owner: &_| owner::is_alive(owner).ok().flatten();

@@ -13,8 +13,8 @@ pub fn expand(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
         } else {
             expanded.push('$');
             // `$$` is a dollar sign.
-            if after.starts_with('$') {
-                rest = &after[1..];
+            if let Some(literal) = after.strip_prefix('$') {
+                rest = literal;
                 continue;
             }
         }

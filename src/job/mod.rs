@@ -8,7 +8,9 @@ pub mod expand;
 mod response;
 mod stage;
 
-pub use response::{Credential, DockerOptions, GitInfo, JobImage, JobInfo, JobResponse, JobVariable};
+pub use response::{
+    Credential, DockerOptions, GitInfo, JobImage, JobInfo, JobResponse, JobVariable,
+};
 pub use stage::Stage;
 
 /// Everything one call knows about its job: the trusted JSON and the job's own variables.
@@ -33,13 +35,17 @@ pub enum JobError {
         source: serde_json::Error,
     },
     /// The JSON lacks something or has it in another shape.
-    #[error("the job JSON has another shape than GitLab Runner's ({what}); is this GitLab Runner 17.9 or newer?")]
+    #[error(
+        "the job JSON has another shape than GitLab Runner's ({what}); is this GitLab Runner 17.9 or newer?"
+    )]
     Shape {
         /// Which field, as far as it can be said without quoting a value.
         what: String,
     },
     /// The runner gave no job variables.
-    #[error("no CUSTOM_ENV_ variable is set: this command is called by GitLab Runner's custom executor (see config.toml.example)")]
+    #[error(
+        "no CUSTOM_ENV_ variable is set: this command is called by GitLab Runner's custom executor (see config.toml.example)"
+    )]
     NoVariables,
 }
 

@@ -42,7 +42,9 @@ mod tests {
         for user in ["build_script", "after_script", "step_script", "step_release", "step_new"] {
             assert!(Stage::new(user).is_user(), "{user}");
         }
-        for ours in ["prepare_script", "get_sources", "clear_worktree", "archive_cache", "brand_new"] {
+        for ours in
+            ["prepare_script", "get_sources", "clear_worktree", "archive_cache", "brand_new"]
+        {
             assert!(!Stage::new(ours).is_user(), "{ours}");
         }
     }

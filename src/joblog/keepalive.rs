@@ -47,11 +47,9 @@ impl Position {
     fn step(&mut self, byte: u8) {
         self.escape = match (&self.escape, byte) {
             (Escape::Text, 0x07) => Escape::Outside,
-            (_, 0x1b) => Escape::Start,
-            (Escape::Start, b'[') => Escape::Control,
+            (_, 0x1b) | (Escape::Start, 0x20..=0x2f) => Escape::Start,
+            (Escape::Start, b'[') | (Escape::Control, 0x20..=0x3f) => Escape::Control,
             (Escape::Start, b']' | b'P' | b'X' | b'^' | b'_') | (Escape::Text, _) => Escape::Text,
-            (Escape::Start, 0x20..=0x2f) => Escape::Start,
-            (Escape::Control, 0x20..=0x3f) => Escape::Control,
             _ => Escape::Outside,
         };
         self.missing = match byte {

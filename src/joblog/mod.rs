@@ -52,8 +52,7 @@ impl<W: Write> JobLog<W> {
     /// Closes the section opened last.
     pub fn end(&mut self) {
         if let Some(name) = self.open.pop() {
-            let end =
-                format!("\x1b[0Ksection_end:{}:longshore_{name}\r\x1b[0K\n", self.now());
+            let end = format!("\x1b[0Ksection_end:{}:longshore_{name}\r\x1b[0K\n", self.now());
             self.write(end.as_bytes());
         }
     }

@@ -98,7 +98,11 @@ impl Expression {
     }
 
     /// Whether it holds, with the variables `lookup` knows; `None` is one that is not set.
-    pub fn holds(&self, lookup: &impl Fn(&str) -> Option<String>) -> bool {
+    pub fn holds(&self, lookup: impl Fn(&str) -> Option<String>) -> bool {
+        self.holds_with(&lookup)
+    }
+
+    fn holds_with(&self, lookup: &dyn Fn(&str) -> Option<String>) -> bool {
         let value = |operand: &Operand| match operand {
             Operand::Variable(name) => lookup(name),
             Operand::Text(text) => Some(text.clone()),
@@ -108,8 +112,8 @@ impl Expression {
             Self::Truthy(operand) => value(operand).is_some_and(|text| !text.is_empty()),
             Self::Equal(left, right) => value(left) == value(right),
             Self::NotEqual(left, right) => value(left) != value(right),
-            Self::And(left, right) => left.holds(lookup) && right.holds(lookup),
-            Self::Or(left, right) => left.holds(lookup) || right.holds(lookup),
+            Self::And(left, right) => left.holds_with(lookup) && right.holds_with(lookup),
+            Self::Or(left, right) => left.holds_with(lookup) || right.holds_with(lookup),
         }
     }
 }
@@ -276,7 +280,7 @@ mod tests {
             (r#"$A == "it's""#, false),
         ] {
             let expression = Expression::parse(text).unwrap();
-            assert_eq!(expression.holds(&lookup), expected, "{text}");
+            assert_eq!(expression.holds(lookup), expected, "{text}");
         }
     }
 

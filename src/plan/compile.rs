@@ -32,7 +32,8 @@ pub fn compile(
         labels: labels(job, host),
         image: image::of_job(context, settings, rule.allowed_images)?,
         entrypoint: entrypoint(job),
-        user: Some(context.expand(&job.image.executor_opts.docker.user)).filter(|user| !user.is_empty()),
+        user: Some(context.expand(&job.image.executor_opts.docker.user))
+            .filter(|user| !user.is_empty()),
         helper_image: helper,
         project_dir: project_dir(context, settings)?,
         cache_dir: settings.cache_dir.clone(),
@@ -43,7 +44,7 @@ pub fn compile(
         socket_path: settings.docker.socket_path().map(str::to_owned),
         secrets: secret::asked(context, settings)?,
         prune: PrunePolicy::of(context, &settings.prune),
-        notices: notices(rule.socket),
+        notices: notices(context, rule.socket),
     })
 }
 
@@ -62,7 +63,9 @@ impl<'a> Rule<'a> {
         };
         let rule = settings.project.iter().find(matches);
         Self {
-            socket: rule.and_then(|rule| rule.docker_socket).unwrap_or(settings.docker.docker_socket),
+            socket: rule
+                .and_then(|rule| rule.docker_socket)
+                .unwrap_or(settings.docker.docker_socket),
             allowed_images: rule
                 .and_then(|rule| rule.allowed_images.as_ref())
                 .unwrap_or(&settings.docker.allowed_images),
@@ -110,7 +113,8 @@ fn project_dir(context: &JobContext, settings: &Settings) -> Result<String, Refu
 }
 
 fn labels(job: &JobResponse, host: &HostFacts) -> Labels {
-    let timeout = if job.runner_info.timeout == 0 { TIMEOUT_SECONDS } else { job.runner_info.timeout };
+    let timeout =
+        if job.runner_info.timeout == 0 { TIMEOUT_SECONDS } else { job.runner_info.timeout };
     let mut labels = Labels::new();
     host.owner.write(&mut labels);
     for (name, value) in [
@@ -140,13 +144,43 @@ fn limits(limits: &LimitSettings) -> LimitPlan {
     }
 }
 
-fn notices(socket: SocketMode) -> Vec<String> {
-    match socket {
-        SocketMode::Raw => vec![
+/// The oldest runner that hands down `BUILD_EXIT_CODE_FILE`.
+const OLDEST_RUNNER: (u32, u32) = (17, 9);
+
+fn notices(context: &JobContext, socket: SocketMode) -> Vec<String> {
+    let mut notices = Vec::new();
+    if socket == SocketMode::Raw {
+        notices.push(
             "this job has the host's Docker socket (docker_socket = \"raw\"): its scripts are root on \
              this host"
                 .to_owned(),
-        ],
-        SocketMode::Off => Vec::new(),
+        );
+    }
+    let version = context.variable("CI_RUNNER_VERSION").unwrap_or_default();
+    if parse_version(version).is_some_and(|version| version < OLDEST_RUNNER) {
+        notices.push(format!(
+            "GitLab Runner {version} is older than 17.9: exit codes of scripts cannot be told to it \
+             (allow_failure:exit_codes will not work)"
+        ));
+    }
+    notices
+}
+
+/// Major and minor number of a version such as `17.9.1` or `19.4.0~beta`.
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim_start_matches('v').split('.');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(parse_version("17.10.0").unwrap() > OLDEST_RUNNER);
+        assert!(parse_version("v17.8.5").unwrap() < OLDEST_RUNNER);
+        assert_eq!(parse_version("19.4.0~beta.1"), Some((19, 4)));
+        assert_eq!(parse_version("development"), None);
     }
 }

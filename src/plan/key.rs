@@ -21,8 +21,9 @@ impl JobKey {
         hash.update([0]);
         hash.update(job.job_info.project_id.to_le_bytes());
         hash.update(job.id.to_le_bytes());
-        let hex: String = hash.finalize().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        Self(format!("{}-{hex}", job.id))
+        let digest = hash.finalize();
+        let short = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+        Self(format!("{}-{short:08x}", job.id))
     }
 
     /// The key as text.
@@ -55,7 +56,10 @@ mod tests {
 
     #[test]
     fn the_token_in_the_url_is_no_part_of_the_server() {
-        assert_eq!(server("https://gitlab-ci-token:abc@git.example:8443/g/p.git"), "git.example:8443");
+        assert_eq!(
+            server("https://gitlab-ci-token:abc@git.example:8443/g/p.git"),
+            "git.example:8443"
+        );
         assert_eq!(server("http://localhost/p.git"), "localhost");
         assert_eq!(server("odd"), "odd");
     }

@@ -78,7 +78,8 @@ struct AuthConfig {
 
 #[derive(Deserialize)]
 struct Auth {
-    auth: Option<String>,
+    #[serde(rename = "auth")]
+    coded: Option<String>,
     username: Option<String>,
     password: Option<String>,
 }
@@ -88,7 +89,7 @@ fn docker_auth_config(context: &JobContext) -> Vec<Login> {
     let text = context.variable("DOCKER_AUTH_CONFIG").unwrap_or_default();
     let Ok(config) = serde_json::from_str::<AuthConfig>(text) else { return Vec::new() };
     let login = |(registry, auth): (String, Auth)| {
-        let (username, password) = match (auth.auth, auth.username, auth.password) {
+        let (username, password) = match (auth.coded, auth.username, auth.password) {
             (Some(coded), ..) => {
                 let decoded = String::from_utf8(BASE64_STANDARD.decode(coded).ok()?).ok()?;
                 let (username, password) = decoded.split_once(':')?;
@@ -118,7 +119,11 @@ mod tests {
     use super::*;
 
     fn login(registry: &str) -> Login {
-        Login { registry: registry.to_owned(), username: registry.to_owned(), password: Secret::new("x") }
+        Login {
+            registry: registry.to_owned(),
+            username: registry.to_owned(),
+            password: Secret::new("x"),
+        }
     }
 
     #[test]
@@ -135,7 +140,8 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_wins_and_half_a_segment_is_none() {
-        let logins = || vec![login("reg.example"), login("reg.example/team"), login("reg.example/te")];
+        let logins =
+            || vec![login("reg.example"), login("reg.example/team"), login("reg.example/te")];
         assert_eq!(best("reg.example/team/app", logins()).unwrap().registry, "reg.example/team");
         assert_eq!(best("reg.example/other", logins()).unwrap().registry, "reg.example");
         assert!(best("reg.example.evil/app", logins()).is_none());

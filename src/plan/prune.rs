@@ -3,7 +3,7 @@
 //! By tag, never by image id (but for images without any name), only of the project's own repository,
 //! never `latest`, never what a container uses.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
@@ -45,10 +45,16 @@ impl PrunePolicy {
             _ => None,
         };
         let expand = |patterns: &[String]| {
-            let expanded = patterns.iter().map(|pattern| crate::job::expand::expand(pattern, value));
+            let expanded =
+                patterns.iter().map(|pattern| crate::job::expand::expand(pattern, value));
             expanded.filter(|pattern| !pattern.is_empty()).collect()
         };
-        Some(Self { repository, keep: expand(&settings.keep), drop: expand(&settings.drop), commit })
+        Some(Self {
+            repository,
+            keep: expand(&settings.keep),
+            drop: expand(&settings.drop),
+            commit,
+        })
     }
 }
 
@@ -82,7 +88,7 @@ pub struct PrunePlan {
 }
 
 /// Plans a prune over what is on this host; `used` holds the ids of images that containers use.
-pub fn plan(policy: &PrunePolicy, images: &[LocalImage], used: &HashSet<String>) -> PrunePlan {
+pub fn plan(policy: &PrunePolicy, images: &[LocalImage], used: &BTreeSet<String>) -> PrunePlan {
     let mut plan = PrunePlan::default();
     for image in images {
         let candidates = candidates(policy, image);
@@ -187,13 +193,17 @@ mod tests {
     fn what_a_container_uses_stays_and_is_told() {
         let plan = planned(&[tagged("a", &["reg.example:5000/team/app:test"])], &["a"]);
         assert!(plan.remove.is_empty());
-        assert_eq!(plan.spared[0], ("reg.example:5000/team/app:test".to_owned(), "a container uses it"));
+        assert_eq!(
+            plan.spared[0],
+            ("reg.example:5000/team/app:test".to_owned(), "a container uses it")
+        );
     }
 
     #[test]
     fn the_latest_of_the_pipeline_before_goes_by_its_digest() {
         let digest = "reg.example:5000/team/app@sha256:11".to_owned();
-        let old = LocalImage { id: "a".into(), digests: vec![digest.clone()], ..LocalImage::default() };
+        let old =
+            LocalImage { id: "a".into(), digests: vec![digest.clone()], ..LocalImage::default() };
         assert_eq!(planned(&[old], &[]).remove, [digest]);
     }
 

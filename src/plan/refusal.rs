@@ -4,7 +4,9 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Neither job nor settings name an image.
-    #[error("the job names no image, and this runner has no default image\n  add `image:` to the job")]
+    #[error(
+        "the job names no image, and this runner has no default image\n  add `image:` to the job"
+    )]
     NoImage,
     /// The image is not on the operator's list.
     #[error("the image {image} is not allowed on this runner\n  allowed: {allowed}")]
@@ -23,7 +25,9 @@ pub enum Refusal {
         allowed: String,
     },
     /// A secret that is unknown, or not this project's to have.
-    #[error("the secret {name} is not one this job may have (LONGSHORE_SECRETS){reason}\n  allowed here: {allowed}")]
+    #[error(
+        "the secret {name} is not one this job may have (LONGSHORE_SECRETS){reason}\n  allowed here: {allowed}"
+    )]
     Secret {
         /// Its name.
         name: String,
@@ -33,13 +37,17 @@ pub enum Refusal {
         allowed: String,
     },
     /// Services are not there yet.
-    #[error("this runner cannot start services yet, and the job asks for {names}\n  remove `services:` or run the job on another runner")]
+    #[error(
+        "this runner cannot start services yet, and the job asks for {names}\n  remove `services:` or run the job on another runner"
+    )]
     Services {
         /// Their images.
         names: String,
     },
     /// The project directory lies elsewhere.
-    #[error("CI_PROJECT_DIR {directory} is not below {builds_dir}\n  set GIT_CLONE_PATH to a directory below $CI_BUILDS_DIR")]
+    #[error(
+        "CI_PROJECT_DIR {directory} is not below {builds_dir}\n  set GIT_CLONE_PATH to a directory below $CI_BUILDS_DIR"
+    )]
     ProjectDirectory {
         /// What the job wants.
         directory: String,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{JobPlan, Role};
+use super::{JobKey, JobPlan};
 
 /// The objects of a job, handed to the worker that removes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,14 +15,22 @@ pub struct RemovalPlan {
     pub volumes: Vec<String>,
 }
 
-impl JobPlan {
-    /// What this job's objects are called; more than it may have made.
-    pub fn removal(&self) -> RemovalPlan {
-        let mut containers = vec![self.container_name(Role::Job)];
-        if self.helper_image.is_some() {
-            containers.push(self.container_name(Role::Helper));
+impl RemovalPlan {
+    /// What a job's objects are called; more than it may have made. From the key alone, so that a job is
+    /// cleaned up though the settings, changed meanwhile, would refuse it by now.
+    pub fn of(key: &JobKey) -> Self {
+        let names = |kinds: [&str; 2]| kinds.map(|kind| key.name(kind)).to_vec();
+        Self {
+            job: key.to_string(),
+            containers: names(["job", "helper"]),
+            volumes: names(["builds", "tmp"]),
         }
-        let volumes = vec![self.key.name("builds"), self.key.name("tmp")];
-        RemovalPlan { job: self.key.to_string(), containers, volumes }
+    }
+}
+
+impl JobPlan {
+    /// What this job's objects are called.
+    pub fn removal(&self) -> RemovalPlan {
+        RemovalPlan::of(&self.key)
     }
 }

@@ -112,7 +112,11 @@ impl JobPlan {
         vec![
             mount(AGENT_MOUNT.to_owned(), self.agent_source(), true),
             mount(self.project_dir.clone(), self.volume("builds", None), false),
-            mount(self.file_variables_dir(), self.volume("tmp", Some(self.file_variables_bytes)), false),
+            mount(
+                self.file_variables_dir(),
+                self.volume("tmp", Some(self.file_variables_bytes)),
+                false,
+            ),
         ]
     }
 

@@ -72,7 +72,7 @@ pub enum SecretMissing {
         field: String,
     },
     /// The version was deleted or destroyed.
-    #[error("secret {name}: version {version} of {path} was {} {when}; write a new version, or ask for another", how(*.destroyed))]
+    #[error("secret {name}: version {version} of {path} was {}; write a new version, or ask for another", gone(.when, *.destroyed))]
     Deleted {
         /// Name of the secret.
         name: String,
@@ -80,7 +80,7 @@ pub enum SecretMissing {
         path: String,
         /// Its version.
         version: String,
-        /// When, as the server tells it.
+        /// When it was deleted, as the server tells it; may be empty for a destroyed one.
         when: String,
         /// Destroyed for good, not only deleted.
         destroyed: bool,
@@ -107,25 +107,17 @@ pub enum SecretMissing {
 
 fn listed(names: &[String]) -> String {
     const MOST: usize = 20;
-    let mut text: Vec<String> = names
-        .iter()
-        .take(MOST)
-        .map(|name| format!("{name:?}"))
-        .collect();
+    let mut text: Vec<String> = names.iter().take(MOST).map(|name| format!("{name:?}")).collect();
     if names.len() > MOST {
         text.push(format!("and {} more", names.len() - MOST));
     }
-    if text.is_empty() {
-        "none".to_owned()
-    } else {
-        text.join(", ")
-    }
+    if text.is_empty() { "none".to_owned() } else { text.join(", ") }
 }
 
-fn how(destroyed: bool) -> &'static str {
-    if destroyed {
-        "destroyed; it had been deleted at"
-    } else {
-        "deleted at"
+fn gone(when: &str, destroyed: bool) -> String {
+    match (destroyed, when) {
+        (true, "") => "destroyed".to_owned(),
+        (true, when) => format!("deleted at {when} and destroyed"),
+        (false, when) => format!("deleted at {when}"),
     }
 }

@@ -53,28 +53,18 @@ impl MaskSet {
         let (patterns, mut unmaskable) = forms::of_all(&values);
         let automaton = Automaton::new(&patterns).unwrap_or_else(|_| {
             // Within MAX_PATTERN_BYTES the library has no reason to refuse; if it does, say so for all.
-            unmaskable = (0..values.len())
-                .map(|index| (index, Unmaskable::TooLarge))
-                .collect();
+            unmaskable = (0..values.len()).map(|index| (index, Unmaskable::TooLarge)).collect();
             None
         });
         let automaton = automaton.map(Arc::new);
-        Self {
-            values: Arc::new(values),
-            unmaskable: Arc::new(unmaskable),
-            automaton,
-        }
+        Self { values: Arc::new(values), unmaskable: Arc::new(unmaskable), automaton }
     }
 
     /// A set of exactly these byte strings, without any of their other forms.
     #[cfg(test)]
     fn of_patterns(patterns: &[Vec<u8>]) -> Self {
         let automaton = Automaton::new(patterns).unwrap().map(Arc::new);
-        Self {
-            values: Arc::default(),
-            unmaskable: Arc::default(),
-            automaton,
-        }
+        Self { values: Arc::default(), unmaskable: Arc::default(), automaton }
     }
 
     /// The values it was made from, the unmaskable ones among them.
@@ -117,11 +107,7 @@ pub struct Masker {
 impl Masker {
     /// Starts a stream.
     pub fn new(set: &MaskSet) -> Self {
-        let state = set
-            .automaton
-            .as_ref()
-            .map(|automaton| automaton.start())
-            .unwrap_or_default();
+        let state = set.automaton.as_ref().map(|automaton| automaton.start()).unwrap_or_default();
         Self {
             automaton: set.automaton.clone(),
             state,
@@ -157,13 +143,7 @@ impl Masker {
         let end = self.held.len();
         let tail = automaton.close(self.state);
         if tail > 0 {
-            automaton::merge(
-                &mut self.spans,
-                Span {
-                    start: end - tail,
-                    end,
-                },
-            );
+            automaton::merge(&mut self.spans, Span { start: end - tail, end });
         }
         self.release(&[], end, out);
         self.held.clear();

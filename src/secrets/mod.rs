@@ -8,6 +8,6 @@ pub mod value;
 pub mod vault;
 
 pub use error::{SecretError, SecretMissing};
-pub use masker::{MaskSet, Masker};
+pub use masker::{MaskSet, Masker, Unmaskable};
 pub use source::{Fetched, FetchedSecret, KvVersion, SecretRef, SecretSource};
 pub use value::Secret;

@@ -51,10 +51,7 @@ pub struct Fetched {
 }
 
 /// A place that secrets come from.
-#[expect(
-    async_fn_in_trait,
-    reason = "the driver runs on one thread, so futures need not be Send"
-)]
+#[expect(async_fn_in_trait, reason = "the driver runs on one thread, so futures need not be Send")]
 pub trait SecretSource {
     /// Fetches all of `wanted`, or nothing. No access to the source is left open when it returns, which
     /// needs the future to be driven to its end. An empty `wanted` makes no contact at all.

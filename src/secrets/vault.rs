@@ -1,11 +1,13 @@
-//! Vault and OpenBao: log in with an `AppRole`, read what is wanted, revoke the token, all in one call.
+//! Vault and `OpenBao`: log in with an `AppRole`, read what is wanted, revoke the token, all in one call.
 //! The only place that knows vaultrs. It never prints a library's error, which may quote a secret.
 
 mod address;
+mod breaker;
 mod client;
 mod credential;
 mod error;
 mod failure;
+mod http;
 mod message;
 mod read;
 mod retry;
@@ -25,7 +27,7 @@ use client::{Session, Token};
 pub struct VaultSettings {
     /// `https://host:port` without a path. `http://` for loopback only, unless [`Self::allow_plaintext`].
     pub address: String,
-    /// Vault Enterprise or OpenBao namespace.
+    /// Vault Enterprise or `OpenBao` namespace.
     pub namespace: Option<String>,
     /// PEM file; then only these authorities are trusted, else the system's.
     pub ca_file: Option<PathBuf>,
@@ -39,6 +41,9 @@ pub struct VaultSettings {
     pub deadline: Duration,
     /// Speak `http://` to other hosts as well.
     pub allow_plaintext: bool,
+    /// File that remembers a refused login, so that one host does not lock the role out for all. Its
+    /// directory has to exist and be ours alone. Every job tries anew for `None`.
+    pub lockout_marker: Option<PathBuf>,
     /// The credentials.
     pub approle: AppRole,
 }
@@ -73,8 +78,9 @@ impl VaultSettings {
             client_certificate: None,
             connect_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(10),
-            deadline: Duration::from_secs(60),
+            deadline: Duration::from_mins(1),
             allow_plaintext: false,
+            lockout_marker: None,
             approle,
         }
     }
@@ -112,10 +118,9 @@ impl SecretSource for Vault {
                 warnings: warning.into_iter().collect(),
             }),
             (Err(error), None) => Err(error),
-            (Err(error), Some(warning)) => Err(SecretError::Unrevoked {
-                error: Box::new(error),
-                warning,
-            }),
+            (Err(error), Some(warning)) => {
+                Err(SecretError::Unrevoked { error: Box::new(error), warning })
+            }
         }
     }
 }

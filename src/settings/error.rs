@@ -32,15 +32,22 @@ pub enum SettingsError {
 impl SettingsError {
     pub(super) fn syntax(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let offset = error.span().map_or(0, |span| span.start.min(text.len()));
-        let problem = error.message().trim_end().to_owned();
-        let hint = nearest(&problem).map_or_else(String::new, |near| format!("\n  did you mean `{near}`?"));
-        Self::Syntax {
-            path: path.to_path_buf(),
-            line: text[..offset].matches('\n').count() + 1,
-            problem,
-            hint,
-        }
+        let line = text[..offset].matches('\n').count();
+        let problem = error.message().trim_end();
+        let problem = match key(text.lines().nth(line).unwrap_or_default()) {
+            // serde names the key that is unknown, but not the one whose value is of another type.
+            Some(key) if !problem.contains(key) => format!("{key}: {problem}"),
+            _ => problem.to_owned(),
+        };
+        let hint = nearest(&problem)
+            .map_or_else(String::new, |near| format!("\n  did you mean `{near}`?"));
+        Self::Syntax { path: path.to_path_buf(), line: line + 1, problem, hint }
     }
+}
+
+/// The key of a line `key = value`.
+fn key(line: &str) -> Option<&str> {
+    line.split_once('=').map(|(key, _)| key.trim()).filter(|key| !key.is_empty())
 }
 
 /// Of "unknown field `x`, expected one of `a`, `b`", the expected name that is most like `x`.

@@ -87,7 +87,8 @@ impl Settings {
     fn check(&self) -> Result<(), (String, String)> {
         for (key, directory) in [("builds_dir", &self.builds_dir), ("cache_dir", &self.cache_dir)] {
             if !directory.starts_with('/') || directory.len() < 2 || directory.ends_with('/') {
-                let problem = format!("{directory:?} is not an absolute path without a slash at the end");
+                let problem =
+                    format!("{directory:?} is not an absolute path without a slash at the end");
                 return Err((key.to_owned(), problem));
             }
         }

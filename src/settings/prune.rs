@@ -46,7 +46,10 @@ pub struct BakeRule {
 }
 
 impl BakeRule {
-    pub(super) fn check(&self, secrets: &BTreeMap<String, SecretRule>) -> Result<(), (String, String)> {
+    pub(super) fn check(
+        &self,
+        secrets: &BTreeMap<String, SecretRule>,
+    ) -> Result<(), (String, String)> {
         if secrets.contains_key(&self.secret) {
             return Ok(());
         }

@@ -37,10 +37,16 @@ impl<'de> Deserialize<'de> for SecretRule {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Written::deserialize(deserializer)?;
         let (path, field) = match (written.path.split_once('#'), written.field) {
-            (Some(_), Some(_)) => return Err(D::Error::custom("the field is named twice: #field and field")),
+            (Some(_), Some(_)) => {
+                return Err(D::Error::custom("the field is named twice: #field and field"));
+            }
             (Some((path, field)), None) => (path.to_owned(), field.to_owned()),
             (None, Some(field)) => (written.path, field),
-            (None, None) => return Err(D::Error::custom("the field is missing: write path = \"mount/path#field\"")),
+            (None, None) => {
+                return Err(D::Error::custom(
+                    "the field is missing: write path = \"mount/path#field\"",
+                ));
+            }
         };
         if !path.contains('/') || path.starts_with('/') || path.ends_with('/') || field.is_empty() {
             return Err(D::Error::custom(format!("{path:?} is not mount/path#field")));
@@ -71,9 +77,16 @@ pub(super) fn check(
 
 fn problem(name: &str) -> Option<String> {
     let legal = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    if name.is_empty() || !name.chars().all(legal) || name.starts_with(|first: char| first.is_ascii_digit()) {
+    if name.is_empty()
+        || !name.chars().all(legal)
+        || name.starts_with(|first: char| first.is_ascii_digit())
+    {
         return Some("is no name of an environment variable".to_owned());
     }
-    let reserved = RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
-    reserved.then(|| "is a reserved name; choose one that does not begin like GitLab's or Docker's own".to_owned())
+    let reserved =
+        RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    reserved.then(|| {
+        "is a reserved name; choose one that does not begin like GitLab's or Docker's own"
+            .to_owned()
+    })
 }

@@ -21,7 +21,9 @@ impl<'de> Deserialize<'de> for ByteSize {
         match Written::deserialize(deserializer) {
             Ok(Written::Number(bytes)) => Ok(Self(bytes)),
             Ok(Written::Text(text)) => bytes(&text).map(Self).ok_or_else(|| {
-                D::Error::custom(format!("{text:?} is not a size; write for example \"512m\" or \"2g\""))
+                D::Error::custom(format!(
+                    "{text:?} is not a size; write for example \"512m\" or \"2g\""
+                ))
             }),
             Err(_) => Err(D::Error::custom("expected a size such as \"512m\" or \"2g\"")),
         }
@@ -58,7 +60,9 @@ impl<'de> Deserialize<'de> for Period {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text).map(Self).map_err(|error| {
-            D::Error::custom(format!("{text:?} is not a duration ({error}); write for example \"10s\""))
+            D::Error::custom(format!(
+                "{text:?} is not a duration ({error}); write for example \"10s\""
+            ))
         })
     }
 }

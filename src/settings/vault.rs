@@ -33,7 +33,7 @@ pub struct VaultSettings {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AppRoleSettings {
-    /// Where AppRole is mounted.
+    /// Where `AppRole` is mounted.
     #[serde(default = "approle")]
     pub mount: String,
     /// File with the role id, 0600.

@@ -38,8 +38,9 @@ pub fn name(executable: &Path) -> Result<String, CallError> {
     hash.update(metadata.size().to_le_bytes());
     hash.update(metadata.mtime().to_le_bytes());
     hash.update(metadata.mtime_nsec().to_le_bytes());
-    let hex: String = hash.finalize().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("longshore-agent-{hex}"))
+    let digest = hash.finalize();
+    let short = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
+    Ok(format!("longshore-agent-{short:08x}"))
 }
 
 /// Whether a container did not start because its agent volume is still empty.

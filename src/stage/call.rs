@@ -75,15 +75,19 @@ pub fn read_context(world: &World) -> Result<JobContext, CallError> {
         )
     })?;
     let json = fs::read(path).map_err(|error| {
-        CallError::system(format!("failed to read the job that GitLab Runner wrote to {path}: {error}"))
+        CallError::system(format!(
+            "failed to read the job that GitLab Runner wrote to {path}: {error}"
+        ))
     })?;
     JobContext::new(world.job_variables(), &json).map_err(CallError::system)
 }
 
 fn host_facts(world: &World) -> Result<HostFacts, CallError> {
     let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
-    let owner = owner::describe(parent.unsigned_abs())
-        .map_err(|error| CallError::system(format!("failed to read who called us from /proc: {error}")))?;
-    let now = (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let owner = owner::describe(parent.unsigned_abs()).map_err(|error| {
+        CallError::system(format!("failed to read who called us from /proc: {error}"))
+    })?;
+    let now =
+        (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Ok(HostFacts { owner, agent_volume: agent_volume::name(&world.executable)?, now_unix: now })
 }

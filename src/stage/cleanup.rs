@@ -2,32 +2,41 @@
 //! call into the job's time.
 
 use std::io::Read;
+use std::path::Path;
 
 use crate::engine::Engine;
 use crate::host::ledger::{Event, Ledger};
 use crate::outcome::Outcome;
+use crate::plan::JobKey;
 use crate::plan::removal::RemovalPlan;
 use crate::settings::Settings;
 use crate::world::{Stdio, World};
 
-use super::call::Call;
 use super::error::CallError;
-use super::{removal, worker};
+use super::{call, removal, worker};
 
 /// Writes the plan to the ledger and hands it to a worker.
 ///
+/// It does not compile the job's plan: a job that is refused made nothing, and one that was let in under
+/// other settings has to go all the same.
+///
 /// # Errors
-/// When no worker can be started; the objects are left to `reap` then.
-pub fn hand_over(call: &Call<'_>) -> Result<(), CallError> {
-    let plan = call.plan.removal();
-    call.record(&Event::Removing { job: &plan.job });
+/// When settings or job cannot be read, or no worker can be started; the objects are left to `reap` then.
+pub fn hand_over(world: &World, settings_path: &Path) -> Result<Outcome, CallError> {
+    let settings = call::read_settings(settings_path)?;
+    let context = call::read_context(world)?;
+    let plan = RemovalPlan::of(&JobKey::of(&context.response));
+    let event = Event::Removing { job: &plan.job };
+    // History; the worker removes whether it is written down or not.
+    drop(Ledger::at(&settings.state_dir).append(&event, (world.clock)()));
     let json = serde_json::to_vec(&plan).map_err(CallError::system)?;
-    worker::hand_over(&call.world.executable, &call.settings_path, &json).map_err(|error| {
+    worker::hand_over(&world.executable, settings_path, &json).map_err(|error| {
         CallError::system(format!(
             "failed to start the worker that removes the job's containers: {error}\n  \
              they are removed by the next `longshore reap`"
         ))
-    })
+    })?;
+    Ok(Outcome::Success)
 }
 
 /// What the worker does: removes, and says in the ledger what it could not remove.

@@ -144,4 +144,3 @@ async fn start_filled<E: Engine>(
         other => other.map_err(StartError::Engine),
     }
 }
-

@@ -23,11 +23,13 @@ pub enum CallError {
 
 impl CallError {
     /// The job's own fault.
+    #[expect(clippy::needless_pass_by_value, reason = "errors are handed over where they end")]
     pub fn job(message: impl ToString) -> Self {
         Self::Job { message: message.to_string() }
     }
 
     /// Not the job's fault.
+    #[expect(clippy::needless_pass_by_value, reason = "errors are handed over where they end")]
     pub fn system(message: impl ToString) -> Self {
         Self::System { message: message.to_string() }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::agent::client::ClientError;
-use crate::agent::protocol::{Resume, StageExit};
+use crate::agent::client::{ClientError, Position};
+use crate::agent::protocol::{StageExit, StageSignal};
 use crate::engine::{ContainerState, Engine, EngineError, Fault};
 
 use super::attach;
@@ -24,41 +24,56 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub fn is_lost(error: &ClientError) -> bool {
     matches!(
         error,
-        ClientError::Gone | ClientError::Output { .. } | ClientError::Input { .. } | ClientError::Deadline { .. }
+        ClientError::Gone
+            | ClientError::Output { .. }
+            | ClientError::Input { .. }
+            | ClientError::Deadline { .. }
     )
 }
 
-/// Takes the stage up where it was lost.
-///
-/// # Errors
-/// Ours: the daemon stays away, or the container is gone with its stage. The job's: the container was
-/// killed for its memory.
-pub async fn take_up<E: Engine>(
-    engine: &E,
-    container: &str,
-    mut position: Resume,
-    sink: &RunnerSink,
-    cause: &ClientError,
-) -> Result<StageExit, CallError> {
-    let deadline = Instant::now() + AWAY;
-    loop {
-        let state = wait_for_daemon(engine, container, deadline).await?;
-        running(container, state, cause)?;
-        // A restarting daemon may answer before it lets anybody attach.
-        let Ok((mut agent, _)) = attach::open(engine, container).await else {
-            if Instant::now() >= deadline {
-                return Err(attach::failure(container, cause));
+/// A stage whose attach was lost.
+pub struct Lost<'a> {
+    /// Its container.
+    pub container: &'a str,
+    /// Where it is to be taken up.
+    pub position: Position,
+    /// How it was lost.
+    pub cause: ClientError,
+}
+
+impl Lost<'_> {
+    /// Takes the stage up where it was lost.
+    ///
+    /// # Errors
+    /// Ours: the daemon stays away, or the container is gone with its stage. The job's: the container
+    /// was killed for its memory.
+    pub async fn take_up<E: Engine>(
+        mut self,
+        engine: &E,
+        sink: &RunnerSink,
+        controls: &mut mpsc::Receiver<StageSignal>,
+    ) -> Result<StageExit, CallError> {
+        let deadline = Instant::now() + AWAY;
+        loop {
+            let state = wait_for_daemon(engine, self.container, deadline).await?;
+            running(self.container, state, &self.cause)?;
+            // A restarting daemon may answer before it lets anybody attach.
+            let Ok((mut agent, _)) = attach::open(engine, self.container).await else {
+                if Instant::now() >= deadline {
+                    return Err(attach::failure(self.container, &self.cause));
+                }
+                sleep(LOOK_EVERY).await;
+                continue;
+            };
+            let mut target = sink;
+            match agent.resume(self.position, &mut target, controls).await {
+                Ok(exit) => return Ok(exit),
+                Err(error) if is_lost(&error) && Instant::now() < deadline => {
+                    self.position = agent.position();
+                    self.cause = error;
+                }
+                Err(error) => return Err(attach::failure(self.container, &error)),
             }
-            sleep(LOOK_EVERY).await;
-            continue;
-        };
-        drop(sink.line("longshore: the Docker daemon is back, the stage goes on").await);
-        let (_controls, mut received) = mpsc::channel(1);
-        let mut target = sink;
-        match agent.resume(position, &mut target, &mut received).await {
-            Ok(exit) => return Ok(exit),
-            Err(error) if is_lost(&error) && Instant::now() < deadline => position = agent.position(),
-            Err(error) => return Err(attach::failure(container, &error)),
         }
     }
 }
@@ -70,7 +85,9 @@ async fn wait_for_daemon<E: Engine>(
 ) -> Result<Option<ContainerState>, EngineError> {
     loop {
         match engine.inspect(container).await {
-            Err(error) if is_away(error.fault) && Instant::now() < deadline => sleep(LOOK_EVERY).await,
+            Err(error) if is_away(error.fault) && Instant::now() < deadline => {
+                sleep(LOOK_EVERY).await;
+            }
             other => return other,
         }
     }

@@ -50,7 +50,7 @@ impl Parent {
     /// Waits until the parent has ended; for ever where that cannot be seen.
     pub async fn ended(self) {
         if self.ended.await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

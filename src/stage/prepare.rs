@@ -8,7 +8,7 @@ use crate::engine::{Engine, ImageFacts};
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
 use crate::plan::{self, AGENT_BIN, Role};
-use crate::secrets::{Fetched, MaskSet, Secret, SecretRef, SecretSource};
+use crate::secrets::{Fetched, MaskSet, Secret, SecretRef, SecretSource, Unmaskable};
 
 use super::call::Call;
 use super::containers::{self, Started};
@@ -31,7 +31,9 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
     }
     let (secrets, images) = tokio::join!(fetch(call, source), images(call, engine, log));
     let (secrets, image) = (secrets?, images?);
-    log.mask(MaskSet::new(masks(call, &secrets)));
+    let set = MaskSet::new(masks(call, &secrets));
+    check_maskable(&set, &secrets)?;
+    log.mask(set);
     tell_secrets(&secrets, log);
     match start(call, engine, &image, secrets).await {
         Ok(()) => Ok(()),
@@ -71,6 +73,24 @@ fn masks(call: &Call<'_>, fetched: &Fetched) -> Vec<Secret> {
     values.chain(fetched.mask_too.iter().cloned()).chain(call.context.masked_values()).collect()
 }
 
+/// A value that cannot be masked would stand in the log in clear, so the job does not get it.
+fn check_maskable(set: &MaskSet, fetched: &Fetched) -> Result<(), CallError> {
+    for (index, why) in set.unmaskable() {
+        // Those after Vault's own are GitLab's affair.
+        let Some(secret) = fetched.secrets.get(*index) else { continue };
+        let why = match why {
+            Unmaskable::TooShort => {
+                "is too short to be masked in the job log; store at least 4 bytes"
+            }
+            Unmaskable::TooLarge => {
+                "is too large to be masked in the job log; store less than 1 MiB in all"
+            }
+        };
+        return Err(CallError::job(format!("the secret {} {why}", secret.name)));
+    }
+    Ok(())
+}
+
 fn tell_secrets<W: Write>(secrets: &Fetched, log: &mut JobLog<W>) {
     if secrets.secrets.is_empty() {
         return;
@@ -96,9 +116,9 @@ async fn images<E: Engine, W: Write>(
     if let Some(helper) = &call.plan.helper_image {
         pull::ensure(engine, helper, log).await.map_err(|error| match error {
             // The operator chose the helper image, not the job.
-            CallError::Job { message } | CallError::System { message } => CallError::system(format!(
-                "the helper image: {message}\n  settings: [docker] helper_image"
-            )),
+            CallError::Job { message } | CallError::System { message } => CallError::system(
+                format!("the helper image: {message}\n  settings: [docker] helper_image"),
+            ),
         })?;
     }
     Ok(image)
@@ -198,7 +218,9 @@ async fn initialise<E: Engine>(
     agent.init(init).await.map_err(|error| match error {
         // The image has no such user, or a secret cannot be put into an environment.
         ClientError::Refused(
-            refusal @ (Refusal::UnknownUser { .. } | Refusal::UnknownGroup { .. } | Refusal::NulByte { .. }),
+            refusal @ (Refusal::UnknownUser { .. }
+            | Refusal::UnknownGroup { .. }
+            | Refusal::NulByte { .. }),
         ) => CallError::job(refusal),
         error => attach::failure(container, &error),
     })

@@ -34,7 +34,11 @@ pub async fn after_delivery<E: Engine>(
     let done = act(call, engine, &plan).await;
     let freed = if done.removed.is_empty() { 0 } else { freed(&before, &engine.images().await?) };
     tell(&plan, &done, freed, sink).await;
-    call.record(&Event::Pruned { job: call.plan.key.as_str(), references: &done.removed, bytes: freed });
+    call.record(&Event::Pruned {
+        job: call.plan.key.as_str(),
+        references: &done.removed,
+        bytes: freed,
+    });
     Ok(())
 }
 
@@ -79,13 +83,18 @@ async fn act<E: Engine>(call: &Call<'_>, engine: &E, plan: &PrunePlan) -> Done {
 async fn tell(plan: &PrunePlan, done: &Done, freed: u64, sink: &RunnerSink) {
     let mut lines: Vec<String> =
         done.removed.iter().map(|reference| format!("longshore: pruned {reference}")).collect();
-    lines.extend(plan.spared.iter().map(|(reference, why)| format!("longshore: kept {reference}: {why}")));
+    lines.extend(
+        plan.spared.iter().map(|(reference, why)| format!("longshore: kept {reference}: {why}")),
+    );
     lines.extend(done.failed.iter().map(|error| match error.fault {
         Fault::Conflict => format!("longshore: kept {}: it is in use", error.object),
         _ => format!("longshore: kept: {error}"),
     }));
     if !done.removed.is_empty() {
-        lines.push(format!("longshore: {} references pruned, {freed} bytes freed", done.removed.len()));
+        lines.push(format!(
+            "longshore: {} references pruned, {freed} bytes freed",
+            done.removed.len()
+        ));
     }
     for line in lines {
         drop(sink.line(&line).await);

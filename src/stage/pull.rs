@@ -22,7 +22,7 @@ const BACK_OFF: [Duration; 4] = [
 ];
 
 /// Longest wait that a registry may ask for by `Retry-After`.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Least time between two progress lines.
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
@@ -43,7 +43,9 @@ pub async fn ensure<E: Engine, W: Write>(
             Err(error) => last = Some(error),
         }
     }
-    Err(last.unwrap_or_else(|| CallError::job(format!("no pull policy is left for {}", wanted.reference))))
+    Err(last.unwrap_or_else(|| {
+        CallError::job(format!("no pull policy is left for {}", wanted.reference))
+    }))
 }
 
 async fn by_policy<E: Engine, W: Write>(
@@ -65,7 +67,9 @@ async fn by_policy<E: Engine, W: Write>(
     }
     pull(engine, wanted, policy, log).await?;
     engine.image(reference).await?.ok_or_else(|| {
-        CallError::system(format!("the image {reference} was pulled but is not there; was it just pruned?"))
+        CallError::system(format!(
+            "the image {reference} was pulled but is not there; was it just pruned?"
+        ))
     })
 }
 
@@ -130,7 +134,9 @@ impl Meter {
     }
 
     fn step(&mut self, step: PullProgress) -> Option<String> {
-        if step.status == "Downloading" && let Some(bytes) = step.bytes {
+        if step.status == "Downloading"
+            && let Some(bytes) = step.bytes
+        {
             self.layers.insert(step.layer, bytes);
         }
         if self.told.elapsed() < PROGRESS_EVERY {

@@ -47,14 +47,12 @@ pub async fn run<E: Engine>(
         user_stage: route.user_stage,
         env: Vec::new(),
     };
-    let exit = match follow(&mut agent, exec, sink).await? {
-        Ok(exit) => exit,
-        Err(ClientError::Refused(refusal)) => return Err(verdict::refused(call, &refusal)),
-        Err(error) if lost::is_lost(&error) => {
-            lost::take_up(engine, &container, agent.position(), sink, &error).await?
-        }
-        Err(error) => return Err(attach::failure(&container, &error)),
+    let exit = tokio::select! {
+        exit = see_through(call, engine, &mut agent, exec, sink) => exit?,
+        broken = sink.keep_alive() => return Err(nobody_reads(&mut agent, &never(broken)).await),
     };
+    // An attach that nobody reads from would hold up everyone else's.
+    drop(agent);
     let outcome = verdict::of(call, &exit, sink).await?;
     if asked.stage.is_last() {
         prune::after_delivery(call, engine, sink).await?;
@@ -62,26 +60,43 @@ pub async fn run<E: Engine>(
     Ok(outcome)
 }
 
-/// Sees the stage through, with a keep-alive where it is silent and a TERM where it has to end.
-///
-/// # Errors
-/// When nobody takes the output any more; the stage is ended then.
-async fn follow(
+/// Sees the stage through: a TERM where it has to end, a new attach where the old one is lost.
+async fn see_through<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
     agent: &mut Agent,
     exec: Exec,
     sink: &RunnerSink,
-) -> Result<Result<StageExit, ClientError>, CallError> {
+) -> Result<StageExit, CallError> {
+    let container = call.plan.container_name(call.plan.route(&Stage::new(&exec.stage)).container);
     let (controls, mut received) = mpsc::channel(2);
-    let mut target = sink;
-    let exit = tokio::select! {
-        exit = agent.exec(exec, &mut target, &mut received) => exit,
-        broken = sink.keep_alive() => Err(ClientError::Sink { source: never(broken) }),
-        failed = end_on_request(controls) => return Err(never(failed)),
+    let seen = async {
+        let mut target = sink;
+        match agent.exec(exec, &mut target, &mut received).await {
+            Ok(exit) => Ok(exit),
+            Err(ClientError::Refused(refusal)) => Err(verdict::refused(call, &refusal)),
+            Err(ClientError::Sink { source }) => Err(nobody_reads(agent, &source).await),
+            Err(error) if lost::is_lost(&error) => {
+                let lost =
+                    lost::Lost { container: &container, position: agent.position(), cause: error };
+                lost.take_up(engine, sink, &mut received).await
+            }
+            Err(error) => Err(attach::failure(&container, &error)),
+        }
     };
-    let Err(ClientError::Sink { source }) = exit else { return Ok(exit) };
-    // The runner is gone. End the stage rather than let it run on unseen.
-    agent.takeover().await.map_err(CallError::system)?;
-    Err(CallError::system(format!("the runner no longer takes the job log: {source}")))
+    tokio::select! {
+        exit = seen => exit,
+        failed = end_on_request(controls) => Err(never(failed)),
+    }
+}
+
+/// The runner is gone: ends the stage rather than let it run on unseen.
+async fn nobody_reads(agent: &mut Agent, source: &io::Error) -> CallError {
+    let ended = agent.takeover().await.map_or_else(
+        |error| format!("; the stage could not be ended: {error}"),
+        |()| String::new(),
+    );
+    CallError::system(format!("the runner no longer takes the job log: {source}{ended}"))
 }
 
 fn never<E>(result: Result<Infallible, E>) -> E {
@@ -94,7 +109,8 @@ fn never<E>(result: Result<Infallible, E>) -> E {
 /// Sends the stage a TERM when the runner asks for it, or when the runner itself has ended; a second
 /// request kills. Never returns but with an error.
 async fn end_on_request(controls: mpsc::Sender<StageSignal>) -> Result<Infallible, CallError> {
-    let fail = |error: io::Error| CallError::system(format!("failed to watch for signals: {error}"));
+    let fail =
+        |error: io::Error| CallError::system(format!("failed to watch for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
     let parent = Parent::watch().map_err(fail)?;

@@ -29,6 +29,9 @@ impl RunnerSink {
     }
 
     /// Writes an invisible keep-alive whenever nothing was written for a while; never returns.
+    ///
+    /// # Errors
+    /// When the runner takes nothing any more.
     pub async fn keep_alive(&self) -> io::Result<std::convert::Infallible> {
         loop {
             let due = self.last.get() + SILENCE;
@@ -44,11 +47,17 @@ impl RunnerSink {
     }
 
     /// A line of our own, after the stage's output.
+    ///
+    /// # Errors
+    /// When the runner takes nothing any more.
     pub async fn line(&self, text: &str) -> io::Result<()> {
         self.output.write(Channel::Stdout, Bytes::from(format!("{text}\n"))).await
     }
 
     /// Waits until all is written.
+    ///
+    /// # Errors
+    /// When the runner took nothing any more.
     pub fn finish(self) -> io::Result<()> {
         self.output.finish()
     }

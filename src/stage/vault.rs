@@ -16,6 +16,7 @@ pub fn source(settings: &Settings) -> Source {
             connect_timeout: written.connect_timeout.0,
             timeout: written.timeout.0,
             deadline: written.deadline.0,
+            lockout_marker: Some(settings.run_dir.join("vault-lockout")),
             ..VaultSettings::new(
                 &written.address,
                 AppRole {

@@ -25,9 +25,6 @@ pub async fn of(
         drop(sink.line(line).await);
     }
     match exit.ended_by {
-        Some(EndedBy::Shutdown) => {
-            return Err(CallError::system("the container was stopped from outside during the stage"));
-        }
         Some(EndedBy::Takeover) => {
             return Err(CallError::system("the stage was ended because the job is cleaned up"));
         }
@@ -48,12 +45,19 @@ pub async fn of(
 #[expect(clippy::cast_precision_loss, reason = "for people, to one decimal")]
 fn memory_line(exit: &StageExit) -> String {
     let mega = |bytes: Option<u64>| {
-        bytes.map_or_else(|| "unknown".to_owned(), |bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0))
+        bytes.map_or_else(
+            || "unknown".to_owned(),
+            |bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        )
     };
     format!(
         "longshore: the kernel killed {} of this stage for memory: limit {}, peak {}\n  \
          use less, or ask the operator of this runner for more ([limits] memory)",
-        if exit.oom_kills == 1 { "a process".to_owned() } else { format!("{} processes", exit.oom_kills) },
+        if exit.oom_kills == 1 {
+            "a process".to_owned()
+        } else {
+            format!("{} processes", exit.oom_kills)
+        },
         mega(exit.memory.limit),
         mega(exit.memory.peak),
     )

@@ -19,6 +19,7 @@ pub fn hand_over(executable: &Path, settings: &Path, plan: &[u8]) -> io::Result<
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        .env_clear() // it holds the job's variables, secrets among them
         .current_dir("/") // ours is the runner's temporary directory, which is about to go
         .process_group(0)
         .spawn()?;

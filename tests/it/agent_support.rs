@@ -2,6 +2,7 @@
 //! streams as the Docker daemon does (output copied to everyone attached, dropped when nobody is).
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use futures_util::Stream;
 use longshore::agent::client::{Client, ClientError, StageSink};
 use longshore::agent::frame::Channel;
 use longshore::agent::protocol::{
-    Exec, Hello, Identity, Init, Session, StageExit, StageSignal, WireSecret,
+    Exec, Hello, Identity, Init, SecretVariable, Session, StageExit, StageSignal, WireSecret,
 };
 use longshore::secrets::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -24,7 +25,7 @@ pub(crate) type TestClient = Client<Output, DuplexStream>;
 type Audience = Arc<Mutex<Vec<mpsc::Sender<Bytes>>>>;
 
 /// How long anything in a test may take before the test is wrong.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One agent.
 pub(crate) struct Container {
@@ -36,53 +37,86 @@ pub(crate) struct Container {
 impl Container {
     /// The agent as an ordinary process.
     pub(crate) fn start() -> Self {
-        Self::spawn(Command::new(env!("CARGO_BIN_EXE_longshore")))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
+        command.arg("agent");
+        Self::spawn(command)
     }
 
     /// The agent as PID 1 of its own pid namespace.
     pub(crate) fn start_as_pid1() -> Self {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
-        command.arg(env!("CARGO_BIN_EXE_longshore"));
+        command.args([env!("CARGO_BIN_EXE_longshore"), "agent"]);
+        Self::spawn(command)
+    }
+
+    /// The agent as PID 1 with the four capabilities it has in a container, `passwd` and `group` from
+    /// this directory, and a tmpfs at `/home`.
+    pub(crate) fn start_with_etc(etc: &Path) -> Self {
+        let script = "mount --bind \"$1/passwd\" /etc/passwd && mount --bind \"$1/group\" /etc/group \
+                      && mount -t tmpfs tmpfs /home && exec setpriv --inh-caps -all \
+                      --bounding-set -all,+setuid,+setgid,+kill,+chown \"$2\" agent";
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", script, "sh"]);
+        command.arg(etc).arg(env!("CARGO_BIN_EXE_longshore"));
         Self::spawn(command)
     }
 
     fn spawn(mut command: Command) -> Self {
-        command
-            .arg("agent")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
+        command.arg("agent").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let stdin = Arc::new(tokio::sync::Mutex::new(child.stdin.take().unwrap()));
         let attached = Audience::default();
-        tokio::spawn(copy_to_all(
-            child.stdout.take().unwrap(),
-            Arc::clone(&attached),
-        ));
-        Self {
-            child,
-            stdin,
-            attached,
-        }
+        tokio::spawn(copy_to_all(child.stdout.take().unwrap(), Arc::clone(&attached)));
+        Self { child, stdin, attached }
     }
 
-    /// Process id of the agent, or of `unshare` before it.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id().unwrap()
+    /// Names of all processes below the one that was started.
+    pub(crate) fn descendants(&self) -> Vec<String> {
+        let root = self.child.id().unwrap().to_string();
+        let (mut level, mut names) = (vec![root], Vec::new());
+        while !level.is_empty() {
+            let output = std::process::Command::new("ps")
+                .args(["-o", "pid=,comm=", "--ppid", &level.join(",")])
+                .output()
+                .unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            let found: Vec<(&str, &str)> =
+                text.lines().filter_map(|line| line.trim().split_once(' ')).collect();
+            level = found.iter().map(|(pid, _)| (*pid).to_owned()).collect();
+            names.extend(found.iter().map(|(_, name)| name.trim().to_owned()));
+        }
+        names
+    }
+
+    /// Signals the agent.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(self.child.id().unwrap().cast_signed());
+        rustix::process::kill_process(pid.unwrap(), signal).unwrap();
+    }
+
+    /// The most memory the agent had resident, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id().unwrap());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Ends all attaches, as a daemon that restarts.
+    pub(crate) fn hang_up(&self) {
+        self.attached.lock().unwrap().clear();
     }
 
     /// Waits for the agent's own end.
     pub(crate) async fn ended(&mut self) -> std::process::ExitStatus {
-        tokio::time::timeout(PATIENCE, self.child.wait())
-            .await
-            .unwrap()
-            .unwrap()
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap()
     }
 
     /// What `POST /containers/ID/attach` gives.
     pub(crate) fn attach(&self) -> (Output, DuplexStream) {
-        let (sender, mut receiver) = mpsc::channel::<Bytes>(1);
+        // As much as a socket's buffers hold: a driver that is attached and idle blocks nobody yet.
+        let (sender, mut receiver) = mpsc::channel::<Bytes>(16);
         self.attached.lock().unwrap().push(sender);
         let (near, mut far) = tokio::io::duplex(64 * 1024);
         let stdin = Arc::clone(&self.stdin);
@@ -113,9 +147,7 @@ impl Container {
     /// A new session.
     pub(crate) async fn connect(&self) -> (TestClient, Hello) {
         let (output, input) = self.attach();
-        Client::connect(output, input, session(), PATIENCE)
-            .await
-            .unwrap()
+        Client::connect(output, input, session(), PATIENCE).await.unwrap()
     }
 
     /// A new session in a container initialised like this.
@@ -138,10 +170,7 @@ async fn copy_to_all(mut stdout: ChildStdout, attached: Audience) {
         let audience = attached.lock().unwrap().clone();
         for one in audience {
             if one.send(chunk.clone()).await.is_err() {
-                attached
-                    .lock()
-                    .unwrap()
-                    .retain(|other| !other.same_channel(&one));
+                attached.lock().unwrap().retain(|other| !other.same_channel(&one));
             }
         }
     }
@@ -174,14 +203,13 @@ pub(crate) fn secret(value: impl Into<Vec<u8>>) -> WireSecret {
     WireSecret(Secret::new(value))
 }
 
+pub(crate) fn secret_variable(name: &str, value: &str) -> SecretVariable {
+    SecretVariable { name: name.into(), value: secret(value) }
+}
+
 /// A user stage with this script.
 pub(crate) fn stage(name: &str, script: impl Into<Vec<u8>>) -> Exec {
-    Exec {
-        stage: name.into(),
-        script: secret(script),
-        user_stage: true,
-        env: Vec::new(),
-    }
+    Exec { stage: name.into(), script: secret(script), user_stage: true, env: Vec::new() }
 }
 
 /// Keeps what a stage writes, and tells a listener of it.
@@ -196,13 +224,7 @@ impl Kept {
     /// Tells of each piece of output as it comes.
     pub(crate) fn telling() -> (Self, mpsc::UnboundedReceiver<String>) {
         let (tell, told) = mpsc::unbounded_channel();
-        (
-            Self {
-                tell: Some(tell),
-                ..Self::default()
-            },
-            told,
-        )
+        (Self { tell: Some(tell), ..Self::default() }, told)
     }
 
     pub(crate) fn text(&self) -> String {
@@ -212,11 +234,7 @@ impl Kept {
 
 impl StageSink for Kept {
     async fn write(&mut self, channel: Channel, bytes: Bytes) -> io::Result<()> {
-        let kept = if channel == Channel::STDOUT {
-            &mut self.stdout
-        } else {
-            &mut self.stderr
-        };
+        let kept = if channel == Channel::STDOUT { &mut self.stdout } else { &mut self.stderr };
         kept.extend_from_slice(&bytes);
         if let Some(tell) = &self.tell {
             let _ = tell.send(String::from_utf8_lossy(&bytes).into_owned());

@@ -28,12 +28,7 @@ impl<'a, E: Engine> Ground<'a, E> {
     fn new(engine: &'a E) -> Self {
         let name = names::unique();
         let (labels, filter) = names::label(&name);
-        Self {
-            engine,
-            name,
-            labels,
-            filter,
-        }
+        Self { engine, name, labels, filter }
     }
 
     fn named(&self, part: &str) -> String {
@@ -49,10 +44,7 @@ impl<'a, E: Engine> Ground<'a, E> {
             user: "0:0".to_owned(),
             env: [("GREETING".to_owned(), "good\nday=1".to_owned())].into(),
             hostname: None,
-            network: ContainerNetwork::Named {
-                name: "none".to_owned(),
-                aliases: Vec::new(),
-            },
+            network: ContainerNetwork::Named { name: "none".to_owned(), aliases: Vec::new() },
             mounts: Vec::new(),
             limits: LimitPlan::default(),
             capabilities: vec!["CHOWN".to_owned()],
@@ -73,11 +65,7 @@ impl<'a, E: Engine> Ground<'a, E> {
             self.engine.remove_volume(&volume.name).await.unwrap();
         }
         (
-            self.engine
-                .containers(Some(&self.filter))
-                .await
-                .unwrap()
-                .len(),
+            self.engine.containers(Some(&self.filter)).await.unwrap().len(),
             self.engine.networks(&self.filter).await.unwrap().len(),
             self.engine.volumes(&self.filter).await.unwrap().len(),
         )
@@ -87,14 +75,8 @@ impl<'a, E: Engine> Ground<'a, E> {
 /// Runs a scenario, and removes what it made also where it failed.
 async fn on_ground<E: Engine>(engine: &E, scenario: impl AsyncFnOnce(&E, &Ground<'_, E>)) {
     let ground = Ground::new(engine);
-    let done = AssertUnwindSafe(scenario(engine, &ground))
-        .catch_unwind()
-        .await;
-    assert_eq!(
-        ground.sweep().await,
-        (0, 0, 0),
-        "containers, networks and volumes left"
-    );
+    let done = AssertUnwindSafe(scenario(engine, &ground)).catch_unwind().await;
+    assert_eq!(ground.sweep().await, (0, 0, 0), "containers, networks and volumes left");
     done.unwrap_or_else(|panic| resume_unwind(panic));
 }
 
@@ -147,14 +129,13 @@ mod the_stand_in {
     use crate::support::fake_engine::FakeEngine;
 
     fn engine() -> FakeEngine {
-        let facts = |id: &str| ImageFacts {
-            id: id.to_owned(),
-            ..ImageFacts::default()
-        };
+        let facts = |id: &str| ImageFacts { id: id.to_owned(), ..ImageFacts::default() };
         let labels = [("longshore.test-images".to_owned(), "1".to_owned())];
-        FakeEngine::new()
-            .with_image(BUSYBOX, facts("sha256:b"), labels.clone().into())
-            .with_image("own:1", facts("sha256:o"), labels.into())
+        FakeEngine::new().with_image(BUSYBOX, facts("sha256:b"), labels.clone().into()).with_image(
+            "own:1",
+            facts("sha256:o"),
+            labels.into(),
+        )
     }
 
     #[tokio::test]

@@ -76,11 +76,7 @@ async fn a_stale_socket_is_told_as_refused() {
 async fn an_address_of_another_kind_is_refused() {
     let error = DockerEngine::new("ssh://host", short_deadlines()).unwrap_err();
     assert_eq!(error.fault, Fault::Refused);
-    assert!(
-        error
-            .cause
-            .contains("unix:///path/of/socket or tcp://host:port")
-    );
+    assert!(error.cause.contains("unix:///path/of/socket or tcp://host:port"));
 }
 
 #[tokio::test]
@@ -117,12 +113,7 @@ async fn a_daemon_that_hangs_up_is_unreachable() {
 async fn what_is_not_http_is_the_daemons_fault() {
     let error = inspect(Reply::Raw("SSH-2.0-OpenSSH_9.2\r\n\r\n")).await;
     assert_eq!(error.fault, Fault::Daemon);
-    assert!(
-        error
-            .cause
-            .starts_with("what answers there does not speak HTTP: "),
-        "{error}"
-    );
+    assert!(error.cause.starts_with("what answers there does not speak HTTP: "), "{error}");
 }
 
 #[tokio::test]
@@ -130,29 +121,17 @@ async fn what_is_not_the_expected_json_is_the_daemons_fault() {
     for body in ["", "[1, 2]", "no json", r#"{"Id": 5}"#] {
         let error = inspect(Reply::Json(200, body)).await;
         assert_eq!(error.fault, Fault::Daemon, "{error}");
-        assert!(
-            error
-                .cause
-                .starts_with("the daemon's answer makes no sense: "),
-            "{error}"
-        );
+        assert!(error.cause.starts_with("the daemon's answer makes no sense: "), "{error}");
     }
 }
 
 #[tokio::test]
 async fn a_failing_daemon_is_quoted() {
-    let error = inspect(Reply::Json(
-        500,
-        r#"{"message": "open /var/lib: read-only"}"#,
-    ))
-    .await;
+    let error = inspect(Reply::Json(500, r#"{"message": "open /var/lib: read-only"}"#)).await;
     let expected = "inspect container job: open /var/lib: read-only";
     assert_eq!(told(&error), (Fault::Daemon, expected.to_owned()));
     let silent = inspect(Reply::Json(500, "")).await;
-    assert_eq!(
-        silent.cause,
-        "the daemon answered status 500 without a word"
-    );
+    assert_eq!(silent.cause, "the daemon answered status 500 without a word");
 }
 
 #[tokio::test]
@@ -175,9 +154,7 @@ async fn a_removal_that_another_began_counts_as_done_and_any_other_conflict_does
     assert_eq!(error.fault, Fault::Conflict);
     let asked = docker.requests().concat();
     assert_eq!(
-        asked
-            .matches("DELETE /v1.41/containers/job?v=true&force=true")
-            .count(),
+        asked.matches("DELETE /v1.41/containers/job?v=true&force=true").count(),
         2,
         "{asked}"
     );
@@ -191,10 +168,7 @@ async fn a_pull_tells_its_steps_and_ends_well() {
     ];
     // Each pause is shorter than the idle deadline, both together are longer.
     let docker = FakeDocker::answering(vec![Reply::Lines(Duration::from_millis(700), lines)]);
-    let deadlines = Deadlines {
-        pull_idle: Duration::from_millis(1200),
-        ..Deadlines::default()
-    };
+    let deadlines = Deadlines { pull_idle: Duration::from_millis(1200), ..Deadlines::default() };
     let engine = DockerEngine::new(&docker.host(), deadlines).unwrap();
     let mut progress = Vec::new();
     let mut note = |step| progress.push(step);
@@ -204,10 +178,8 @@ async fn a_pull_tells_its_steps_and_ends_well() {
         status: status.to_owned(),
         bytes,
     };
-    let expected = [
-        step("ab", "Downloading", Some((1, 2))),
-        step("", "Status: Downloaded newer image", None),
-    ];
+    let expected =
+        [step("ab", "Downloading", Some((1, 2))), step("", "Status: Downloaded newer image", None)];
     assert_eq!(progress, expected);
 }
 
@@ -217,10 +189,7 @@ async fn an_error_in_the_middle_of_a_pull_that_began_well_is_an_error() {
         r#"{"status": "Pulling from team/app", "id": "1"}"#,
         r#"{"errorDetail": {"message": "toomanyrequests: retry-after: 2s"}, "error": "toomanyrequests"}"#,
     ];
-    let error = pull(Reply::Lines(Duration::ZERO, lines))
-        .await
-        .0
-        .unwrap_err();
+    let error = pull(Reply::Lines(Duration::ZERO, lines)).await.0.unwrap_err();
     let expected = format!("pull image {IMAGE}: toomanyrequests: retry-after: 2s");
     assert_eq!(told(&error), (Fault::Transient, expected));
     assert_eq!(error.retry_after, Some(Duration::from_secs(2)));
@@ -229,10 +198,7 @@ async fn an_error_in_the_middle_of_a_pull_that_began_well_is_an_error() {
 #[tokio::test]
 async fn a_wordless_error_in_a_pull_still_tells_a_cause() {
     let lines = vec![r#"{"errorDetail": {}, "error": ""}"#];
-    let error = pull(Reply::Lines(Duration::ZERO, lines))
-        .await
-        .0
-        .unwrap_err();
+    let error = pull(Reply::Lines(Duration::ZERO, lines)).await.0.unwrap_err();
     assert_eq!(error.cause, "the daemon gave up the pull without a word");
 }
 

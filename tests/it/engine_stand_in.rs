@@ -11,10 +11,7 @@ use crate::support::fake_engine::process::ends;
 use crate::support::fake_engine::script::{Call, Trouble, Verb};
 
 fn engine() -> FakeEngine {
-    let facts = ImageFacts {
-        id: "sha256:1".to_owned(),
-        ..ImageFacts::default()
-    };
+    let facts = ImageFacts { id: "sha256:1".to_owned(), ..ImageFacts::default() };
     FakeEngine::new().with_image("image:1", facts, Labels::new())
 }
 
@@ -27,10 +24,7 @@ fn plan() -> ContainerPlan {
         user: String::new(),
         env: [].into(),
         hostname: None,
-        network: ContainerNetwork::Named {
-            name: "bridge".to_owned(),
-            aliases: Vec::new(),
-        },
+        network: ContainerNetwork::Named { name: "bridge".to_owned(), aliases: Vec::new() },
         mounts: Vec::new(),
         limits: LimitPlan::default(),
         capabilities: Vec::new(),
@@ -49,11 +43,7 @@ async fn each_once(engine: &FakeEngine) -> Vec<Option<Fault>> {
         fault(engine.ping().await),
         fault(engine.containers(None).await),
         fault(engine.image("image:1").await),
-        fault(
-            engine
-                .pull("offered:1", None, None, &mut |_progress| ())
-                .await,
-        ),
+        fault(engine.pull("offered:1", None, None, &mut |_progress| ()).await),
         fault(engine.images().await),
         fault(engine.create(&plan()).await),
         fault(engine.upload("job", "/", bytes::Bytes::new()).await),
@@ -73,10 +63,7 @@ async fn each_once(engine: &FakeEngine) -> Vec<Option<Fault>> {
 
 #[tokio::test]
 async fn every_method_can_be_told_to_lose_its_answer() {
-    let offered = ImageFacts {
-        id: "sha256:2".to_owned(),
-        ..ImageFacts::default()
-    };
+    let offered = ImageFacts { id: "sha256:2".to_owned(), ..ImageFacts::default() };
     let engine = engine().offering("offered:1", offered);
     for verb in Verb::ALL {
         engine.trouble(verb, 1, Trouble::FailAfter(Fault::Deadline));
@@ -86,10 +73,7 @@ async fn every_method_can_be_told_to_lose_its_answer() {
     // All of it was done nevertheless: it ends as it began, but for the image pulled and the one removed.
     assert_eq!(engine.left("longshore.job=1"), [""; 0]);
     assert_eq!(engine.image("image:1").await.unwrap(), None);
-    assert_eq!(
-        engine.image("offered:1").await.unwrap().unwrap().id,
-        "sha256:2"
-    );
+    assert_eq!(engine.image("offered:1").await.unwrap().unwrap().id, "sha256:2");
 }
 
 #[tokio::test]
@@ -98,25 +82,13 @@ async fn a_trouble_strikes_the_call_it_was_ordered_for_and_leaves_nothing_done()
     engine.trouble(Verb::Create, 2, Trouble::Fail(Fault::Daemon));
     engine.trouble(Verb::Inspect, 1, Trouble::Hang);
     engine.create(&plan()).await.unwrap();
-    let second = ContainerPlan {
-        name: "helper".to_owned(),
-        ..plan()
-    };
-    assert_eq!(
-        engine.create(&second).await.unwrap_err().fault,
-        Fault::Daemon
-    );
+    let second = ContainerPlan { name: "helper".to_owned(), ..plan() };
+    assert_eq!(engine.create(&second).await.unwrap_err().fault, Fault::Daemon);
     assert_eq!(engine.left("longshore.job"), ["job"]);
     assert_eq!(engine.unmet(), [(Verb::Inspect, 1)]);
-    assert!(
-        engine.inspect("job").now_or_never().is_none(),
-        "the call was to hang"
-    );
+    assert!(engine.inspect("job").now_or_never().is_none(), "the call was to hang");
     assert!(engine.inspect("job").now_or_never().is_some());
-    let call = |verb, object: &str| Call {
-        verb,
-        object: object.to_owned(),
-    };
+    let call = |verb, object: &str| Call { verb, object: object.to_owned() };
     let expected = [
         call(Verb::Create, "job"),
         call(Verb::Create, "helper"),
@@ -151,10 +123,7 @@ async fn a_launched_process_reads_speaks_on_both_streams_and_ends() {
     other.input.write_all(b"rd").await.unwrap();
     let mut heard: Vec<Output> = listener.output.map(Result::unwrap).collect().await;
     heard.sort_by_key(|output| matches!(output, Output::Stderr(_)));
-    let expected = [
-        Output::Stdout("word".into()),
-        Output::Stderr("last words".into()),
-    ];
+    let expected = [Output::Stdout("word".into()), Output::Stderr("last words".into())];
     assert_eq!(heard, expected);
     let state = engine.inspect("job").await.unwrap().unwrap();
     assert_eq!((state.running, state.exit_code), (false, 7));
@@ -184,18 +153,9 @@ async fn a_second_start_is_a_breach() {
 async fn uploads_and_pulls_are_kept() {
     let engine = engine();
     engine.create(&plan()).await.unwrap();
-    engine
-        .upload("job", "/longshore", bytes::Bytes::from_static(b"tar"))
-        .await
-        .unwrap();
-    let expected = (
-        "job".to_owned(),
-        "/longshore".to_owned(),
-        bytes::Bytes::from_static(b"tar"),
-    );
+    engine.upload("job", "/longshore", bytes::Bytes::from_static(b"tar")).await.unwrap();
+    let expected = ("job".to_owned(), "/longshore".to_owned(), bytes::Bytes::from_static(b"tar"));
     assert_eq!(engine.uploads(), [expected]);
-    let unknown = engine
-        .pull("unknown:1", None, None, &mut |_progress| ())
-        .await;
+    let unknown = engine.pull("unknown:1", None, None, &mut |_progress| ()).await;
     assert_eq!(unknown.unwrap_err().fault, Fault::NoSuchImage);
 }

@@ -19,15 +19,7 @@ async fn a_login_reaches_the_daemon_in_the_alphabet_it_reads() {
         password: Secret::new("~~~???>>>"),
     };
     let engine = docker.engine();
-    engine
-        .pull(
-            "team/app",
-            Some("linux/arm64"),
-            Some(&login),
-            &mut |_step| (),
-        )
-        .await
-        .unwrap();
+    engine.pull("team/app", Some("linux/arm64"), Some(&login), &mut |_step| ()).await.unwrap();
     let request = docker.requests().concat();
     let (line, head) = request.split_once("\r\n").unwrap();
     // Without a tag the daemon would pull all there are.
@@ -36,10 +28,7 @@ async fn a_login_reaches_the_daemon_in_the_alphabet_it_reads() {
         "POST /v1.41/images/create?fromImage=team%2Fapp%3Alatest&platform=linux%2Farm64 HTTP/1.1"
     );
     let header = "x-registry-auth: ";
-    let auth = head
-        .lines()
-        .find_map(|line| line.strip_prefix(header))
-        .unwrap();
+    let auth = head.lines().find_map(|line| line.strip_prefix(header)).unwrap();
     // base64url of {"username":"deploy","password":"~~~???>>>","auth":null,...}
     assert!(auth.contains("fn5-Pz8_Pj4-"), "{auth}");
     assert!(!auth.contains(['+', '/']), "{auth}");
@@ -49,10 +38,7 @@ async fn a_login_reaches_the_daemon_in_the_alphabet_it_reads() {
 async fn a_network_is_asked_for_with_a_check_for_its_name() {
     let docker = FakeDocker::answering(vec![
         Reply::Json(201, r#"{"Id": "ab", "Warning": ""}"#),
-        Reply::Json(
-            409,
-            r#"{"message": "network with name slot already exists"}"#,
-        ),
+        Reply::Json(409, r#"{"message": "network with name slot already exists"}"#),
         Reply::Json(500, r#"{"message": "no subnet left"}"#),
     ]);
     let engine = docker.engine();
@@ -63,10 +49,7 @@ async fn a_network_is_asked_for_with_a_check_for_its_name() {
     assert_eq!(error.fault, Fault::Daemon);
     let requests = docker.requests();
     let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();
-    assert!(
-        head.starts_with("POST /v1.41/networks/create HTTP/1.1\r\n"),
-        "{head}"
-    );
+    assert!(head.starts_with("POST /v1.41/networks/create HTTP/1.1\r\n"), "{head}");
     assert_eq!(
         body,
         r#"{"CheckDuplicate":true,"Driver":"bridge","Labels":{"longshore.slot":"1"},"Name":"slot"}"#
@@ -77,24 +60,10 @@ async fn a_network_is_asked_for_with_a_check_for_its_name() {
 async fn a_name_that_would_make_another_request_is_never_sent() {
     let docker = FakeDocker::answering(Vec::new());
     let engine = docker.engine();
-    for name in [
-        "a?force=1",
-        "../containers/x",
-        "a/./b",
-        "a//b",
-        "",
-        "a b",
-        "a#b",
-        "a%2fb",
-        "\n",
-    ] {
+    for name in ["a?force=1", "../containers/x", "a/./b", "a//b", "", "a b", "a#b", "a%2fb", "\n"] {
         let image = engine.image(name).await.unwrap_err();
         let removal = engine.remove_image(name).await.unwrap_err();
-        assert_eq!(
-            (image.fault, removal.fault),
-            (Fault::Refused, Fault::Refused),
-            "{name:?}"
-        );
+        assert_eq!((image.fault, removal.fault), (Fault::Refused, Fault::Refused), "{name:?}");
     }
     assert_eq!(docker.requests(), [""; 0]);
 }
@@ -124,10 +93,7 @@ async fn a_daemon_over_tcp_is_asked_the_same() {
     let engine = DockerEngine::new(&host, short_deadlines()).unwrap();
     assert_eq!(engine.inspect("job").await.unwrap(), None);
     let requests = requests.await;
-    assert!(
-        requests[0].starts_with("GET /v1.41/containers/job/json HTTP/1.1\r\n"),
-        "{requests:?}"
-    );
+    assert!(requests[0].starts_with("GET /v1.41/containers/job/json HTTP/1.1\r\n"), "{requests:?}");
     // The server has served its one request and is gone.
     let error = engine.inspect("job").await.unwrap_err();
     assert_eq!(error.fault, Fault::Unreachable);
@@ -141,18 +107,13 @@ async fn attached_output_comes_by_stream_and_what_has_no_frame_is_standard_outpu
     let docker = FakeDocker::answering(vec![Reply::Raw(upgraded)]);
     let attached = docker.engine().attach("job").await.unwrap();
     let heard: Vec<Output> = attached.output.map(Result::unwrap).collect().await;
-    let expected = [
-        Output::Stdout("hi".into()),
-        Output::Stderr("err".into()),
-        Output::Stdout("plain".into()),
-    ];
+    let expected =
+        [Output::Stdout("hi".into()), Output::Stderr("err".into()), Output::Stdout("plain".into())];
     assert_eq!(heard, expected);
     let query = "?logs=false&stream=true&stdin=true&stdout=true&stderr=true";
     let asked = docker.requests().concat();
     assert!(
-        asked.starts_with(&format!(
-            "POST /v1.41/containers/job/attach{query} HTTP/1.1\r\n"
-        )),
+        asked.starts_with(&format!("POST /v1.41/containers/job/attach{query} HTTP/1.1\r\n")),
         "{asked}"
     );
 }

@@ -7,16 +7,34 @@
     reason = "a test that cannot go on must fail loudly"
 )]
 
+mod agent_frames;
+mod agent_identity;
+mod agent_load;
+mod agent_sessions;
 mod agent_stages;
 mod agent_support;
+mod artifacts_archive;
+mod artifacts_transfer;
+mod artifacts_unpack;
+mod bad_input;
 mod engine_contract;
-mod fake_runner_proof;
 mod engine_faults;
 mod engine_stand_in;
 mod engine_wire;
 mod local_cancel;
+mod fake_runner_calls;
+mod fake_runner_endings;
 mod local_run;
 mod local_server;
 mod local_support;
-mod support;
 mod masker;
+mod real_cancel;
+mod real_jobs;
+mod real_output;
+mod real_secrets;
+mod real_sources;
+mod stages_over_fakes;
+mod support;
+mod vault;
+mod vault_access;
+mod vault_faults;

@@ -31,14 +31,8 @@ fn self_overlapping_secret_in_two_writes() {
 
 #[test]
 fn self_overlapping_secret_byte_by_byte() {
-    assert_eq!(
-        chunked(&["ababcdefg"], b"abababcdefg\n".chunks(1)),
-        "ab[MASKED]\n"
-    );
-    assert_eq!(
-        chunked(&["ababcdefg"], b"ababcdefg\n".chunks(1)),
-        "[MASKED]\n"
-    );
+    assert_eq!(chunked(&["ababcdefg"], b"abababcdefg\n".chunks(1)), "ab[MASKED]\n");
+    assert_eq!(chunked(&["ababcdefg"], b"ababcdefg\n".chunks(1)), "[MASKED]\n");
 }
 
 /// GitLab's masker prints the tail of the first of two overlapping secrets.
@@ -80,10 +74,7 @@ fn a_beginning_cut_off_at_the_end() {
     assert_eq!(masked(&secret, "say 01234567"), "say [MASKED]");
     assert_eq!(masked(&["abcdef"], "say abc"), "say [MASKED]");
     assert_eq!(masked(&["abcdef"], "say ab"), "say ab");
-    assert_eq!(
-        masked(&secret, "say 01234567 and on"),
-        "say 01234567 and on"
-    );
+    assert_eq!(masked(&secret, "say 01234567 and on"), "say 01234567 and on");
 }
 
 /// What jobs do to a value before they print it, made by hand with other tools than ours.
@@ -116,11 +107,7 @@ fn every_form_of_a_secret_is_masked() {
         "pa ss&#34;w&#39;ord/&lt;ü&gt;&amp;$1\\x",
         "pa ss&quot;w&#x27;ord/&lt;ü&gt;&amp;$1\\x",
     ] {
-        assert_eq!(
-            masked(&[secret], &format!("<{text}>")),
-            "<[MASKED]>",
-            "{text}"
-        );
+        assert_eq!(masked(&[secret], &format!("<{text}>")), "<[MASKED]>", "{text}");
     }
 }
 
@@ -145,18 +132,9 @@ fn base64_in_every_alignment() {
 fn several_lines_in_every_shape() {
     let secret = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\n  AQEFAASCBKcwggSjAgEA\nx\n-----END KEY-----\n";
     assert_eq!(masked(&[secret], secret), "[MASKED]\n");
-    assert_eq!(
-        masked(&[secret], &secret.replace('\n', "\r\n")),
-        "[MASKED]\r\n"
-    );
-    assert_eq!(
-        masked(&[secret], "> MIIEvQIBADANBgkqhkiG9w0B <"),
-        "> [MASKED] <"
-    );
-    assert_eq!(
-        masked(&[secret], "\tAQEFAASCBKcwggSjAgEA\r\n"),
-        "\t[MASKED]\r\n"
-    );
+    assert_eq!(masked(&[secret], &secret.replace('\n', "\r\n")), "[MASKED]\r\n");
+    assert_eq!(masked(&[secret], "> MIIEvQIBADANBgkqhkiG9w0B <"), "> [MASKED] <");
+    assert_eq!(masked(&[secret], "\tAQEFAASCBKcwggSjAgEA\r\n"), "\t[MASKED]\r\n");
     let json = secret.replace('\n', "\\n");
     assert_eq!(masked(&[secret], &format!("\"{json}\"")), "\"[MASKED]\\n\"");
     // a line too short to be told from anything else
@@ -173,10 +151,7 @@ fn base64_in_lines() {
 
 #[test]
 fn white_space_around_a_value_is_no_secret() {
-    assert_eq!(
-        masked(&["token-1234\n"], "token-1234\nnext"),
-        "[MASKED]\nnext"
-    );
+    assert_eq!(masked(&["token-1234\n"], "token-1234\nnext"), "[MASKED]\nnext");
     assert_eq!(masked(&["  token-1234\r\n"], "token-1234"), "[MASKED]");
 }
 
@@ -190,20 +165,14 @@ fn short_values_are_told_and_left_alone() {
 
 #[test]
 fn a_large_value_is_masked_and_holds_little_back() {
-    let secret: String = (0..11_000)
-        .map(|number: u32| number.to_string() + ".")
-        .collect();
+    let secret: String = (0..11_000).map(|number: u32| number.to_string() + ".").collect();
     assert!((50_000..64_000).contains(&secret.len()));
     assert_eq!(masked(&[&secret], &format!("[{secret}]")), "[[MASKED]]");
     let mut masker = Masker::new(&set(&[&secret]));
     let mut out = Vec::new();
     masker.push(&secret.as_bytes()[..20_000], &mut out);
     masker.push(b"!", &mut out);
-    assert!(
-        out.starts_with(b"[MASKED]") && out.len() < 8 + 64 + 1,
-        "{} bytes out",
-        out.len()
-    );
+    assert!(out.starts_with(b"[MASKED]") && out.len() < 8 + 64 + 1, "{} bytes out", out.len());
 }
 
 #[test]
@@ -212,10 +181,7 @@ fn too_many_bytes_are_told_by_index() {
     let huge: String = (0..20_000).map(|number| line(number) + "\n").collect();
     let set = set(&["a normal one", &huge, "another one"]);
     assert_eq!(set.unmaskable(), [(1, Unmaskable::TooLarge)]);
-    assert_eq!(
-        set.mask(b"a normal one, another one"),
-        b"[MASKED], [MASKED]"
-    );
+    assert_eq!(set.mask(b"a normal one, another one"), b"[MASKED], [MASKED]");
 }
 
 /// Not a check but a figure: `cargo test --release --test it masker_speed -- --ignored --nocapture`.
@@ -230,15 +196,7 @@ fn masker_speed() {
         })
         .take(64 << 20)
         .collect();
-    for (count, length) in [
-        (0, 0),
-        (1, 32),
-        (1, 6),
-        (3, 12),
-        (10, 32),
-        (50, 32),
-        (500, 32),
-    ] {
+    for (count, length) in [(0, 0), (1, 32), (1, 6), (3, 12), (10, 32), (50, 32), (500, 32)] {
         let values: Vec<Secret> = (0..count)
             .map(|seed| {
                 let mut word: u64 = seed + 1;

@@ -33,6 +33,12 @@ def bare(floor: Floor, name: str) -> float:
         call("DELETE", f"/containers/{name}?force=1&v=1")
 
 
+def peak_memory(pid: int) -> int:
+    """KiB. What wait4 tells would be no less than this interpreter's own, which the child shares until it executes."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
+        return next((int(line.split()[1]) for line in status if line.startswith("VmHWM")), 0)
+
+
 class Job:
     """A prepared job whose stages can be run again and again."""
 
@@ -55,23 +61,22 @@ class Job:
             [*self.binary, "run", path, "build_script"], env=self.environment, cwd=self.directory.name,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         )
-        seen = 0
+        seen = peak = chunks = 0
         while chunk := os.read(driver.stdout.fileno(), CHUNK):
             seen += len(chunk)
-        _, status, usage = os.wait4(driver.pid, 0)
-        driver.returncode = os.waitstatus_to_exitcode(status)
+            chunks += 1
+            if chunks % 256 == 0:
+                peak = peak_memory(driver.pid)
         driver.stdout.close()
-        if driver.returncode or seen < size:
+        if driver.wait() or seen < size:
             raise RuntimeError(f"the stage ended with {driver.returncode} after {seen} bytes")
-        return size / 1e6 / (time.perf_counter() - began), usage.ru_maxrss
+        return size / 1e6 / (time.perf_counter() - began), peak
 
     def agent_peak(self) -> int:
         """Peak memory of PID 1 in the job container, KiB."""
         for one in call("GET", "/containers/json"):
             if any(f"-{self.runner.number}-" in name for name in one["Names"]):
-                pid = call("GET", f"/containers/{one['Id']}/json")["State"]["Pid"]
-                with open(f"/proc/{pid}/status", encoding="utf-8") as status:
-                    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+                return peak_memory(call("GET", f"/containers/{one['Id']}/json")["State"]["Pid"])
         raise RuntimeError("the job container is not there")
 
     def close(self) -> None:

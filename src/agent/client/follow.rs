@@ -16,20 +16,17 @@ use super::super::frame::{Channel, Event};
 use super::super::protocol::{
     Answer, PING_INTERVAL, Reply, StageExit, StageSignal, Verb, WINDOW, frame_cost,
 };
-use super::{Client, ClientError, unexpected};
+use super::{Client, ClientError, Consumption, unexpected};
 
 /// How long the agent may say nothing at all, not even to pings, before it is given up. A container
 /// at its memory limit can be slow for long.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Consumed output that is acknowledged at once and not with the next ping.
 const ACKNOWLEDGE_AT: usize = WINDOW / 8;
 
 /// Where a stage's output goes.
-#[expect(
-    async_fn_in_trait,
-    reason = "one thread drives a call; no future crosses threads"
-)]
+#[expect(async_fn_in_trait, reason = "one thread drives a call; no future crosses threads")]
 pub trait StageSink {
     /// Takes some bytes of the stage's stdout or stderr; returns once they are passed on.
     ///
@@ -46,12 +43,25 @@ struct Piece {
 }
 
 /// What the sink has consumed.
-#[derive(Default)]
 struct Consumed {
-    frames: Cell<u64>,
+    so_far: Cell<Consumption>,
     /// Cost of what was consumed since the last acknowledgement.
     cost: Cell<usize>,
     much: Notify,
+}
+
+impl Consumed {
+    fn frame(&self, length: usize) {
+        self.so_far.set(Consumption { frames: self.so_far.get().frames + 1, bytes: 0 });
+        self.cost.set(self.cost.get() + frame_cost(length));
+        if self.cost.get() >= ACKNOWLEDGE_AT {
+            self.much.notify_one();
+        }
+    }
+
+    fn part_of_frame(&self, bytes: usize) {
+        self.so_far.set(Consumption { bytes, ..self.so_far.get() });
+    }
 }
 
 /// Feeds the sink until the sender is dropped.
@@ -60,25 +70,21 @@ async fn feed<S: StageSink>(
     mut pieces: mpsc::UnboundedReceiver<Piece>,
     consumed: &Consumed,
 ) -> io::Result<()> {
-    while let Some(Piece {
-        channel,
-        bytes,
-        ends_frame,
-    }) = pieces.recv().await
-    {
+    // A frame of which the sink had a part before the attach was lost comes again as a whole.
+    let mut known = consumed.so_far.get().bytes;
+    let mut passed = 0;
+    while let Some(Piece { channel, mut bytes, ends_frame }) = pieces.recv().await {
         let length = bytes.len();
-        sink.write(channel, bytes).await?;
-        let cost = if ends_frame {
-            frame_cost(length)
+        let news = bytes.split_off(known.saturating_sub(passed).min(length));
+        if !news.is_empty() {
+            sink.write(channel, news).await?;
+        }
+        passed += length;
+        if ends_frame {
+            consumed.frame(passed);
+            (known, passed) = (0, 0);
         } else {
-            length
-        };
-        consumed.cost.set(consumed.cost.get() + cost);
-        consumed
-            .frames
-            .set(consumed.frames.get() + u64::from(ends_frame));
-        if consumed.cost.get() >= ACKNOWLEDGE_AT {
-            consumed.much.notify_one();
+            consumed.part_of_frame(passed.max(known));
         }
     }
     Ok(())
@@ -97,8 +103,8 @@ where
         sink: &mut S,
         controls: &mut mpsc::Receiver<StageSignal>,
     ) -> Result<StageExit, ClientError> {
-        let consumed = Consumed::default();
-        consumed.frames.set(self.consumed);
+        let so_far = Cell::new(self.consumed);
+        let consumed = Consumed { so_far, cost: Cell::new(0), much: Notify::new() };
         let (pieces, receiver) = mpsc::unbounded_channel();
         let mut feeding = std::pin::pin!(feed(sink, receiver, &consumed));
         // Held until the stage's exit; its drop lets `feeding` end once all is consumed.
@@ -133,14 +139,14 @@ where
                 }
             }
         };
-        self.consumed = consumed.frames.get();
+        self.consumed = consumed.so_far.get();
         result
     }
 
     fn acknowledge(&mut self, consumed: &Consumed) -> Result<(), ClientError> {
-        self.consumed = consumed.frames.get();
         if consumed.cost.replace(0) > 0 {
-            self.send("acknowledge", &Verb::Acknowledge(self.consumed))?;
+            let below = consumed.so_far.get().frames;
+            self.send("acknowledge", &Verb::Acknowledge(below))?;
         }
         Ok(())
     }
@@ -154,18 +160,10 @@ fn sort(
     pieces: Option<&mpsc::UnboundedSender<Piece>>,
 ) -> Result<Option<StageExit>, ClientError> {
     match event? {
-        Event::Output {
-            channel,
-            bytes,
-            ends_frame,
-        } => {
+        Event::Output { channel, bytes, ends_frame } => {
             if let Some(pieces) = pieces {
                 // The receiver goes only with a failed sink, which is told on its own.
-                let _ = pieces.send(Piece {
-                    channel,
-                    bytes,
-                    ends_frame,
-                });
+                let _ = pieces.send(Piece { channel, bytes, ends_frame });
             }
             Ok(None)
         }

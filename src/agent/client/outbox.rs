@@ -6,6 +6,8 @@ use std::io;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use zeroize::Zeroizing;
 
+use super::super::request::ATTACH;
+
 /// Coded messages and the stream they go to.
 pub(super) struct Outbox<W> {
     input: W,
@@ -16,15 +18,10 @@ pub(super) struct Outbox<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Outbox<W> {
-    /// Starts with the zero byte that ends whatever half message a killed driver left.
+    /// Starts with what spoils and ends whatever half message a killed driver left.
     pub(super) fn new(input: W) -> Self {
-        let messages = VecDeque::from([Zeroizing::new(vec![0])]);
-        Self {
-            input,
-            messages,
-            written: 0,
-            unflushed: false,
-        }
+        let messages = VecDeque::from([Zeroizing::new(ATTACH.to_vec())]);
+        Self { input, messages, written: 0, unflushed: false }
     }
 
     pub(super) fn push(&mut self, message: Zeroizing<Vec<u8>>) {

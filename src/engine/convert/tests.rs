@@ -15,10 +15,8 @@ fn volume_mount(name: &str, target: &str, tmpfs_bytes: Option<u64>) -> MountPlan
 
 /// A job container that uses all there is in a plan.
 fn job() -> ContainerPlan {
-    let agent = MountPlan {
-        read_only: true,
-        ..volume_mount("longshore-agent-ab12", "/longshore", None)
-    };
+    let agent =
+        MountPlan { read_only: true, ..volume_mount("longshore-agent-ab12", "/longshore", None) };
     let socket = MountSource::HostPath("/var/run/docker.sock".to_owned());
     ContainerPlan {
         name: "longshore-7-job".to_owned(),
@@ -26,11 +24,7 @@ fn job() -> ContainerPlan {
         platform: Some("linux/amd64".to_owned()),
         entrypoint: vec!["/longshore/longshore".to_owned(), "agent".to_owned()],
         user: "0:0".to_owned(),
-        env: [
-            ("CI".into(), "true".into()),
-            ("LINES".into(), "one\ntwo=2".into()),
-        ]
-        .into(),
+        env: [("CI".into(), "true".into()), ("LINES".into(), "one\ntwo=2".into())].into(),
         hostname: Some("runner-7".to_owned()),
         network: ContainerNetwork::Named {
             name: "longshore-slot-1".to_owned(),
@@ -45,11 +39,7 @@ fn job() -> ContainerPlan {
                 source: MountSource::Tmpfs { bytes: 1 << 20 },
                 read_only: false,
             },
-            MountPlan {
-                target: "/var/run/docker.sock".into(),
-                source: socket,
-                read_only: false,
-            },
+            MountPlan { target: "/var/run/docker.sock".into(), source: socket, read_only: false },
         ],
         limits: LimitPlan {
             memory_bytes: Some(32 << 20),
@@ -93,35 +83,20 @@ fn a_helper_joins_the_job_containers_network_without_name_or_limits_of_its_own()
 
 #[test]
 fn a_container_without_our_entrypoint_keeps_the_images_own_command_and_check() {
-    let service = ContainerPlan {
-        entrypoint: Vec::new(),
-        ..helper()
-    };
+    let service = ContainerPlan { entrypoint: Vec::new(), ..helper() };
     insta::assert_json_snapshot!("image_entrypoint", body(&service));
 }
 
 #[test]
 fn a_slot_must_be_leased_before_its_container_is_made() {
-    let network = ContainerNetwork::Slot {
-        aliases: Vec::new(),
-    };
-    assert_eq!(
-        create_body(&ContainerPlan { network, ..job() }),
-        Err(Unleased)
-    );
+    let network = ContainerNetwork::Slot { aliases: Vec::new() };
+    assert_eq!(create_body(&ContainerPlan { network, ..job() }), Err(Unleased));
 }
 
 #[test]
 fn a_limit_beyond_the_daemons_numbers_is_its_largest_and_never_negative() {
-    let limits = LimitPlan {
-        memory_bytes: Some(u64::MAX),
-        nano_cpus: None,
-        pids: Some(u32::MAX),
-    };
-    let host = create_body(&ContainerPlan { limits, ..job() })
-        .unwrap()
-        .host_config
-        .unwrap();
+    let limits = LimitPlan { memory_bytes: Some(u64::MAX), nano_cpus: None, pids: Some(u32::MAX) };
+    let host = create_body(&ContainerPlan { limits, ..job() }).unwrap().host_config.unwrap();
     assert_eq!(host.memory, Some(i64::MAX));
     assert_eq!(host.pids_limit, Some(i64::from(u32::MAX)));
 }

@@ -53,10 +53,7 @@ impl Call<'_> {
 
     /// The error of a deadline that passed.
     pub(super) fn late(&self, what: &str, limit: Duration) -> EngineError {
-        self.failed(
-            Fault::Deadline,
-            format!("{what} within {}", humantime::format_duration(limit)),
-        )
+        self.failed(Fault::Deadline, format!("{what} within {}", humantime::format_duration(limit)))
     }
 
     /// An error of this call.
@@ -74,10 +71,7 @@ impl Call<'_> {
     /// make another request of it.
     pub(super) fn path(&self) -> Result<&str, EngineError> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@+[]".contains(&byte);
-        let walks = self
-            .object
-            .split('/')
-            .any(|part| matches!(part, "" | "." | ".."));
+        let walks = self.object.split('/').any(|part| matches!(part, "" | "." | ".."));
         if walks || !self.object.bytes().all(plain) {
             let cause = format!("{:?} is not a name that the daemon could know", self.object);
             return Err(self.failed(Fault::Refused, cause));

@@ -13,10 +13,7 @@ use super::fault;
 use crate::engine::{EngineError, Fault};
 
 /// The API version we speak: dockerd 20.10 knows up to 1.41, dockerd 28 from 1.24.
-const API: ClientVersion = ClientVersion {
-    major_version: 1,
-    minor_version: 41,
-};
+const API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 const API_PREFIX: &str = "/v1.41";
 const REGISTRY_AUTH: &str = "x-registry-auth";
 
@@ -73,11 +70,7 @@ fn with_version(mut request: BollardRequest) -> BollardRequest {
 /// what it cannot read for no credentials at all: a `?`, `>` or `~` in a password is enough.
 fn with_readable_login(mut request: BollardRequest) -> BollardRequest {
     if let Some(value) = request.headers_mut().get_mut(REGISTRY_AUTH) {
-        let url_safe: Vec<u8> = value
-            .as_bytes()
-            .iter()
-            .map(|byte| url_safe(*byte))
-            .collect();
+        let url_safe: Vec<u8> = value.as_bytes().iter().map(|byte| url_safe(*byte)).collect();
         if let Ok(mut readable) = HeaderValue::from_bytes(&url_safe) {
             readable.set_sensitive(true);
             *value = readable;

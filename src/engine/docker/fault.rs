@@ -20,10 +20,7 @@ pub(super) fn of(verb: &'static str, object: &str, error: &Error) -> EngineError
 
 fn class(error: &Error) -> Fault {
     match error {
-        Error::DockerResponseServerError {
-            status_code,
-            message,
-        } => answer(*status_code, message),
+        Error::DockerResponseServerError { status_code, message } => answer(*status_code, message),
         Error::SocketNotFoundError(_) => Fault::NoSocket,
         Error::RequestTimeoutError => Fault::Deadline,
         _ => broken(unwrapped(error)),
@@ -71,10 +68,7 @@ fn broken(error: &(dyn StdError + 'static)) -> Fault {
 /// Every sentence of the chain that adds something; never empty.
 fn cause(error: &Error) -> String {
     match error {
-        Error::DockerResponseServerError {
-            status_code,
-            message,
-        } if message.trim().is_empty() => {
+        Error::DockerResponseServerError { status_code, message } if message.trim().is_empty() => {
             return format!("the daemon answered status {status_code} without a word");
         }
         Error::DockerResponseServerError { message, .. } => return message.trim().to_owned(),
@@ -124,9 +118,7 @@ fn sources<'a>(
 
 /// The deepest error of this type in the chain.
 fn deepest<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    sources(error)
-        .filter_map(|error| error.downcast_ref::<T>())
-        .last()
+    sources(error).filter_map(|error| error.downcast_ref::<T>()).last()
 }
 
 /// The sentences of the chain, those left out that only repeat what comes under them.

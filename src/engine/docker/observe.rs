@@ -8,20 +8,17 @@ use crate::engine::{
 
 /// One entry of `GET /containers/json`.
 pub(super) fn container_summary(answer: models::ContainerSummary) -> ContainerSummary {
-    let networks = answer
-        .network_settings
-        .and_then(|settings| settings.networks);
+    let networks = answer.network_settings.and_then(|settings| settings.networks);
     ContainerSummary {
         id: answer.id.unwrap_or_default(),
         name: own_name(answer.names.as_deref().unwrap_or_default()),
         image_id: answer.image_id.unwrap_or_default(),
-        state: answer
-            .state
-            .map(|state| state.to_string())
-            .unwrap_or_default(),
+        state: answer.state.map(|state| state.to_string()).unwrap_or_default(),
         labels: answer.labels.unwrap_or_default().into_iter().collect(),
         networks: sorted(networks.unwrap_or_default().into_keys()),
-        volumes: sorted(answer.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name)),
+        volumes: sorted(
+            answer.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name),
+        ),
         created: answer.created.unwrap_or_default(),
     }
 }
@@ -88,10 +85,7 @@ pub(super) fn image_summary(answer: models::ImageSummary) -> ImageSummary {
 /// Up to API 1.43 a dangling image has the tag `<none>:<none>` and the digest `<none>@<none>`. With a
 /// digest but no tag it is `repo:<none>`.
 fn without_none(references: Vec<String>) -> Vec<String> {
-    references
-        .into_iter()
-        .filter(|reference| !reference.contains("<none>"))
-        .collect()
+    references.into_iter().filter(|reference| !reference.contains("<none>")).collect()
 }
 
 /// One entry of `GET /networks`.
@@ -102,39 +96,23 @@ pub(super) fn network(answer: models::Network) -> Named {
     }
 }
 
-/// The gateway in the answer of `GET /networks/NAME`; the IPv4 one where there are two. Before Docker 23
-/// the default bridge tells only its subnet: then Docker's own rule holds, the first address in it.
+/// The gateway in the answer of `GET /networks/NAME`; the IPv4 one where there are two.
 pub(super) fn gateway(answer: models::NetworkInspect) -> Option<String> {
     let pools = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-    let mut gateways: Vec<String> = pools
-        .into_iter()
-        .filter_map(|pool| {
-            let told = pool.gateway.filter(|text| !text.is_empty());
-            told.or_else(|| first_address(&pool.subnet?))
-        })
-        .collect();
+    let mut gateways: Vec<String> =
+        pools.into_iter().filter_map(|pool| pool.gateway).filter(|text| !text.is_empty()).collect();
     gateways.sort_by_key(|address| address.contains(':'));
     gateways.into_iter().next()
 }
 
-fn first_address(subnet: &str) -> Option<String> {
-    let network: std::net::Ipv4Addr = subnet.split('/').next()?.parse().ok()?;
-    Some(std::net::Ipv4Addr::from(u32::from(network).checked_add(1)?).to_string())
-}
-
 /// One entry of `GET /volumes`.
 pub(super) fn volume(answer: models::Volume) -> Named {
-    Named {
-        name: answer.name,
-        labels: answer.labels.into_iter().collect(),
-    }
+    Named { name: answer.name, labels: answer.labels.into_iter().collect() }
 }
 
 /// One line of the stream of `POST /images/create`.
 pub(super) fn progress(line: models::CreateImageInfo) -> PullProgress {
-    let bytes = line
-        .progress_detail
-        .and_then(|detail| detail.current.zip(detail.total));
+    let bytes = line.progress_detail.and_then(|detail| detail.current.zip(detail.total));
     PullProgress {
         layer: line.id.unwrap_or_default(),
         status: line.status.unwrap_or_default(),

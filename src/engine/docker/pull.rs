@@ -16,9 +16,7 @@ use crate::engine::{EngineError, Fault, PullProgress, RegistryLogin, registry};
 /// What to ask for.
 pub(super) fn options(reference: &str, platform: Option<&str>) -> CreateImageOptions {
     let options = CreateImageOptionsBuilder::default().from_image(&registry::with_tag(reference));
-    platform
-        .map_or(options.clone(), |platform| options.platform(platform))
-        .build()
+    platform.map_or(options.clone(), |platform| options.platform(platform)).build()
 }
 
 /// The credentials in bollard's shape.
@@ -65,10 +63,7 @@ fn step(
     line: Result<CreateImageInfo, Error>,
 ) -> Result<CreateImageInfo, EngineError> {
     match line {
-        Ok(CreateImageInfo {
-            error_detail: Some(detail),
-            ..
-        }) => {
+        Ok(CreateImageInfo { error_detail: Some(detail), .. }) => {
             let message = detail.message.unwrap_or_default();
             Err(failure(call, &Error::DockerStreamError { error: message }))
         }
@@ -81,10 +76,7 @@ fn failure(call: &Call<'_>, error: &Error) -> EngineError {
     let mut failed = fault::of(call.verb, call.object, error);
     let (status, message) = match error {
         Error::DockerStreamError { error } => (200, error),
-        Error::DockerResponseServerError {
-            status_code,
-            message,
-        } => (*status_code, message),
+        Error::DockerResponseServerError { status_code, message } => (*status_code, message),
         _ => return failed,
     };
     failed.fault = registry::fault(call.object, status, message);

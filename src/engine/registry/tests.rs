@@ -37,31 +37,11 @@ const SENTENCES: &[(u16, &str, Fault)] = &[
         "no matching manifest for linux/arm64/v8 in the manifest list entries",
         Fault::NoSuchImage,
     ),
-    (
-        404,
-        "repository team/app not found: does not exist or no pull access",
-        Fault::NoSuchImage,
-    ),
-    (
-        404,
-        "name unknown: repository name not known to registry",
-        Fault::NoSuchImage,
-    ),
-    (
-        500,
-        "toomanyrequests: You have reached your pull rate limit",
-        Fault::Transient,
-    ),
-    (
-        500,
-        "received unexpected HTTP status: 503 Service Unavailable",
-        Fault::Transient,
-    ),
-    (
-        500,
-        "received unexpected HTTP status: 500 Internal Server Error",
-        Fault::Transient,
-    ),
+    (404, "repository team/app not found: does not exist or no pull access", Fault::NoSuchImage),
+    (404, "name unknown: repository name not known to registry", Fault::NoSuchImage),
+    (500, "toomanyrequests: You have reached your pull rate limit", Fault::Transient),
+    (500, "received unexpected HTTP status: 503 Service Unavailable", Fault::Transient),
+    (500, "received unexpected HTTP status: 500 Internal Server Error", Fault::Transient),
     (
         500,
         "Get https://registry.example.com:5000/v2/: dial tcp: lookup registry.example.com: no such host",
@@ -93,16 +73,8 @@ const SENTENCES: &[(u16, &str, Fault)] = &[
         "Get https://registry.example.com:5000/v2/: http: server gave HTTP response to HTTPS client",
         Fault::Untrusted,
     ),
-    (
-        400,
-        "invalid reference format: repository name must be lowercase",
-        Fault::Refused,
-    ),
-    (
-        200,
-        "failed to register layer: write /usr/lib/x: no space left on device",
-        Fault::Daemon,
-    ),
+    (400, "invalid reference format: repository name must be lowercase", Fault::Refused),
+    (200, "failed to register layer: write /usr/lib/x: no space left on device", Fault::Daemon),
     (500, "something nobody has seen yet", Fault::Daemon),
 ];
 
@@ -119,10 +91,7 @@ fn an_images_own_name_says_nothing_about_the_cause() {
     let message = format!("manifest for {named} not found: manifest unknown: manifest unknown");
     assert_eq!(fault(named, 404, &message), Fault::NoSuchImage);
     let hub = "docker.io/tls/timeout:1";
-    assert_eq!(
-        fault(hub, 404, "manifest for tls/timeout:1 not found"),
-        Fault::NoSuchImage
-    );
+    assert_eq!(fault(hub, 404, "manifest for tls/timeout:1 not found"), Fault::NoSuchImage);
 }
 
 #[test]
@@ -131,23 +100,14 @@ fn only_a_reference_without_tag_and_digest_gets_the_latest() {
     assert_eq!(with_tag("host:5000/app"), "host:5000/app:latest");
     assert_eq!(with_tag("host:5000/app:1"), "host:5000/app:1");
     assert_eq!(with_tag("app@sha256:00"), "app@sha256:00");
-    assert_eq!(
-        with_tag("host:5000/app:1@sha256:00"),
-        "host:5000/app:1@sha256:00"
-    );
+    assert_eq!(with_tag("host:5000/app:1@sha256:00"), "host:5000/app:1@sha256:00");
 }
 
 #[test]
 fn the_wait_that_a_registry_asks_for_is_read() {
     let says = |text: &str| retry_after(&format!("toomanyrequests: Retry-After: {text}"));
-    assert_eq!(
-        says("2.5s, allowed: 44000/minute"),
-        Some(Duration::from_millis(2500))
-    );
-    assert_eq!(
-        says("343.953\u{b5}s, allowed"),
-        Some(Duration::from_nanos(343_953))
-    );
+    assert_eq!(says("2.5s, allowed: 44000/minute"), Some(Duration::from_millis(2500)));
+    assert_eq!(says("343.953\u{b5}s, allowed"), Some(Duration::from_nanos(343_953)));
     assert_eq!(says("250ms"), Some(Duration::from_millis(250)));
     assert_eq!(says("3m "), Some(Duration::from_mins(3)));
     assert_eq!(says("30 "), Some(Duration::from_secs(30)));

@@ -59,25 +59,15 @@ impl Automaton {
         let (machine, start, lengths);
         if bytes <= MAX_DFA_PATTERN_BYTES {
             let mut builder = dfa::Builder::new();
-            let dfa = builder
-                .start_kind(StartKind::Unanchored)
-                .prefilter(false)
-                .build(patterns)?;
+            let dfa = builder.start_kind(StartKind::Unanchored).prefilter(false).build(patterns)?;
             (start, lengths) = (lengths::start(&dfa), LengthTable::new(&dfa, patterns));
             machine = Machines::Dfa(dfa);
         } else {
-            let nfa = contiguous::Builder::new()
-                .prefilter(false)
-                .build(patterns)?;
+            let nfa = contiguous::Builder::new().prefilter(false).build(patterns)?;
             (start, lengths) = (lengths::start(&nfa), LengthTable::new(&nfa, patterns));
             machine = Machines::Nfa(nfa);
         }
-        Ok(Some(Self {
-            machine,
-            start,
-            lengths,
-            grams,
-        }))
+        Ok(Some(Self { machine, start, lengths, grams }))
     }
 
     /// The state before the first byte.
@@ -102,12 +92,7 @@ impl Automaton {
         (input, origin): (&[u8], usize),
         spans: &mut Vec<Span>,
     ) -> State {
-        let mut scan = Scan {
-            automaton: self,
-            input,
-            origin,
-            spans,
-        };
+        let mut scan = Scan { automaton: self, input, origin, spans };
         match &self.machine {
             Machines::Dfa(dfa) => scan.run(dfa, state),
             Machines::Nfa(nfa) => scan.run(nfa, state),
@@ -154,13 +139,7 @@ impl Scan<'_> {
             if machine.is_special(state) && machine.is_match(state) {
                 let end = first_end + index;
                 let length = self.automaton.lengths.get(state).longest_match as usize;
-                merge(
-                    self.spans,
-                    Span {
-                        start: end - length,
-                        end,
-                    },
-                );
+                merge(self.spans, Span { start: end - length, end });
             }
         }
         state

@@ -75,22 +75,15 @@ fn line_ends(value: &[u8]) -> Vec<Vec<u8>> {
     if !lf.contains(&b'\n') {
         return vec![value.to_vec()];
     }
-    let crlf = lf.iter().flat_map(|byte| {
-        if *byte == b'\n' {
-            b"\r\n".to_vec()
-        } else {
-            vec![*byte]
-        }
-    });
+    let crlf =
+        lf.iter().flat_map(|byte| if *byte == b'\n' { b"\r\n".to_vec() } else { vec![*byte] });
     vec![crlf.collect(), lf, value.to_vec()]
 }
 
 /// The lines of a value that has more than one, without what surrounds them.
 fn lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let several = value.contains(&b'\n') || value.contains(&b'\r');
-    let lines = value
-        .split(|byte| matches!(byte, b'\n' | b'\r'))
-        .map(<[u8]>::trim_ascii);
+    let lines = value.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
     lines.filter(move |line| several && line.len() >= MIN_FORM)
 }
 
@@ -104,12 +97,7 @@ impl Forms {
         if value.len() > LARGE_VALUE {
             return;
         }
-        let escapes = [
-            encoding::percent,
-            encoding::json,
-            encoding::shell,
-            encoding::xml,
-        ];
+        let escapes = [encoding::percent, encoding::json, encoding::shell, encoding::xml];
         for form in escapes.into_iter().flat_map(|escape| escape(value)) {
             self.add(form, MIN_MASKABLE);
         }
@@ -120,10 +108,7 @@ impl Forms {
         if let [aligned, ..] = &cores
             && aligned.len() > BASE64_COLUMNS[0]
         {
-            for line in BASE64_COLUMNS
-                .into_iter()
-                .flat_map(|columns| aligned.chunks(columns))
-            {
+            for line in BASE64_COLUMNS.into_iter().flat_map(|columns| aligned.chunks(columns)) {
                 self.add(line.to_vec(), MIN_FORM);
             }
         }

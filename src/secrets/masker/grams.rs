@@ -23,14 +23,8 @@ impl Grams {
             return None;
         }
         let grams = patterns.len() * (window - GRAM + 1);
-        let size = (grams * BITS_PER_GRAM)
-            .next_power_of_two()
-            .clamp(1 << 13, 1 << 20);
-        let mut this = Self {
-            bits: vec![0; size / 64],
-            hash_shift: 32 - size.ilog2(),
-            window,
-        };
+        let size = (grams * BITS_PER_GRAM).next_power_of_two().clamp(1 << 13, 1 << 20);
+        let mut this = Self { bits: vec![0; size / 64], hash_shift: 32 - size.ilog2(), window };
         for pattern in patterns {
             for gram in pattern[..window].windows(GRAM) {
                 let bit = this.hash(gram);

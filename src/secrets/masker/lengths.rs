@@ -43,10 +43,7 @@ impl LengthTable {
     }
 
     pub(super) fn get(&self, state: StateID) -> Lengths {
-        self.lengths
-            .get(self.index.place(state))
-            .copied()
-            .unwrap_or_default()
+        self.lengths.get(self.index.place(state)).copied().unwrap_or_default()
     }
 }
 
@@ -135,9 +132,7 @@ enum Index {
 impl Index {
     /// From the sorted states.
     fn new(states: Vec<StateID>) -> Self {
-        let gaps = states
-            .windows(2)
-            .map(|pair| pair[1].as_usize() - pair[0].as_usize());
+        let gaps = states.windows(2).map(|pair| pair[1].as_usize() - pair[0].as_usize());
         let shift = gaps.min().unwrap_or(1).max(1).ilog2();
         let places = states.last().map_or(0, |last| last.as_usize() >> shift) + 1;
         if places <= states.len() * 2 + 8 {

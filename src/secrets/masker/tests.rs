@@ -16,9 +16,7 @@ impl Random {
     }
 
     fn bytes(&mut self, length: usize, letters: u8) -> Vec<u8> {
-        (0..length)
-            .map(|_| b'a' + u8::try_from(self.below(letters.into())).unwrap())
-            .collect()
+        (0..length).map(|_| b'a' + u8::try_from(self.below(letters.into())).unwrap()).collect()
     }
 }
 
@@ -53,14 +51,9 @@ fn oracle(patterns: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
 
 /// The longest suffix of `text` that is a proper prefix of a pattern.
 fn live(patterns: &[Vec<u8>], text: &[u8]) -> usize {
-    let prefixes = patterns
-        .iter()
-        .flat_map(|pattern| (0..pattern.len()).map(|end| &pattern[..end]));
-    prefixes
-        .filter(|prefix| text.ends_with(prefix))
-        .map(<[u8]>::len)
-        .max()
-        .unwrap_or(0)
+    let prefixes =
+        patterns.iter().flat_map(|pattern| (0..pattern.len()).map(|end| &pattern[..end]));
+    prefixes.filter(|prefix| text.ends_with(prefix)).map(<[u8]>::len).max().unwrap_or(0)
 }
 
 /// A set of patterns, and the same set compiled.
@@ -76,10 +69,7 @@ impl Patterns {
             random.bytes(length, letters)
         };
         let patterns: Vec<_> = (0..=random.below(4)).map(|_| pattern(random)).collect();
-        Self {
-            set: MaskSet::of_patterns(&patterns),
-            patterns,
-        }
+        Self { set: MaskSet::of_patterns(&patterns), patterns }
     }
 
     /// Whole patterns, beginnings of patterns and noise, in any order.
@@ -101,11 +91,8 @@ impl Patterns {
 
     fn check(&self, text: &[u8], cuts: &[usize]) {
         let told = || {
-            let patterns: Vec<_> = self
-                .patterns
-                .iter()
-                .map(|p| p.escape_ascii().to_string())
-                .collect();
+            let patterns: Vec<_> =
+                self.patterns.iter().map(|p| p.escape_ascii().to_string()).collect();
             format!(
                 "patterns {patterns:?} text {:?} cuts {cuts:?}",
                 text.escape_ascii().to_string()
@@ -124,18 +111,13 @@ impl Patterns {
         }
         masker.finish(&mut out);
         let expected = oracle(&self.patterns, text);
-        let (out, expected) = (
-            out.escape_ascii().to_string(),
-            expected.escape_ascii().to_string(),
-        );
+        let (out, expected) = (out.escape_ascii().to_string(), expected.escape_ascii().to_string());
         assert_eq!(out, expected, "{}", told());
     }
 }
 
 fn cuts(random: &mut Random, length: usize) -> Vec<usize> {
-    let mut cuts: Vec<_> = (0..random.below(5))
-        .map(|_| random.below(length + 1))
-        .collect();
+    let mut cuts: Vec<_> = (0..random.below(5)).map(|_| random.below(length + 1)).collect();
     cuts.extend([0, length]);
     cuts.sort_unstable();
     cuts

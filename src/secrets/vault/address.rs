@@ -25,20 +25,14 @@ pub(super) fn parse(settings: &VaultSettings) -> Result<Url, VaultError> {
             return Err(refused(reason));
         }
         _ => {
-            return Err(refused(format!(
-                "{text:?} does not begin with https://; {EXAMPLE}"
-            )));
+            return Err(refused(format!("{text:?} does not begin with https://; {EXAMPLE}")));
         }
     }
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return Err(refused(format!(
-            "{text:?} has a path; write scheme, host and port only"
-        )));
+        return Err(refused(format!("{text:?} has a path; write scheme, host and port only")));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refused(
-            "credentials do not belong into the address".to_owned(),
-        ));
+        return Err(refused("credentials do not belong into the address".to_owned()));
     }
     Ok(url)
 }
@@ -56,10 +50,7 @@ pub(super) fn namespace(settings: &VaultSettings) -> Result<Option<String>, Vaul
     }
     if !namespace.bytes().all(|byte| byte.is_ascii_graphic()) {
         let reason = format!("{namespace:?} has characters that no namespace has");
-        return Err(VaultError::Setting {
-            key: "vault.namespace",
-            reason,
-        });
+        return Err(VaultError::Setting { key: "vault.namespace", reason });
     }
     Ok(Some(namespace.to_owned()))
 }
@@ -69,10 +60,7 @@ pub(super) fn mount(settings: &VaultSettings) -> Result<String, VaultError> {
     let mount = settings.approle.mount.trim_matches('/');
     match check_path(mount) {
         Ok(()) => Ok(mount.to_owned()),
-        Err(reason) => Err(VaultError::Setting {
-            key: "vault.approle.mount",
-            reason,
-        }),
+        Err(reason) => Err(VaultError::Setting { key: "vault.approle.mount", reason }),
     }
 }
 
@@ -91,18 +79,12 @@ pub(super) fn check_path(path: &str) -> Result<(), String> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    let address = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn refused(reason: String) -> VaultError {
-    VaultError::Setting {
-        key: "vault.address",
-        reason,
-    }
+    VaultError::Setting { key: "vault.address", reason }
 }
 
 #[cfg(test)]
@@ -113,11 +95,8 @@ mod tests {
 
     fn settings(address: &str) -> VaultSettings {
         let role_id = RoleId::Value(Secret::new("r"));
-        let approle = AppRole {
-            mount: "approle".into(),
-            role_id,
-            secret_id_file: "/nowhere".into(),
-        };
+        let approle =
+            AppRole { mount: "approle".into(), role_id, secret_id_file: "/nowhere".into() };
         VaultSettings::new(address, approle)
     }
 
@@ -165,18 +144,11 @@ mod tests {
     #[test]
     fn namespaces_lose_their_slashes() {
         let mut settings = settings("https://x");
-        for (given, expected) in [
-            ("team1/", Some("team1")),
-            ("/a/b", Some("a/b")),
-            ("/", None),
-            ("", None),
-        ] {
+        for (given, expected) in
+            [("team1/", Some("team1")), ("/a/b", Some("a/b")), ("/", None), ("", None)]
+        {
             settings.namespace = Some(given.into());
-            assert_eq!(
-                namespace(&settings).unwrap().as_deref(),
-                expected,
-                "{given}"
-            );
+            assert_eq!(namespace(&settings).unwrap().as_deref(), expected, "{given}");
         }
         settings.namespace = Some("line\nfeed".into());
         assert!(namespace(&settings).is_err());

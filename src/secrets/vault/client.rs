@@ -2,10 +2,8 @@
 //! again within the deadline, and the end of the token. Knows nothing of what secrets look like.
 
 use std::future::Future;
-use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Certificate, Identity, redirect};
 use rustify::endpoint::Endpoint;
 use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde_json::Value;
@@ -13,15 +11,15 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use vaultrs::api::{AuthInfo, EndpointMiddleware};
 use vaultrs::client::{Client as _, VaultClient, VaultClientSettings};
 
+use super::breaker::Breaker;
 use super::failure::Failure;
 use super::message::{self, Step};
 use super::retry::{self, Repeating};
-use super::{RoleId, VaultError, VaultSettings, address, credential};
+use super::{RoleId, VaultError, VaultSettings, address, credential, http};
 use crate::secrets::Secret;
 
 const REVOKE_TRIES: u32 = 3;
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(5);
-const USER_AGENT: &str = concat!("longshore/", env!("CARGO_PKG_VERSION"));
 
 /// A token of ours.
 pub(super) struct Token {
@@ -56,10 +54,8 @@ impl<'a> Session<'a> {
             RoleId::Value(value) => value.clone(),
             RoleId::File(path) => credential::read("vault.approle.role_id_file", path)?,
         };
-        let secret_id = credential::read(
-            "vault.approle.secret_id_file",
-            &settings.approle.secret_id_file,
-        )?;
+        let secret_id =
+            credential::read("vault.approle.secret_id_file", &settings.approle.secret_id_file)?;
         let server = url.as_str().trim_end_matches('/');
         let at = match &namespace {
             Some(namespace) => format!("{server}, namespace {namespace:?}"),
@@ -67,7 +63,7 @@ impl<'a> Session<'a> {
         };
         let http = rustify::clients::reqwest::Client::new(
             url.as_str(),
-            http_client(settings, url.scheme())?,
+            http::client(settings, url.scheme())?,
         );
         let client = VaultClient {
             http,
@@ -91,15 +87,7 @@ impl<'a> Session<'a> {
                 proxy: None,
             },
         };
-        Ok(Self {
-            settings,
-            client,
-            at,
-            mount,
-            role_id,
-            secret_id,
-            deadline,
-        })
+        Ok(Self { settings, client, at, mount, role_id, secret_id, deadline })
     }
 
     /// Role id and secret id.
@@ -114,16 +102,25 @@ impl<'a> Session<'a> {
 
     /// Logs in; from here on every request carries the token.
     pub(super) async fn login(&mut self) -> Result<Token, VaultError> {
-        let step = Step::Login(format!("auth/{}/login", self.mount));
-        let auth = self
-            .persist(Repeating::Costs, || async {
-                let (role_id, secret_id) = (text(&self.role_id)?, text(&self.secret_id)?);
-                let login =
-                    vaultrs::auth::approle::login(&self.client, &self.mount, role_id, secret_id);
-                header_safe(login.await?)
-            })
-            .await
-            .map_err(|failed| self.error(&step, &failed))?;
+        let path = format!("auth/{}/login", self.mount);
+        let breaker = Breaker::new(self.settings, format!("{path} of {}", self.at));
+        breaker.check()?;
+        let send = || async {
+            let (role_id, secret_id) = (text(&self.role_id)?, text(&self.secret_id)?);
+            let login =
+                vaultrs::auth::approle::login(&self.client, &self.mount, role_id, secret_id);
+            header_safe(login.await?)
+        };
+        let auth = match self.persist(Repeating::Costs, send).await {
+            Ok(auth) => auth,
+            Err(failed) => {
+                let is_refused = matches!(failed.failure, Failure::Status { code: 400, .. });
+                let remark = if is_refused { breaker.trip() } else { None };
+                let remark = remark.map(|remark| format!("; {remark}")).unwrap_or_default();
+                return Err(self.error(&Step::Login(path), &failed).with_remark(&remark));
+            }
+        };
+        breaker.reset();
         self.client.set_token(&auth.client_token);
         Ok(Token {
             is_batch: auth.token_type == "batch",
@@ -136,17 +133,9 @@ impl<'a> Session<'a> {
     /// Reads an API path, and gives the whole answer.
     pub(super) async fn get(&self, path: &str, query: Option<String>) -> Result<Value, Failed> {
         self.persist(Repeating::Harmless, || async {
-            let get = Get {
-                path: path.to_owned(),
-                query: query.clone(),
-            };
-            let answer = get
-                .with_middleware(self.client.middle())
-                .exec(self.client.http())
-                .await?;
-            let malformed = Failure::Malformed {
-                words: "the answer is not JSON",
-            };
+            let get = Get { path: path.to_owned(), query: query.clone() };
+            let answer = get.with_middleware(self.client.middle()).exec(self.client.http()).await?;
+            let malformed = Failure::Malformed { words: "the answer is not JSON" };
             serde_json::from_slice(answer.response.body()).map_err(|_| malformed)
         })
         .await
@@ -188,10 +177,7 @@ impl<'a> Session<'a> {
     pub(super) fn error(&self, step: &Step, failed: &Failed) -> VaultError {
         let mut hint = message::hint(step, &failed.failure, self.settings);
         if failed.out_of_time {
-            hint = format!(
-                "vault.deadline ({:?}) is over; {hint}",
-                self.settings.deadline
-            );
+            hint = format!("vault.deadline ({:?}) is over; {hint}", self.settings.deadline);
         }
         VaultError::Request {
             doing: step.doing(),
@@ -214,27 +200,15 @@ impl<'a> Session<'a> {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(failure)) => failure,
                 Err(_) => {
-                    return Err(Failed {
-                        failure: before,
-                        tries,
-                        out_of_time: true,
-                    });
+                    return Err(Failed { failure: before, tries, out_of_time: true });
                 }
             };
             if !retry::again(&failure, repeating, tries) {
-                return Err(Failed {
-                    failure,
-                    tries,
-                    out_of_time: false,
-                });
+                return Err(Failed { failure, tries, out_of_time: false });
             }
             let pause = retry::pause(tries, random());
             if Instant::now() + pause >= self.deadline {
-                return Err(Failed {
-                    failure,
-                    tries,
-                    out_of_time: true,
-                });
+                return Err(Failed { failure, tries, out_of_time: true });
             }
             sleep(pause).await;
             before = failure;
@@ -254,11 +228,7 @@ pub(super) struct Failed {
 impl Failed {
     /// An answer that says something else than it should.
     pub(super) fn malformed(words: &'static str) -> Self {
-        Self {
-            failure: Failure::Malformed { words },
-            tries: 1,
-            out_of_time: false,
-        }
+        Self { failure: Failure::Malformed { words }, tries: 1, out_of_time: false }
     }
 }
 
@@ -286,92 +256,16 @@ impl Endpoint for Get {
     }
 }
 
-/// vaultrs's own client follows redirects with the token, adds a CA to the system's instead of trusting
-/// it alone, and waits for ever.
-fn http_client(settings: &VaultSettings, scheme: &str) -> Result<reqwest::Client, VaultError> {
-    let mut builder = reqwest::Client::builder()
-        .redirect(redirect::Policy::none())
-        .connect_timeout(settings.connect_timeout)
-        .timeout(settings.timeout)
-        .user_agent(USER_AGENT)
-        .no_proxy();
-    if scheme == "http" {
-        // A host without any authorities would fail here, though none is needed.
-        builder = builder.tls_certs_only([]);
-    } else if let Some(path) = &settings.ca_file {
-        builder = builder.tls_certs_only(authorities(path)?);
-    }
-    if let Some((certificate, key)) = &settings.client_certificate {
-        builder = builder.identity(identity(certificate, key)?);
-    }
-    builder.build().map_err(|error| {
-        let cause = std::error::Error::source(&error)
-            .map_or_else(|| error.to_string(), ToString::to_string);
-        let reason = format!(
-            "no TLS on this host ({cause}); install ca-certificates, or name the server's CA here"
-        );
-        VaultError::Setting {
-            key: "vault.ca_file",
-            reason,
-        }
-    })
-}
-
-fn authorities(path: &Path) -> Result<Vec<Certificate>, VaultError> {
-    let pem = pem("vault.ca_file", path)?;
-    match Certificate::from_pem_bundle(&pem) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => {
-            let reason = "holds no certificate in PEM".to_owned();
-            Err(VaultError::File {
-                key: "vault.ca_file",
-                path: path.to_owned(),
-                reason,
-            })
-        }
-    }
-}
-
-fn identity(certificate: &Path, key: &Path) -> Result<Identity, VaultError> {
-    let mut both = pem("vault.client_cert_file", certificate)?;
-    both.push(b'\n');
-    both.extend_from_slice(&pem("vault.client_key_file", key)?);
-    let both = zeroize::Zeroizing::new(both);
-    Identity::from_pem(&both).map_err(|_| VaultError::File {
-        key: "vault.client_cert_file",
-        path: certificate.to_owned(),
-        reason: format!(
-            "makes no pair with the key {}; both must be PEM",
-            key.display()
-        ),
-    })
-}
-
-fn pem(key: &'static str, path: &Path) -> Result<Vec<u8>, VaultError> {
-    std::fs::read(path).map_err(|error| VaultError::File {
-        key,
-        path: path.to_owned(),
-        reason: format!("cannot be read ({error})"),
-    })
-}
-
 fn text(secret: &Secret) -> Result<&str, Failure> {
-    let unfit = Failure::Malformed {
-        words: "the role_id or secret_id is not text",
-    };
+    let unfit = Failure::Malformed { words: "the role_id or secret_id is not text" };
     std::str::from_utf8(secret.expose()).map_err(|_| unfit)
 }
 
 /// vaultrs panics when a token cannot stand in a header.
 fn header_safe(auth: AuthInfo) -> Result<AuthInfo, Failure> {
     let fits = !auth.client_token.is_empty()
-        && auth
-            .client_token
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic());
-    let unfit = Failure::Malformed {
-        words: "the answer holds a token that is none",
-    };
+        && auth.client_token.bytes().all(|byte| byte.is_ascii_graphic());
+    let unfit = Failure::Malformed { words: "the answer holds a token that is none" };
     fits.then_some(auth).ok_or(unfit)
 }
 

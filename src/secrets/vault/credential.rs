@@ -17,11 +17,7 @@ const MOST_BYTES: u64 = 4096;
 
 /// The one line of `path`, which the setting `key` names.
 pub(super) fn read(key: &'static str, path: &Path) -> Result<Secret, VaultError> {
-    let refused = |reason| VaultError::File {
-        key,
-        path: path.to_owned(),
-        reason,
-    };
+    let refused = |reason| VaultError::File { key, path: path.to_owned(), reason };
     let file = open(path).map_err(refused)?;
     check(&file, path).map_err(refused)?;
     let mut bytes = Zeroizing::new(Vec::new());
@@ -47,9 +43,7 @@ fn open(path: &Path) -> Result<File, String> {
 }
 
 fn check(file: &File, path: &Path) -> Result<(), String> {
-    let facts = file
-        .metadata()
-        .map_err(|error| format!("cannot be looked at ({error})"))?;
+    let facts = file.metadata().map_err(|error| format!("cannot be looked at ({error})"))?;
     let shown = path.display();
     if !facts.is_file() {
         return Err("is not a regular file; name one".to_owned());
@@ -63,15 +57,10 @@ fn check(file: &File, path: &Path) -> Result<(), String> {
     }
     let mode = facts.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(format!(
-            "others may use it (mode {mode:04o}); run: chmod 0600 {shown}"
-        ));
+        return Err(format!("others may use it (mode {mode:04o}); run: chmod 0600 {shown}"));
     }
     if facts.len() > MOST_BYTES {
-        return Err(format!(
-            "has {} bytes; it holds the id and nothing else",
-            facts.len()
-        ));
+        return Err(format!("has {} bytes; it holds the id and nothing else", facts.len()));
     }
     Ok(())
 }
@@ -84,7 +73,7 @@ fn one_line(bytes: &[u8]) -> Result<Secret, String> {
     if id.contains(&b'\n') || id.contains(&b'\r') {
         return Err("has more than one line; it holds the id and nothing else".to_owned());
     }
-    if !id.iter().all(|byte| byte.is_ascii_graphic()) {
+    if !id.iter().all(u8::is_ascii_graphic) {
         return Err("holds characters that no id has; write the id alone into it".to_owned());
     }
     Ok(Secret::new(id))
@@ -106,9 +95,7 @@ mod tests {
     }
 
     fn refusal(path: &Path) -> String {
-        read("vault.approle.secret_id_file", path)
-            .unwrap_err()
-            .to_string()
+        read("vault.approle.secret_id_file", path).unwrap_err().to_string()
     }
 
     #[test]
@@ -132,18 +119,11 @@ mod tests {
 
     #[test]
     fn content_that_is_no_id() {
-        for (content, word) in [
-            ("", "empty"),
-            (" \n", "empty"),
-            ("a\nb", "one line"),
-            ("a b", "characters"),
-        ] {
+        for (content, word) in
+            [("", "empty"), (" \n", "empty"), ("a\nb", "one line"), ("a b", "characters")]
+        {
             let (_dir, path) = file(content.as_bytes(), 0o600);
-            assert!(
-                refusal(&path).contains(word),
-                "{content:?}: {}",
-                refusal(&path)
-            );
+            assert!(refusal(&path).contains(word), "{content:?}: {}", refusal(&path));
         }
         let (_dir, path) = file(&[b'x'; 5000], 0o600);
         assert!(refusal(&path).contains("5000 bytes"));
@@ -160,22 +140,13 @@ mod tests {
         assert!(refusal(dir.path()).contains("not a regular file"));
         assert!(refusal(&dir.path().join("none")).contains("does not exist"));
         let fifo = dir.path().join("fifo");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &fifo,
-            rustix::fs::FileType::Fifo,
-            Mode::RUSR,
-            0,
-        )
-        .unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, Mode::RUSR, 0)
+            .unwrap();
         assert!(refusal(&fifo).contains("not a regular file"));
     }
 
     #[test]
     fn somebody_elses_file() {
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
         let (_dir, path) = file(b"id-1", 0o600);
         std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
         assert!(refusal(&path).contains("belongs to user 12345"));

@@ -38,12 +38,34 @@ pub enum VaultError {
         /// Likely cause and next step.
         hint: String,
     },
+    /// A login that was refused a short while ago and would be again.
+    #[error(
+        "no login at {login}: it was refused with the secret_id that {secret_id_file} still holds, and five refusals \
+         lock the role for all hosts; write a new one (or wait {seconds} s, or remove {marker})",
+        secret_id_file = .secret_id_file.display(), marker = .marker.display()
+    )]
+    Breaker {
+        /// Address, namespace and mount.
+        login: String,
+        /// The file that has to change.
+        secret_id_file: PathBuf,
+        /// Time after which it is tried again anyway.
+        seconds: u64,
+        /// The file that remembers the refusal.
+        marker: PathBuf,
+    },
+}
+
+impl VaultError {
+    /// Adds to what a failed request tells; nothing to others, or where there is no remark.
+    pub(super) fn with_remark(mut self, remark: &str) -> Self {
+        if let Self::Request { hint, .. } = &mut self {
+            hint.push_str(remark);
+        }
+        self
+    }
 }
 
 fn told(tries: u32) -> String {
-    if tries > 1 {
-        format!(" ({tries} tries)")
-    } else {
-        String::new()
-    }
+    if tries > 1 { format!(" ({tries} tries)") } else { String::new() }
 }

@@ -65,9 +65,7 @@ impl From<ClientError> for Failure {
                 body: Value::Object(serde_json::Map::new()),
             },
             ClientError::RestClientError { source } => source.into(),
-            _ => Self::Malformed {
-                words: "the answer is not one that Vault gives",
-            },
+            _ => Self::Malformed { words: "the answer is not one that Vault gives" },
         }
     }
 }
@@ -76,31 +74,20 @@ impl From<RestError> for Failure {
     fn from(error: RestError) -> Self {
         match error {
             RestError::ServerResponseError { code, content } => status(code, content.as_deref()),
-            RestError::RequestError { source, .. } => transport(source.as_ref()),
-            RestError::ResponseError { source } => transport(source.as_ref()),
-            _ => Self::Malformed {
-                words: "the answer is not one that Vault gives",
-            },
+            RestError::RequestError { source, .. } | RestError::ResponseError { source } => {
+                transport(source.as_ref())
+            }
+            _ => Self::Malformed { words: "the answer is not one that Vault gives" },
         }
     }
 }
 
 fn status(code: u16, content: Option<&str>) -> Failure {
-    let body: Value = content
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
+    let body: Value = content.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let errors = body.get("errors").and_then(Value::as_array);
-    let errors = errors
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
-    Failure::Status {
-        code,
-        errors: tidy(errors),
-        body,
-    }
+    let errors =
+        errors.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+    Failure::Status { code, errors: tidy(errors), body }
 }
 
 /// Vault writes lists as `1 error occurred:\n\t* permission denied\n\n`.
@@ -108,9 +95,7 @@ fn tidy(errors: Vec<String>) -> Vec<String> {
     const MOST: usize = 300;
     let line = |error: String| {
         let words = error.split_whitespace().collect::<Vec<_>>().join(" ");
-        let words = words
-            .split_once("occurred: * ")
-            .map_or(words.as_str(), |(_, rest)| rest);
+        let words = words.split_once("occurred: * ").map_or(words.as_str(), |(_, rest)| rest);
         words.chars().take(MOST).collect()
     };
     errors.into_iter().map(line).collect()
@@ -125,9 +110,7 @@ fn transport(error: &(dyn Error + 'static)) -> Failure {
         last = cause.to_string();
         request = request.or_else(|| cause.downcast_ref());
         // io::Error leaves out the error inside it when asked for its source.
-        let inner = cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         let inner: Option<&(dyn Error + 'static)> = inner.map(|inner| inner as _);
         if let Some(tls) = inner.unwrap_or(cause).downcast_ref::<rustls::Error>()
             && let Some(words) = lasting(tls)

@@ -25,16 +25,10 @@ struct Answer<'a> {
 /// Refuses references that no request can be made of.
 pub(super) fn check(wanted: &[SecretRef]) -> Result<(), SecretMissing> {
     for secret in wanted {
-        let refused = |reason| SecretMissing::Reference {
-            name: secret.name.clone(),
-            reason,
-        };
+        let refused = |reason| SecretMissing::Reference { name: secret.name.clone(), reason };
         address::check_path(&secret.path).map_err(refused)?;
         if !secret.path.contains('/') {
-            return Err(refused(format!(
-                "{:?} names a mount and no secret in it",
-                secret.path
-            )));
+            return Err(refused(format!("{:?} names a mount and no secret in it", secret.path)));
         }
         if secret.version == Some(0) {
             return Err(refused("versions are counted from 1".to_owned()));
@@ -57,23 +51,15 @@ pub(super) async fn all(
     for secret in wanted {
         let known =
             |answer: &Answer<'_>| answer.path == secret.path && answer.version == secret.version;
-        let place = match answers.iter().position(known) {
-            Some(place) => place,
-            None => {
-                let fields = fields(session, secret, &mut engines).await?;
-                answers.push(Answer {
-                    path: &secret.path,
-                    version: secret.version,
-                    fields,
-                });
-                answers.len() - 1
-            }
+        let place = if let Some(place) = answers.iter().position(known) {
+            place
+        } else {
+            let fields = fields(session, secret, &mut engines).await?;
+            answers.push(Answer { path: &secret.path, version: secret.version, fields });
+            answers.len() - 1
         };
         let value = value(secret, &answers[place].fields)?;
-        secrets.push(FetchedSecret {
-            name: secret.name.clone(),
-            value,
-        });
+        secrets.push(FetchedSecret { name: secret.name.clone(), value });
     }
     Ok(secrets)
 }
@@ -88,29 +74,18 @@ async fn fields(
     let query = secret.version.map(|version| format!("version={version}"));
     let read = session.get(&path, query).await;
     let mut answer = read.map_err(|failed| refusal(session, secret, &path, &failed))?;
-    if answer["lease_id"]
-        .as_str()
-        .is_some_and(|lease| !lease.is_empty())
-    {
+    if answer["lease_id"].as_str().is_some_and(|lease| !lease.is_empty()) {
         let reason = format!(
             "{path} gives leased secrets, which would end with the token; only static ones can be had"
         );
-        return Err(SecretMissing::Reference {
-            name: secret.name.clone(),
-            reason,
-        }
-        .into());
+        return Err(SecretMissing::Reference { name: secret.name.clone(), reason }.into());
     }
-    let fields = if is_v2 {
-        answer["data"]["data"].take()
-    } else {
-        answer["data"].take()
-    };
+    let fields = if is_v2 { answer["data"]["data"].take() } else { answer["data"].take() };
     match fields {
         Value::Object(fields) => Ok(fields),
-        _ => Err(deleted(secret, &answer)
-            .unwrap_or_else(|| missing(session, secret, &path))
-            .into()),
+        _ => {
+            Err(deleted(secret, &answer).unwrap_or_else(|| missing(session, secret, &path)).into())
+        }
     }
 }
 
@@ -121,34 +96,20 @@ async fn api_path(
     engines: &mut Vec<Engine>,
 ) -> Result<(String, bool), SecretError> {
     let path = &secret.path;
-    let (mount, kv) = match (
-        secret.kv,
-        engines
-            .iter()
-            .find(|engine| path.starts_with(&engine.mount)),
-    ) {
-        (Some(kv), _) => (
-            path.split_inclusive('/')
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
-            kv,
-        ),
-        (None, Some(engine)) => (engine.mount.clone(), engine.kv),
-        (None, None) => {
-            let engine = find_engine(session, path).await?;
-            let found = (engine.mount.clone(), engine.kv);
-            engines.push(engine);
-            found
-        }
-    };
+    let (mount, kv) =
+        match (secret.kv, engines.iter().find(|engine| path.starts_with(&engine.mount))) {
+            (Some(kv), _) => (path.split_inclusive('/').next().unwrap_or_default().to_owned(), kv),
+            (None, Some(engine)) => (engine.mount.clone(), engine.kv),
+            (None, None) => {
+                let engine = find_engine(session, path).await?;
+                let found = (engine.mount.clone(), engine.kv);
+                engines.push(engine);
+                found
+            }
+        };
     if secret.version.is_some() && kv != KvVersion::V2 {
         let reason = format!("{path} has no versions, as {mount} is not KV v2");
-        return Err(SecretMissing::Reference {
-            name: secret.name.clone(),
-            reason,
-        }
-        .into());
+        return Err(SecretMissing::Reference { name: secret.name.clone(), reason }.into());
     }
     match path.strip_prefix(&mount) {
         Some(rest) if kv == KvVersion::V2 => Ok((format!("{mount}data/{rest}"), true)),
@@ -158,9 +119,7 @@ async fn api_path(
 
 /// Asks which engine a path belongs to. The token needs any grant there, and none beside.
 async fn find_engine(session: &Session<'_>, path: &str) -> Result<Engine, SecretError> {
-    let answer = session
-        .get(&format!("sys/internal/ui/mounts/{path}"), None)
-        .await;
+    let answer = session.get(&format!("sys/internal/ui/mounts/{path}"), None).await;
     let answer = answer.map_err(|failed| session.error(&Step::Mounts(path.to_owned()), &failed))?;
     let data = &answer["data"];
     let mount = data["path"].as_str().unwrap_or_default();
@@ -171,44 +130,28 @@ async fn find_engine(session: &Session<'_>, path: &str) -> Result<Engine, Secret
         _ => KvVersion::Raw,
     };
     if mount.ends_with('/') && path.starts_with(mount) {
-        Ok(Engine {
-            mount: mount.to_owned(),
-            kv,
-        })
+        Ok(Engine { mount: mount.to_owned(), kv })
     } else {
         let malformed = Failed::malformed("the answer names no mount of that path");
-        Err(session
-            .error(&Step::Mounts(path.to_owned()), &malformed)
-            .into())
+        Err(session.error(&Step::Mounts(path.to_owned()), &malformed).into())
     }
 }
 
 /// Tells the many meanings of a refused read apart.
 fn refusal(session: &Session<'_>, secret: &SecretRef, path: &str, failed: &Failed) -> SecretError {
-    if let Failure::Status {
-        code: 404,
-        errors,
-        body,
-    } = &failed.failure
-    {
+    if let Failure::Status { code: 404, errors, body } = &failed.failure {
         if let Some(deleted) = deleted(secret, body) {
             return deleted.into();
         }
-        if body["warnings"]
-            .as_array()
-            .is_some_and(|warnings| !warnings.is_empty())
-        {
-            return SecretMissing::WrongKv {
-                name: secret.name.clone(),
-                path: secret.path.clone(),
-            }
-            .into();
+        if body["warnings"].as_array().is_some_and(|warnings| !warnings.is_empty()) {
+            return SecretMissing::WrongKv { name: secret.name.clone(), path: secret.path.clone() }
+                .into();
         }
         if errors.is_empty() && body.is_object() {
             return missing(session, secret, path).into();
         }
     }
-    session.error(&Step::Read(path.to_owned()), &failed).into()
+    session.error(&Step::Read(path.to_owned()), failed).into()
 }
 
 fn missing(session: &Session<'_>, secret: &SecretRef, path: &str) -> SecretMissing {
@@ -216,36 +159,22 @@ fn missing(session: &Session<'_>, secret: &SecretRef, path: &str) -> SecretMissi
         Some(version) => format!("{path} in version {version}"),
         None => path.to_owned(),
     };
-    SecretMissing::Path {
-        name: secret.name.clone(),
-        path,
-        at: session.at().to_owned(),
-    }
+    SecretMissing::Path { name: secret.name.clone(), path, at: session.at().to_owned() }
 }
 
 /// A deleted version answers with its metadata in place of its fields.
 fn deleted(secret: &SecretRef, answer: &Value) -> Option<SecretMissing> {
     let metadata = answer["data"]["metadata"].as_object()?;
     let when = metadata.get("deletion_time")?.as_str()?;
-    let destroyed = metadata
-        .get("destroyed")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
+    let destroyed = metadata.get("destroyed").and_then(Value::as_bool).unwrap_or(false);
     if when.is_empty() && !destroyed {
         return None;
     }
     Some(SecretMissing::Deleted {
         name: secret.name.clone(),
         path: secret.path.clone(),
-        version: metadata
-            .get("version")
-            .map(Value::to_string)
-            .unwrap_or_default(),
-        when: if when.is_empty() {
-            "a time it does not tell".to_owned()
-        } else {
-            when.to_owned()
-        },
+        version: metadata.get("version").map(Value::to_string).unwrap_or_default(),
+        when: when.to_owned(),
         destroyed,
     })
 }
@@ -258,21 +187,12 @@ fn value(secret: &SecretRef, fields: &Map<String, Value>) -> Result<Secret, Secr
     let (name, path) = (secret.name.clone(), secret.path.clone());
     match fields.get(field) {
         Some(Value::String(text)) => Ok(Secret::new(text.as_bytes())),
-        Some(Value::Null) => Err(SecretMissing::Null {
-            name,
-            path,
-            field: field.clone(),
-        }),
+        Some(Value::Null) => Err(SecretMissing::Null { name, path, field: field.clone() }),
         Some(other) => Ok(Secret::new(other.to_string())),
         None => {
             let mut has: Vec<String> = fields.keys().cloned().collect();
             has.sort_unstable();
-            Err(SecretMissing::Field {
-                name,
-                path,
-                field: field.clone(),
-                has,
-            })
+            Err(SecretMissing::Field { name, path, field: field.clone(), has })
         }
     }
 }

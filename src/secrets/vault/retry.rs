@@ -31,9 +31,7 @@ pub(super) fn again(failure: &Failure, repeating: Repeating, tries: u32) -> bool
 
 /// Full jitter: anything from nothing to a pause that doubles with each try. `random` is any number.
 pub(super) fn pause(tries: u32, random: u32) -> Duration {
-    let most = FIRST_PAUSE
-        .saturating_mul(1 << (tries - 1).min(16))
-        .min(LONGEST_PAUSE);
+    let most = FIRST_PAUSE.saturating_mul(1 << (tries - 1).min(16)).min(LONGEST_PAUSE);
     most.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
 
@@ -42,11 +40,7 @@ mod tests {
     use super::*;
 
     fn status(code: u16) -> Failure {
-        Failure::Status {
-            code,
-            errors: Vec::new(),
-            body: serde_json::Value::Null,
-        }
+        Failure::Status { code, errors: Vec::new(), body: serde_json::Value::Null }
     }
 
     #[test]
@@ -61,28 +55,11 @@ mod tests {
 
     #[test]
     fn transport() {
-        let certificate = Failure::Tls {
-            words: String::new(),
-        };
+        let certificate = Failure::Tls { words: String::new() };
         assert!(!again(&certificate, Repeating::Harmless, 1));
-        assert!(!again(
-            &Failure::Malformed { words: "" },
-            Repeating::Harmless,
-            1
-        ));
-        assert!(again(
-            &Failure::Connect {
-                words: String::new()
-            },
-            Repeating::Costs,
-            9
-        ));
-        for lost in [
-            Failure::Timeout,
-            Failure::Broken {
-                words: String::new(),
-            },
-        ] {
+        assert!(!again(&Failure::Malformed { words: "" }, Repeating::Harmless, 1));
+        assert!(again(&Failure::Connect { words: String::new() }, Repeating::Costs, 9));
+        for lost in [Failure::Timeout, Failure::Broken { words: String::new() }] {
             assert!(again(&lost, Repeating::Harmless, 9));
             assert!(again(&lost, Repeating::Costs, 1));
             assert!(!again(&lost, Repeating::Costs, 2));

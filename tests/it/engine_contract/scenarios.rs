@@ -47,14 +47,8 @@ pub(super) async fn container_life<E: Engine>(engine: &E, ground: &Ground<'_, E>
     // The image's own labels are among them.
     assert_eq!(listed[0].labels.get("longshore-test"), Some(&ground.name));
     assert!(engine.inspect(&id).await.unwrap().unwrap().running);
-    assert_eq!(
-        engine.remove_container(&plan.name).await.unwrap(),
-        Removed::Gone
-    );
-    assert_eq!(
-        engine.remove_container(&plan.name).await.unwrap(),
-        Removed::Absent
-    );
+    assert_eq!(engine.remove_container(&plan.name).await.unwrap(), Removed::Gone);
+    assert_eq!(engine.remove_container(&plan.name).await.unwrap(), Removed::Absent);
     assert_eq!(engine.inspect(&plan.name).await.unwrap(), None);
 }
 
@@ -66,9 +60,7 @@ pub(super) async fn attach_before_start<E: Engine>(engine: &E, ground: &Ground<'
     engine.start(&plan.name).await.unwrap();
     echo(&mut attached, b"early\n").await;
     engine.remove_container(&plan.name).await.unwrap();
-    let end = tokio::time::timeout(PATIENCE, attached.output.next())
-        .await
-        .unwrap();
+    let end = tokio::time::timeout(PATIENCE, attached.output.next()).await.unwrap();
     assert!(end.is_none(), "{end:?}");
 }
 
@@ -116,10 +108,7 @@ pub(super) async fn networks<E: Engine>(engine: &E, ground: &Ground<'_, E>) {
     let labels = ground.labels.clone();
     engine.create_network(&name, &labels).await.unwrap();
     engine.create_network(&name, &labels).await.unwrap();
-    let expected = Named {
-        name: name.clone(),
-        labels,
-    };
+    let expected = Named { name: name.clone(), labels };
     let listed = engine.networks(&ground.filter).await.unwrap();
     assert_eq!(listed, [expected]);
     assert!(engine.gateway(&name).await.unwrap().is_some());
@@ -137,10 +126,8 @@ pub(super) async fn networks<E: Engine>(engine: &E, ground: &Ground<'_, E>) {
 /// One container on the network and one in the first one's namespace, which can only start second.
 async fn owner_and_joiner<E: Engine>(engine: &E, ground: &Ground<'_, E>, network: &str) {
     let mut owner = ground.container("job", &["cat"]);
-    owner.network = ContainerNetwork::Named {
-        name: network.to_owned(),
-        aliases: vec!["job".to_owned()],
-    };
+    owner.network =
+        ContainerNetwork::Named { name: network.to_owned(), aliases: vec!["job".to_owned()] };
     let mut guest = ground.container("helper", &["cat"]);
     guest.network = ContainerNetwork::Join(owner.name.clone());
     engine.create(&owner).await.unwrap();
@@ -165,33 +152,17 @@ pub(super) async fn volumes<E: Engine>(engine: &E, ground: &Ground<'_, E>) {
         read_only: false,
     };
     let scratch = MountSource::Tmpfs { bytes: 65536 };
-    let scratch = MountPlan {
-        target: "/scratch".to_owned(),
-        source: scratch,
-        read_only: false,
-    };
+    let scratch = MountPlan { target: "/scratch".to_owned(), source: scratch, read_only: false };
     let mounts = vec![mount("disk", "/builds/group/project", None), scratch];
-    let mut plan = ContainerPlan {
-        mounts,
-        ..ground.container("job", &["cat"])
-    };
-    plan.mounts
-        .push(mount("shared", "/builds/group/project.tmp", Some(1 << 20)));
+    let mut plan = ContainerPlan { mounts, ..ground.container("job", &["cat"]) };
+    plan.mounts.push(mount("shared", "/builds/group/project.tmp", Some(1 << 20)));
     engine.create(&plan).await.unwrap();
     engine.start(&plan.name).await.unwrap();
-    let names: Vec<String> = engine
-        .volumes(&ground.filter)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|one| one.name)
-        .collect();
+    let names: Vec<String> =
+        engine.volumes(&ground.filter).await.unwrap().into_iter().map(|one| one.name).collect();
     assert_eq!(names, [ground.named("disk"), ground.named("shared")]);
     for name in &names {
-        assert_eq!(
-            engine.remove_volume(name).await.unwrap_err().fault,
-            Fault::Conflict
-        );
+        assert_eq!(engine.remove_volume(name).await.unwrap_err().fault, Fault::Conflict);
     }
     engine.remove_container(&plan.name).await.unwrap();
     assert_eq!(engine.volumes(&ground.filter).await.unwrap().len(), 2);
@@ -210,17 +181,11 @@ pub(super) async fn images<E: Engine>(engine: &E, ground: &Ground<'_, E>, tag: &
     assert_eq!(own.len(), 1);
     assert_eq!(own[0].tags, [tag]);
 
-    let plan = ContainerPlan {
-        image: tag.to_owned(),
-        ..ground.container("job", &["cat"])
-    };
+    let plan = ContainerPlan { image: tag.to_owned(), ..ground.container("job", &["cat"]) };
     engine.create(&plan).await.unwrap();
     let listed = engine.containers(Some(&ground.filter)).await.unwrap();
     assert_eq!(listed[0].image_id, facts.id);
-    assert_eq!(
-        engine.remove_image(tag).await.unwrap_err().fault,
-        Fault::Conflict
-    );
+    assert_eq!(engine.remove_image(tag).await.unwrap_err().fault, Fault::Conflict);
     engine.remove_container(&plan.name).await.unwrap();
     assert_eq!(engine.remove_image(tag).await.unwrap(), Removed::Gone);
     assert_eq!(engine.remove_image(tag).await.unwrap(), Removed::Absent);

@@ -134,16 +134,8 @@ fn start_here(call: &Invocation, events: &Reporter) -> Result<Started, String> {
         .spawn()
         .map_err(|error| error.to_string())?;
     let pid = Pid::from_child(&child);
-    let stdout = child
-        .stdout
-        .take()
-        .map(OwnedFd::from)
-        .expect("stdout is piped");
-    let stderr = child
-        .stderr
-        .take()
-        .map(OwnedFd::from)
-        .expect("stderr is piped");
+    let stdout = child.stdout.take().map(OwnedFd::from).expect("stdout is piped");
+    let stderr = child.stderr.take().map(OwnedFd::from).expect("stderr is piped");
     let stop = vec![
         read(Stream::Stdout, move || File::from(stdout), events),
         read(Stream::Stderr, move || File::from(stderr), events),
@@ -151,10 +143,9 @@ fn start_here(call: &Invocation, events: &Reporter) -> Result<Started, String> {
     let events = events.clone();
     std::thread::spawn(move || {
         let exit = match child.wait() {
-            Ok(status) => status.code().map_or_else(
-                || Exit::Signal(status.signal().unwrap_or_default()),
-                Exit::Code,
-            ),
+            Ok(status) => status
+                .code()
+                .map_or_else(|| Exit::Signal(status.signal().unwrap_or_default()), Exit::Code),
             Err(error) => Exit::NotStarted(error.to_string()),
         };
         events.send(Event::Exited(exit));
@@ -178,11 +169,7 @@ fn read(
                 Ok(0) | Err(_) => break,
                 Ok(length) => {
                     let bytes = buffer[..length].to_vec();
-                    events.send(Event::Output(Chunk {
-                        at: Instant::now(),
-                        stream,
-                        bytes,
-                    }));
+                    events.send(Event::Output(Chunk { at: Instant::now(), stream, bytes }));
                 }
             }
         }
@@ -233,13 +220,7 @@ impl RunnerProcess {
             .expect("bash is there");
         let commands = child.stdin.take().expect("stdin is piped");
         let answers = child.stdout.take().map(BufReader::new);
-        Self {
-            child,
-            commands,
-            answers,
-            directory: directory.to_owned(),
-            calls: 0,
-        }
+        Self { child, commands, answers, directory: directory.to_owned(), calls: 0 }
     }
 
     /// SIGKILL, as `kill -9` of a runner or the out-of-memory killer.
@@ -253,15 +234,9 @@ impl RunnerProcess {
         call: &Invocation,
         events: &Reporter,
     ) -> Result<Started, String> {
-        let mut process = this
-            .lock()
-            .expect("no test thread died with the runner in hand");
+        let mut process = this.lock().expect("no test thread died with the runner in hand");
         process.calls += 1;
-        let pipe = |name: &str| {
-            process
-                .directory
-                .join(format!("call{}.{name}", process.calls))
-        };
+        let pipe = |name: &str| process.directory.join(format!("call{}.{name}", process.calls));
         let (stdout, stderr) = (pipe("stdout"), pipe("stderr"));
         for path in [&stdout, &stderr] {
             rustix::fs::mknodat(
@@ -274,19 +249,14 @@ impl RunnerProcess {
             .map_err(|error| error.to_string())?;
         }
         let command = shell_command(call, &stdout, &stderr);
-        process
-            .commands
-            .write_all(&command)
-            .map_err(|error| error.to_string())?;
+        process.commands.write_all(&command).map_err(|error| error.to_string())?;
         let open = |path: PathBuf| move || File::open(path).expect("the pipe was just made");
         let stop = vec![
             read(Stream::Stdout, open(stdout), events),
             read(Stream::Stderr, open(stderr), events),
         ];
         let mut answers = process.answers.take().expect("one call at a time");
-        let pid = number(&mut answers)
-            .and_then(Pid::from_raw)
-            .ok_or("the runner died")?;
+        let pid = number(&mut answers).and_then(Pid::from_raw).ok_or("the runner died")?;
         drop(process);
         wait_for_exit(Arc::clone(this), answers, events.clone());
         Ok(Started { pid, stop })
@@ -301,10 +271,8 @@ fn wait_for_exit(
 ) {
     std::thread::spawn(move || {
         let code = number(&mut answers);
-        process
-            .lock()
-            .expect("no test thread died with the runner in hand")
-            .answers = Some(answers);
+        process.lock().expect("no test thread died with the runner in hand").answers =
+            Some(answers);
         let exit = match code {
             Some(code) if code > 128 => Exit::Signal(code - 128),
             Some(code) => Exit::Code(code),
@@ -342,10 +310,7 @@ fn shell_command(call: &Invocation, stdout: &Path, stderr: &Path) -> Vec<u8> {
     quoted(&mut text, call.directory.as_os_str().as_bytes());
     text.extend(b"&& exec env -i ");
     for (key, value) in &call.environment {
-        quoted(
-            &mut text,
-            &[key.as_bytes(), b"=", value.as_bytes()].concat(),
-        );
+        quoted(&mut text, &[key.as_bytes(), b"=", value.as_bytes()].concat());
     }
     quoted(&mut text, call.program.as_os_str().as_bytes());
     for argument in &call.arguments {

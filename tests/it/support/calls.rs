@@ -115,9 +115,7 @@ impl Caller {
         let invocation = self.invocation(attempt, words);
         let mut record = CallRecord {
             call: words[0].to_string_lossy().into_owned(),
-            stage: words
-                .get(2)
-                .map(|stage| stage.to_string_lossy().into_owned()),
+            stage: words.get(2).map(|stage| stage.to_string_lossy().into_owned()),
             attempt: attempt.number,
             pid: None,
             exit: Exit::Abandoned,
@@ -130,10 +128,7 @@ impl Caller {
         let interrupt = self.follow(&invocation, &mut record, limits);
         record.duration = self.begun.elapsed().saturating_sub(record.started);
         let fault = interrupt.or_else(|| self.judge(&record, attempt));
-        let answer = record
-            .chunks
-            .iter()
-            .filter(|chunk| chunk.stream == Stream::Stdout);
+        let answer = record.chunks.iter().filter(|chunk| chunk.stream == Stream::Stdout);
         let answer = answer.flat_map(|chunk| chunk.bytes.clone()).collect();
         self.calls.push(record);
         fault.map_or(Ok(answer), Err)
@@ -181,10 +176,7 @@ impl Caller {
         limits: Limits,
     ) -> Option<Fault> {
         self.number += 1;
-        let reporter = Reporter {
-            events: self.events.clone(),
-            call: self.number,
-        };
+        let reporter = Reporter { events: self.events.clone(), call: self.number };
         let mut started = match self.parent.start(call, &reporter) {
             Ok(started) => started,
             Err(error) => {
@@ -194,8 +186,7 @@ impl Caller {
         };
         let pid = started.pid.as_raw_nonzero().get();
         record.pid = Some(pid);
-        self.watch
-            .update(|seen| seen.calls.push((record.name(), pid)));
+        self.watch.update(|seen| seen.calls.push((record.name(), pid)));
         let interrupt = self.attend(&started, record, limits);
         started.hang_up();
         interrupt
@@ -243,16 +234,8 @@ impl Caller {
     /// Does what a deadline calls for; returns the next one, or nothing when the process is given up.
     fn escalate(&self, started: &Started, step: Step) -> Option<(Instant, Step)> {
         let (signal, wait, then) = match step {
-            Step::Terminate(_) => (
-                Signal::TERM,
-                self.settings.graceful_kill_timeout,
-                Step::Kill,
-            ),
-            Step::Kill => (
-                Signal::KILL,
-                self.settings.force_kill_timeout,
-                Step::Abandon,
-            ),
+            Step::Terminate(_) => (Signal::TERM, self.settings.graceful_kill_timeout, Step::Kill),
+            Step::Kill => (Signal::KILL, self.settings.force_kill_timeout, Step::Abandon),
             Step::Abandon => return None,
         };
         started.signal(signal);
@@ -260,13 +243,9 @@ impl Caller {
     }
 
     fn first_deadline(&self, limits: Limits) -> Option<(Instant, Step)> {
-        let call = limits
-            .call
-            .map(|limit| (Instant::now() + limit, Step::Terminate(Fault::CallTimeout)));
-        let job = (
-            self.begun + self.job.timeout,
-            Step::Terminate(Fault::JobTimeout),
-        );
+        let call =
+            limits.call.map(|limit| (Instant::now() + limit, Step::Terminate(Fault::CallTimeout)));
+        let job = (self.begun + self.job.timeout, Step::Terminate(Fault::JobTimeout));
         let job = (limits.reach != Reach::Nothing).then_some(job);
         [call, job].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
@@ -274,9 +253,8 @@ impl Caller {
     /// The next event of the call under way or of no call; nothing when the deadline passed.
     fn next_event(&self, deadline: Option<Instant>) -> Option<Event> {
         loop {
-            let left = deadline.map_or(Duration::from_hours(1), |at| {
-                at.saturating_duration_since(Instant::now())
-            });
+            let left = deadline
+                .map_or(Duration::from_hours(1), |at| at.saturating_duration_since(Instant::now()));
             let (call, event) = self.incoming.recv_timeout(left).ok()?;
             if call == self.number || call == 0 {
                 return Some(event);
@@ -315,9 +293,7 @@ impl Caller {
         if let Ok(code) = text.lines().next().unwrap_or_default().trim().parse() {
             return Fault::Build(code);
         }
-        self.say(&format!(
-            "ERROR: BUILD_EXIT_CODE_FILE holds no number: {text:?}"
-        ));
+        self.say(&format!("ERROR: BUILD_EXIT_CODE_FILE holds no number: {text:?}"));
         Fault::System
     }
 

@@ -38,28 +38,15 @@ fn plain(key: &str, value: impl Into<String>) -> Variable {
 
 /// The variables GitLab itself sends with each job.
 pub fn predefined(job: &FakeJob) -> Vec<Variable> {
-    let secret = |key: &str, value: &str| Variable {
-        masked: true,
-        ..plain(key, value)
-    };
-    let namespace = job
-        .project_path
-        .rsplit_once('/')
-        .map_or("", |(namespace, _)| namespace);
-    let slug = job
-        .git
-        .reference
-        .to_lowercase()
-        .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let secret = |key: &str, value: &str| Variable { masked: true, ..plain(key, value) };
+    let namespace = job.project_path.rsplit_once('/').map_or("", |(namespace, _)| namespace);
+    let slug = job.git.reference.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let registry = job.registry_image.split('/').next().unwrap_or_default();
     let mut all = vec![
         plain("CI", "true"),
         plain("GITLAB_CI", "true"),
         plain("CI_JOB_ID", job.id.to_string()),
-        plain(
-            "CI_JOB_URL",
-            format!("{}/{}/-/jobs/{}", job.server_url, job.project_path, job.id),
-        ),
+        plain("CI_JOB_URL", format!("{}/{}/-/jobs/{}", job.server_url, job.project_path, job.id)),
         secret("CI_JOB_TOKEN", &job.token),
         plain("CI_JOB_NAME", &job.name),
         plain("CI_JOB_STAGE", &job.stage),
@@ -69,15 +56,9 @@ pub fn predefined(job: &FakeJob) -> Vec<Variable> {
         plain("CI_PROJECT_NAME", job.project_name()),
         plain("CI_PROJECT_PATH", &job.project_path),
         plain("CI_PROJECT_NAMESPACE", namespace),
-        plain(
-            "CI_PROJECT_URL",
-            format!("{}/{}", job.server_url, job.project_path),
-        ),
+        plain("CI_PROJECT_URL", format!("{}/{}", job.server_url, job.project_path)),
         plain("CI_COMMIT_SHA", &job.git.sha),
-        plain(
-            "CI_COMMIT_SHORT_SHA",
-            job.git.sha.get(..8).unwrap_or_default(),
-        ),
+        plain("CI_COMMIT_SHORT_SHA", job.git.sha.get(..8).unwrap_or_default()),
         plain("CI_COMMIT_REF_NAME", &job.git.reference),
         plain("CI_COMMIT_REF_SLUG", slug),
         plain("CI_COMMIT_REF_PROTECTED", job.git.protected.to_string()),
@@ -91,11 +72,7 @@ pub fn predefined(job: &FakeJob) -> Vec<Variable> {
         secret("CI_REGISTRY_PASSWORD", &job.token),
         plain("GITLAB_USER_LOGIN", "pusher"),
     ];
-    let name = if job.git.is_tag {
-        "CI_COMMIT_TAG"
-    } else {
-        "CI_COMMIT_BRANCH"
-    };
+    let name = if job.git.is_tag { "CI_COMMIT_TAG" } else { "CI_COMMIT_BRANCH" };
     all.push(plain(name, &job.git.reference));
     all
 }
@@ -123,10 +100,7 @@ pub fn runner_made(job: &FakeJob, moment: &Moment) -> Vec<Variable> {
         plain("FF_TIMESTAMPS", "true"),
     ];
     if let Some(name) = job.image.as_ref().and_then(|image| image["name"].as_str()) {
-        all.push(Variable {
-            raw: false,
-            ..plain("CI_JOB_IMAGE", name)
-        });
+        all.push(Variable { raw: false, ..plain("CI_JOB_IMAGE", name) });
     }
     all
 }
@@ -138,11 +112,7 @@ fn services(job: &FakeJob) -> String {
     }
     let first = |alias: &serde_json::Value| {
         let alias = alias.as_str().unwrap_or_default();
-        alias
-            .split([',', ' '])
-            .next()
-            .unwrap_or_default()
-            .to_owned()
+        alias.split([',', ' ']).next().unwrap_or_default().to_owned()
     };
     let list: Vec<_> = job
         .services
@@ -159,10 +129,7 @@ fn services(job: &FakeJob) -> String {
 pub fn variables(job: &FakeJob, moment: &Moment) -> Vec<Variable> {
     let mut by_key: Vec<Variable> = Vec::new();
     // The runner's own come first but cannot be lost: what a job sets for itself wins by coming later.
-    for variable in runner_made(job, moment)
-        .into_iter()
-        .chain(job.all_variables())
-    {
+    for variable in runner_made(job, moment).into_iter().chain(job.all_variables()) {
         match by_key.iter_mut().find(|known| known.key == variable.key) {
             Some(known) => *known = variable,
             None => by_key.push(variable),
@@ -215,10 +182,7 @@ pub fn expand(text: &str, known: &BTreeMap<String, String>) -> String {
 
 fn name_at(text: &str) -> (&str, &str) {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if let Some((name, after)) = text
-        .strip_prefix('{')
-        .and_then(|inner| inner.split_once('}'))
-    {
+    if let Some((name, after)) = text.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
         return (name, after);
     }
     let end = text.find(|c| !is_name(c)).unwrap_or(text.len());

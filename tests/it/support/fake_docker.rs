@@ -61,11 +61,7 @@ impl FakeDocker {
                 tokio::spawn(serve(stream, reply, Arc::clone(&noted)));
             }
         });
-        Self {
-            directory,
-            requests,
-            server: server.abort_handle(),
-        }
+        Self { directory, requests, server: server.abort_handle() }
     }
 
     /// The address for the engine.

@@ -28,6 +28,8 @@ struct Daemon {
     offers: Vec<Image>,
     plans: Vec<ContainerPlan>,
     launch: Launch,
+    /// Containers of ours do not start before somebody has uploaded something.
+    agent_missing: bool,
 }
 
 /// The stand-in. Clones are handles on the same daemon: a test keeps one and gives the other away.
@@ -47,26 +49,19 @@ impl FakeEngine {
             offers: Vec::new(),
             plans: Vec::new(),
             launch: Arc::new(|_plan, pipes| process::cat(pipes)),
+            agent_missing: false,
         })))
     }
 
     /// Puts an image there under one tag; `id` is any text that is this image's alone.
     pub(crate) fn with_image(self, tag: &str, facts: ImageFacts, labels: Labels) -> Self {
-        self.lock().objects.images.push(Image {
-            facts,
-            tags: vec![tag.to_owned()],
-            labels,
-        });
+        self.lock().objects.images.push(Image { facts, tags: vec![tag.to_owned()], labels });
         self
     }
 
     /// Lets an image be pulled by this reference; all others are unknown to the registry.
     pub(crate) fn offering(self, tag: &str, facts: ImageFacts) -> Self {
-        let image = Image {
-            facts,
-            tags: vec![tag.to_owned()],
-            labels: Labels::new(),
-        };
+        let image = Image { facts, tags: vec![tag.to_owned()], labels: Labels::new() };
         self.lock().offers.push(image);
         self
     }
@@ -77,6 +72,12 @@ impl FakeEngine {
         launch: impl Fn(&ContainerPlan, Pipes) -> Process + Send + Sync + 'static,
     ) -> Self {
         self.lock().launch = Arc::new(launch);
+        self
+    }
+
+    /// The agent volume is empty until the first upload, so an entrypoint on it is not found.
+    pub(crate) fn with_empty_agent_volume(self) -> Self {
+        self.lock().agent_missing = true;
         self
     }
 
@@ -114,26 +115,18 @@ impl FakeEngine {
             .map(|container| container.plan.name.clone());
         let networks = labelled(&daemon.objects.networks, label);
         let volumes = labelled(&daemon.objects.volumes, label);
-        containers
-            .chain(networks.into_iter().chain(volumes).map(|named| named.name))
-            .collect()
+        containers.chain(networks.into_iter().chain(volumes).map(|named| named.name)).collect()
     }
 
     /// Ends a container's process as the kernel would for want of memory or a person by hand.
     pub(crate) fn kill(&self, name: &str) {
         let daemon = self.lock();
         let container = daemon.objects.container(name).expect("a container to kill");
-        container
-            .running
-            .as_ref()
-            .expect("a container that runs")
-            .kill();
+        container.running.as_ref().expect("a container that runs").kill();
     }
 
     fn lock(&self) -> MutexGuard<'_, Daemon> {
-        self.0
-            .lock()
-            .expect("no test panicked while it held the stand-in")
+        self.0.lock().expect("no test panicked while it held the stand-in")
     }
 
     /// Every call goes through here: noted, troubled where ordered, then done.
@@ -171,43 +164,32 @@ fn unknown(kind: &str, name: &str) -> Refusal {
 
 impl Daemon {
     fn start(&mut self, name: &str) -> Result<(), Refusal> {
-        let container = self
-            .objects
-            .container(name)
-            .ok_or_else(|| unknown("container", name))?;
-        assert!(
-            container.running.is_none(),
-            "contract: {name} was started twice"
-        );
+        let container = self.objects.container(name).ok_or_else(|| unknown("container", name))?;
+        assert!(container.running.is_none(), "contract: {name} was started twice");
         self.objects.can_start(container)?;
+        if self.agent_missing && self.objects.uploads.is_empty() {
+            let program = container.plan.entrypoint.first().cloned().unwrap_or_default();
+            let cause = format!("exec: \"{program}\": stat {program}: no such file or directory");
+            return Err((Fault::Refused, cause));
+        }
         let launch = Arc::clone(&self.launch);
-        let container = self
-            .objects
-            .container_mut(name)
-            .ok_or_else(|| unknown("container", name))?;
+        let container =
+            self.objects.container_mut(name).ok_or_else(|| unknown("container", name))?;
         let plan = container.plan.clone();
         container.running = Some(container.console.begin(|pipes| launch(&plan, pipes)));
         Ok(())
     }
 
     fn attach(&self, name: &str) -> Result<Attached, Refusal> {
-        let container = self
-            .objects
-            .container(name)
-            .ok_or_else(|| unknown("container", name))?;
+        let container = self.objects.container(name).ok_or_else(|| unknown("container", name))?;
         Ok(container.console.attach())
     }
 
     fn pull(&mut self, reference: &str) -> Result<(), Refusal> {
-        let offered = self
-            .offers
-            .iter()
-            .find(|image| image.tags.iter().any(|tag| tag == reference));
+        let offered =
+            self.offers.iter().find(|image| image.tags.iter().any(|tag| tag == reference));
         let Some(offered) = offered.cloned() else {
-            return Err((
-                Fault::NoSuchImage,
-                format!("manifest for {reference} not found"),
-            ));
+            return Err((Fault::NoSuchImage, format!("manifest for {reference} not found")));
         };
         if self.objects.image(reference).is_none() {
             self.objects.images.push(offered);
@@ -232,10 +214,7 @@ impl Engine for FakeEngine {
 
     async fn image(&self, reference: &str) -> Result<Option<ImageFacts>, EngineError> {
         self.call(Verb::Image, reference, |daemon| {
-            Ok(daemon
-                .objects
-                .image(reference)
-                .map(|image| image.facts.clone()))
+            Ok(daemon.objects.image(reference).map(|image| image.facts.clone()))
         })
         .await
     }
@@ -247,20 +226,14 @@ impl Engine for FakeEngine {
         _login: Option<&RegistryLogin>,
         progress: &mut dyn FnMut(PullProgress),
     ) -> Result<(), EngineError> {
-        self.call(Verb::Pull, reference, |daemon| daemon.pull(reference))
-            .await?;
+        self.call(Verb::Pull, reference, |daemon| daemon.pull(reference)).await?;
         let status = "Pull complete".to_owned();
-        progress(PullProgress {
-            layer: "0123456789ab".to_owned(),
-            status,
-            bytes: None,
-        });
+        progress(PullProgress { layer: "0123456789ab".to_owned(), status, bytes: None });
         Ok(())
     }
 
     async fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {
-        self.call(Verb::Images, "", |daemon| Ok(daemon.objects.image_list()))
-            .await
+        self.call(Verb::Images, "", |daemon| Ok(daemon.objects.image_list())).await
     }
 
     async fn remove_image(&self, reference: &str) -> Result<Removed, EngineError> {
@@ -278,21 +251,16 @@ impl Engine for FakeEngine {
     }
 
     async fn start(&self, name: &str) -> Result<(), EngineError> {
-        self.call(Verb::Start, name, |daemon| daemon.start(name))
-            .await
+        self.call(Verb::Start, name, |daemon| daemon.start(name)).await
     }
 
     async fn attach(&self, name: &str) -> Result<Attached, EngineError> {
-        self.call(Verb::Attach, name, |daemon| daemon.attach(name))
-            .await
+        self.call(Verb::Attach, name, |daemon| daemon.attach(name)).await
     }
 
     async fn inspect(&self, name: &str) -> Result<Option<ContainerState>, EngineError> {
         self.call(Verb::Inspect, name, |daemon| {
-            Ok(daemon
-                .objects
-                .container(name)
-                .map(objects::Container::state))
+            Ok(daemon.objects.container(name).map(objects::Container::state))
         })
         .await
     }
@@ -309,11 +277,7 @@ impl Engine for FakeEngine {
 
     async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError> {
         self.call(Verb::CreateNetwork, name, |daemon| {
-            daemon
-                .objects
-                .networks
-                .entry(name.to_owned())
-                .or_insert_with(|| labels.clone());
+            daemon.objects.networks.entry(name.to_owned()).or_insert_with(|| labels.clone());
             Ok(())
         })
         .await
@@ -349,10 +313,7 @@ impl Engine for FakeEngine {
             if daemon.objects.container(container).is_none() {
                 return Err(unknown("container", container));
             }
-            daemon
-                .objects
-                .uploads
-                .push((container.to_owned(), path.to_owned(), tar));
+            daemon.objects.uploads.push((container.to_owned(), path.to_owned(), tar));
             Ok(())
         })
         .await

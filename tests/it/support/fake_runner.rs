@@ -67,18 +67,13 @@ impl FakeRunner {
 
     /// Words that stand before the call's name, such as `--settings PATH`.
     pub fn arguments<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
-        self.settings.arguments = words
-            .into_iter()
-            .map(|word| word.as_ref().to_owned())
-            .collect();
+        self.settings.arguments = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
         self
     }
 
     /// Sets a variable in the runner's own environment.
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.settings
-            .environment
-            .insert(key.as_ref().to_owned(), value.as_ref().to_owned());
+        self.settings.environment.insert(key.as_ref().to_owned(), value.as_ref().to_owned());
         self
     }
 
@@ -139,9 +134,8 @@ impl FakeRunner {
         let (events, incoming) = mpsc::channel();
         let watch = Arc::new(Watch::default());
         let pipes = TempDir::with_prefix("fake-runner-pipes-").expect("a temporary directory");
-        let runner = self
-            .own_process
-            .then(|| Arc::new(Mutex::new(RunnerProcess::spawn(pipes.path()))));
+        let runner =
+            self.own_process.then(|| Arc::new(Mutex::new(RunnerProcess::spawn(pipes.path()))));
         let caller = Caller::new(
             (self.settings.clone(), job.clone()),
             runner.clone().map_or(Parent::Test, Parent::Process),
@@ -154,11 +148,6 @@ impl FakeRunner {
             drop(pipes);
             result
         });
-        RunningJob {
-            watch,
-            events,
-            runner,
-            thread,
-        }
+        RunningJob { watch, events, runner, thread }
     }
 }

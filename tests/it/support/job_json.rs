@@ -161,8 +161,7 @@ impl FakeJob {
 
     /// A further user step, sent as stage `step_NAME` while nothing has failed.
     pub fn step<S: Into<String>>(mut self, name: &str, lines: impl IntoIterator<Item = S>) -> Self {
-        self.steps
-            .push((name.into(), lines.into_iter().map(Into::into).collect()));
+        self.steps.push((name.into(), lines.into_iter().map(Into::into).collect()));
         self
     }
 
@@ -256,11 +255,7 @@ impl FakeJob {
     }
 
     pub fn dependency(mut self, id: u64, token: &str, name: &str) -> Self {
-        self.dependencies.push(Dependency {
-            id,
-            token: token.into(),
-            name: name.into(),
-        });
+        self.dependencies.push(Dependency { id, token: token.into(), name: name.into() });
         self
     }
 
@@ -311,11 +306,7 @@ impl FakeJob {
 
     /// The value of the last variable of this name.
     pub fn value_of(&self, key: &str) -> Option<&str> {
-        self.variables
-            .iter()
-            .rev()
-            .find(|v| v.key == key)
-            .map(|v| v.value.as_str())
+        self.variables.iter().rev().find(|v| v.key == key).map(|v| v.value.as_str())
     }
 
     /// The variables GitLab makes, then the job's own: the order of the JSON.
@@ -342,16 +333,10 @@ impl FakeJob {
         if self.git.is_tag {
             return format!("+refs/tags/{0}:refs/tags/{0}", self.git.reference);
         }
-        format!(
-            "+refs/heads/{0}:refs/remotes/origin/{0}",
-            self.git.reference
-        )
+        format!("+refs/heads/{0}:refs/remotes/origin/{0}", self.git.reference)
     }
 
     pub fn project_name(&self) -> &str {
-        self.project_path
-            .rsplit('/')
-            .next()
-            .unwrap_or(&self.project_path)
+        self.project_path.rsplit('/').next().unwrap_or(&self.project_path)
     }
 }

@@ -93,11 +93,7 @@ fn steps_json(job: &FakeJob) -> Vec<Value> {
                "when": when, "allow_failure": allow_failure})
     };
     let mut steps = vec![step("script", &job.script, "on_success", false)];
-    steps.extend(
-        job.steps
-            .iter()
-            .map(|(name, lines)| step(name, lines, "on_success", false)),
-    );
+    steps.extend(job.steps.iter().map(|(name, lines)| step(name, lines, "on_success", false)));
     if let Some(lines) = &job.after_script {
         steps.push(step("after_script", lines, "always", true));
     }

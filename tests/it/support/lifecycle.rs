@@ -42,11 +42,7 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     pub fn new(caller: Caller, base: Arc<TempDir>) -> Self {
-        Self {
-            caller,
-            base,
-            scripts: 0,
-        }
+        Self { caller, base, scripts: 0 }
     }
 
     /// Runs the job to its end.
@@ -82,8 +78,7 @@ impl Lifecycle {
             if !matches!(prepared, Err(Fault::System | Fault::CallTimeout)) {
                 return outcome;
             }
-            self.caller
-                .say("WARNING: Preparation failed, will be retried");
+            self.caller.say("WARNING: Preparation failed, will be retried");
             self.caller.pause()?; // after the last try too, as measured
         }
         Err(Fault::System)
@@ -93,60 +88,37 @@ impl Lifecycle {
         let name = format!("custom-executor{}{number}", self.caller.job.id);
         let directory = self.base.path().join(name);
         make_private_dir(&directory);
-        write_private(
-            &directory.join("response.json"),
-            &self.caller.job.response_bytes(),
-            0o600,
-        );
+        write_private(&directory.join("response.json"), &self.caller.job.response_bytes(), 0o600);
         let moment = Moment {
             status: "running".into(),
             runner_version: self.caller.settings.version.clone(),
             ..Moment::default()
         };
-        Attempt {
-            number,
-            directory,
-            moment,
-            ..Attempt::default()
-        }
+        Attempt { number, directory, moment, ..Attempt::default() }
     }
 
     fn prepare(&mut self, attempt: &mut Attempt) -> Result<(), Fault> {
         let call = Some(self.caller.settings.exec_timeout);
-        let limits = Limits {
-            call,
-            reach: Reach::Cancel,
-        };
+        let limits = Limits { call, reach: Reach::Cancel };
         let answer = self.caller.call(attempt, &["config".into()], limits)?;
         self.configure(attempt, &answer)?;
-        self.caller
-            .call(attempt, &["prepare".into()], limits)
-            .map(drop)
+        self.caller.call(attempt, &["prepare".into()], limits).map(drop)
     }
 
     /// Takes up what `config` said: one JSON value or nothing at all.
     fn configure(&mut self, attempt: &mut Attempt, answer: &[u8]) -> Result<(), Fault> {
         let answer = if answer.is_empty() { b"{}" } else { answer };
         let answer: ConfigAnswer = serde_json::from_slice(answer).map_err(|error| {
-            self.caller
-                .say(&format!("ERROR: parsing JSON config output: {error}"));
+            self.caller.say(&format!("ERROR: parsing JSON config output: {error}"));
             Fault::System
         })?;
         if let Some(DriverName { name, version }) = &answer.driver {
             let (name, version) = (name.as_deref(), version.as_deref());
-            let text = format!(
-                "{} {}",
-                name.unwrap_or_default(),
-                version.unwrap_or_default()
-            );
-            self.caller.say(&format!(
-                "Using Custom executor with driver {}...",
-                text.trim()
-            ));
+            let text = format!("{} {}", name.unwrap_or_default(), version.unwrap_or_default());
+            self.caller.say(&format!("Using Custom executor with driver {}...", text.trim()));
         }
         let host = answer.hostname.as_deref().unwrap_or("localhost");
-        self.caller
-            .say(&format!("Running on {host} via fake-runner..."));
+        self.caller.say(&format!("Running on {host} via fake-runner..."));
         self.directories(attempt, &answer)?;
         attempt.job_env = answer.job_env.unwrap_or_default();
         Ok(())
@@ -154,9 +126,7 @@ impl Lifecycle {
 
     fn directories(&mut self, attempt: &mut Attempt, answer: &ConfigAnswer) -> Result<(), Fault> {
         let chosen = |said: &Option<String>, set: &Option<String>| {
-            said.clone()
-                .filter(|directory| !directory.is_empty())
-                .or_else(|| set.clone())
+            said.clone().filter(|directory| !directory.is_empty()).or_else(|| set.clone())
         };
         let settings = &self.caller.settings;
         let builds = chosen(&answer.builds_dir, &settings.builds_dir);
@@ -169,9 +139,8 @@ impl Lifecycle {
         let job = &self.caller.job;
         let shared = answer.builds_dir_is_shared.unwrap_or(false);
         let middle = if shared { "/t0k3n8chr/0" } else { "" };
-        let cloned = job
-            .value_of("GIT_CLONE_PATH")
-            .map(|path| path.replace("$CI_BUILDS_DIR", &builds));
+        let cloned =
+            job.value_of("GIT_CLONE_PATH").map(|path| path.replace("$CI_BUILDS_DIR", &builds));
         attempt.moment.project_dir =
             cloned.unwrap_or_else(|| format!("{builds}{middle}/{}", job.project_path));
         attempt.moment.cache_dir = format!("{cache}/{}", job.project_path);
@@ -189,11 +158,7 @@ impl Lifecycle {
             Ok(()) => self.user_stages(attempt),
             Err(fault) => {
                 set_status(attempt, fault);
-                if fault == Fault::Canceled {
-                    Err(Fault::Aborted)
-                } else {
-                    early
-                }
+                if fault == Fault::Canceled { Err(Fault::Aborted) } else { early }
             }
         };
         if let Err(fault) = outcome
@@ -209,11 +174,7 @@ impl Lifecycle {
             return late;
         }
         let last = self.stage(attempt, "cleanup_file_variables", None);
-        if last == Err(Fault::Lost) {
-            last
-        } else {
-            outcome.and(late)
-        }
+        if last == Err(Fault::Lost) { last } else { outcome.and(late) }
     }
 
     fn early_stages(&mut self, attempt: &Attempt) -> Result<(), Fault> {
@@ -224,12 +185,7 @@ impl Lifecycle {
 
     /// One try, or as many as the job's variable says; the second try of sources clears the tree first.
     fn repeated(&mut self, attempt: &Attempt, stage: &str, variable: &str) -> Result<(), Fault> {
-        let tries = self
-            .caller
-            .job
-            .value_of(variable)
-            .and_then(|n| n.parse().ok())
-            .unwrap_or(1);
+        let tries = self.caller.job.value_of(variable).and_then(|n| n.parse().ok()).unwrap_or(1);
         let mut outcome = self.stage(attempt, stage, None);
         for number in 1..tries {
             match outcome {
@@ -247,12 +203,7 @@ impl Lifecycle {
     fn user_stages(&mut self, attempt: &mut Attempt) -> Result<(), Fault> {
         let limit = self.duration_of("RUNNER_SCRIPT_TIMEOUT");
         let mut outcome = self.stage(attempt, "build_script", limit);
-        let steps = self
-            .caller
-            .job
-            .steps
-            .iter()
-            .map(|(name, _)| format!("step_{name}"));
+        let steps = self.caller.job.steps.iter().map(|(name, _)| format!("step_{name}"));
         for name in steps.collect::<Vec<_>>() {
             outcome = outcome.and_then(|()| self.stage(attempt, &name, limit));
         }
@@ -262,11 +213,7 @@ impl Lifecycle {
             Ok(()) => attempt.moment.status = "success".into(),
         }
         let limit = self.duration_of("RUNNER_AFTER_SCRIPT_TIMEOUT");
-        let after = self.stage(
-            attempt,
-            "after_script",
-            limit.or(Some(Duration::from_mins(5))),
-        );
+        let after = self.stage(attempt, "after_script", limit.or(Some(Duration::from_mins(5))));
         let counts = self.caller.job.value_of("AFTER_SCRIPT_IGNORE_ERRORS") == Some("false");
         match after {
             Err(fault) if ends_everything(fault) => after,
@@ -311,27 +258,16 @@ impl Lifecycle {
         // Once the status is settled, a cancel has nothing left to cancel.
         let running = attempt.moment.status == "running" && stage != "cleanup_file_variables";
         let reach = if running { Reach::Cancel } else { Reach::Abort };
-        self.caller
-            .call(attempt, &words, Limits { call, reach })
-            .map(drop)
+        self.caller.call(attempt, &words, Limits { call, reach }).map(drop)
     }
 
     fn cleanup(&mut self, attempt: &Attempt) -> Result<(), Fault> {
         let call = Some(self.caller.settings.exec_timeout);
-        let ended = self.caller.call(
-            attempt,
-            &["cleanup".into()],
-            Limits {
-                call,
-                reach: Reach::Nothing,
-            },
-        );
+        let ended =
+            self.caller.call(attempt, &["cleanup".into()], Limits { call, reach: Reach::Nothing });
         match ended {
             Err(Fault::Lost) => return Err(Fault::Lost),
-            Err(_) => self
-                .caller
-                .runner_log
-                .extend(b"WARNING: Executor cleanup failed\n"),
+            Err(_) => self.caller.runner_log.extend(b"WARNING: Executor cleanup failed\n"),
             Ok(_) => {}
         }
         fs::remove_dir_all(&attempt.directory).expect("the job's directory goes");
@@ -350,10 +286,7 @@ fn set_status(attempt: &mut Attempt, fault: Fault) {
 }
 
 fn make_private_dir(path: &Path) {
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(path)
-        .expect("a directory of its own");
+    fs::DirBuilder::new().mode(0o700).create(path).expect("a directory of its own");
 }
 
 fn write_private(path: &Path, bytes: &[u8], mode: u32) {

@@ -1,4 +1,4 @@
-//! What the tests share: stand-ins for GitLab Runner, the engine and the daemon, job JSON and stage
+//! What the tests share: stand-ins for GitLab Runner, the engine, the daemon and Vault, job JSON and stage
 //! scripts, a small GitLab API, and names that cannot collide. Nothing in here tests anything by itself,
 //! and nothing in here is shipped.
 #![allow(
@@ -8,15 +8,23 @@
     reason = "each test file uses its own part of this"
 )]
 
+pub mod api;
+pub mod bao;
 pub mod call;
 pub mod calls;
 pub mod environment;
 pub mod fake_docker;
 pub mod fake_engine;
 pub mod fake_runner;
+pub mod fake_vault;
 pub mod job_json;
 pub mod job_shape;
 pub mod lifecycle;
 pub mod names;
+pub mod real;
+pub mod recorder;
 pub mod running;
 pub mod scripts;
+pub mod stages;
+pub mod stand_in;
+pub mod vault;

@@ -51,10 +51,9 @@ pub struct CallRecord {
 impl CallRecord {
     /// `run build_script`, or the call's name alone.
     pub fn name(&self) -> String {
-        self.stage.as_ref().map_or_else(
-            || self.call.clone(),
-            |stage| format!("{} {stage}", self.call),
-        )
+        self.stage
+            .as_ref()
+            .map_or_else(|| self.call.clone(), |stage| format!("{} {stage}", self.call))
     }
 
     pub fn stdout(&self) -> String {
@@ -71,10 +70,7 @@ impl CallRecord {
     }
 
     fn output(&self, wanted: Option<Stream>) -> String {
-        let chunks = self
-            .chunks
-            .iter()
-            .filter(|chunk| wanted.is_none_or(|w| w == chunk.stream));
+        let chunks = self.chunks.iter().filter(|chunk| wanted.is_none_or(|w| w == chunk.stream));
         let bytes: Vec<u8> = chunks.flat_map(|chunk| chunk.bytes.clone()).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -128,10 +124,7 @@ impl JobResult {
             self.status,
             self.failure_reason,
             self.exit_code,
-            self.calls
-                .iter()
-                .map(|c| format!("{}: {:?}", c.name(), c.exit))
-                .collect::<Vec<_>>(),
+            self.calls.iter().map(|c| format!("{}: {:?}", c.name(), c.exit)).collect::<Vec<_>>(),
             self.trace_text(),
             self.runner_log_text(),
         );
@@ -157,21 +150,14 @@ pub struct Watch {
 
 impl Watch {
     pub fn update(&self, change: impl FnOnce(&mut Observed)) {
-        change(
-            &mut self
-                .observed
-                .lock()
-                .expect("no watcher died with the view in hand"),
-        );
+        change(&mut self.observed.lock().expect("no watcher died with the view in hand"));
         self.changed.notify_all();
     }
 
     fn wait<T>(&self, limit: Duration, what: &str, find: impl Fn(&Observed) -> Option<T>) -> T {
         let deadline = Instant::now() + limit;
-        let mut view: MutexGuard<'_, Observed> = self
-            .observed
-            .lock()
-            .expect("no watcher died with the view in hand");
+        let mut view: MutexGuard<'_, Observed> =
+            self.observed.lock().expect("no watcher died with the view in hand");
         loop {
             if let Some(found) = find(&view) {
                 return found;
@@ -180,11 +166,7 @@ impl Watch {
             assert!(
                 !left.is_zero() && !view.ended,
                 "{what} did not come ({}); calls {:?}, log so far:\n{}",
-                if view.ended {
-                    "the job ended"
-                } else {
-                    "time is up"
-                },
+                if view.ended { "the job ended" } else { "time is up" },
                 view.calls,
                 String::from_utf8_lossy(&view.trace)
             );
@@ -210,20 +192,14 @@ impl RunningJob {
     /// Waits until the job's log holds `text`.
     pub fn wait_for_output(&self, text: &str, limit: Duration) {
         self.watch.wait(limit, &format!("output {text:?}"), |seen| {
-            seen.trace
-                .windows(text.len())
-                .any(|part| part == text.as_bytes())
-                .then_some(())
+            seen.trace.windows(text.len()).any(|part| part == text.as_bytes()).then_some(())
         });
     }
 
     /// Waits until a call such as `prepare` or `run build_script` was started; returns its pid.
     pub fn wait_for_call(&self, name: &str, limit: Duration) -> i32 {
         self.watch.wait(limit, &format!("call {name}"), |seen| {
-            seen.calls
-                .iter()
-                .find(|(call, _)| call == name)
-                .map(|(_, pid)| *pid)
+            seen.calls.iter().find(|(call, _)| call == name).map(|(_, pid)| *pid)
         })
     }
 
@@ -239,14 +215,9 @@ impl RunningJob {
 
     /// SIGKILL to the runner; the running driver stays behind, and cleanup never comes. Needs `own_process`.
     pub fn kill_runner(&self) {
-        let runner = self
-            .runner
-            .as_ref()
-            .expect("only a runner made with own_process can be killed");
-        runner
-            .lock()
-            .expect("no test thread died with the runner in hand")
-            .kill();
+        let runner =
+            self.runner.as_ref().expect("only a runner made with own_process can be killed");
+        runner.lock().expect("no test thread died with the runner in hand").kill();
         let _ = self.events.send((0, Event::RunnerKilled));
     }
 

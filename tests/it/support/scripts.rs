@@ -33,10 +33,7 @@ fn body(job: &FakeJob, moment: &Moment, stage: &str) -> Option<String> {
         "restore_cache" => some(job.cache.iter().map(|c| cache(c, moment, true)), inside),
         "download_artifacts" => some(downloads(job), inside),
         "build_script" => Some(inside(commands(&job.script))),
-        "after_script" => job
-            .after_script
-            .as_ref()
-            .map(|lines| inside(commands(lines))),
+        "after_script" => job.after_script.as_ref().map(|lines| inside(commands(lines))),
         "archive_cache" | "archive_cache_on_failure" => {
             let failed = stage.ends_with("_failure");
             let wanted = job.cache.iter().filter(|c| matches(&c.when, failed));
@@ -60,10 +57,7 @@ fn some(parts: impl Iterator<Item = String>, inside: impl Fn(String) -> String) 
 }
 
 fn matches(when: &str, failed: bool) -> bool {
-    matches!(
-        (when, failed),
-        ("always", _) | ("on_failure", true) | ("on_success" | "", false)
-    )
+    matches!((when, failed), ("always", _) | ("on_failure", true) | ("on_success" | "", false))
 }
 
 fn posix(job: &FakeJob) -> bool {
@@ -72,11 +66,7 @@ fn posix(job: &FakeJob) -> bool {
 
 /// The frame around a script's text: dies of TERM with 1, stops at the first failure, no stdin for the commands.
 pub fn wrap(text: &str, posix: bool) -> String {
-    let blob = if posix {
-        quote_posix(text)
-    } else {
-        quote_ansi(text)
-    };
+    let blob = if posix { quote_posix(text) } else { quote_ansi(text) };
     format!(
         "#!/usr/bin/env bash\n\ntrap 'exit 1' TERM\n\
          (set -o pipefail) 2>/dev/null && set -o pipefail\nset -o errexit\nset +o noclobber\n\
@@ -87,18 +77,11 @@ pub fn wrap(text: &str, posix: bool) -> String {
 fn exports(job: &FakeJob, moment: &Moment) -> String {
     let mut text = String::new();
     let directory = moment.temporary_dir();
-    for Variable {
-        key, value, file, ..
-    } in variables(job, moment)
-    {
+    for Variable { key, value, file, .. } in variables(job, moment) {
         if file {
             let path = quote(&format!("{directory}/{key}"));
             let _ = writeln!(text, "mkdir -p {}", quote(&directory));
-            let _ = writeln!(
-                text,
-                "printf '%s' {} > {path}\nexport {key}={path}",
-                quote(&value)
-            );
+            let _ = writeln!(text, "printf '%s' {} > {path}\nexport {key}={path}", quote(&value));
         } else {
             let _ = writeln!(text, "export {key}={}", quote(&value));
         }
@@ -116,11 +99,7 @@ fn exports(job: &FakeJob, moment: &Moment) -> String {
 fn commands(lines: &[String]) -> String {
     let mut text = String::new();
     for line in lines {
-        let _ = writeln!(
-            text,
-            "printf '%s\\n' {}",
-            quote(&format!("\x1b[32;1m$ {line}\x1b[0;m"))
-        );
+        let _ = writeln!(text, "printf '%s\\n' {}", quote(&format!("\x1b[32;1m$ {line}\x1b[0;m")));
         let _ = writeln!(text, "{line}");
     }
     text
@@ -132,11 +111,8 @@ fn sources(job: &FakeJob, moment: &Moment) -> String {
         "none" => format!("echo 'Skipping Git repository setup'\nmkdir -p {project}\n"),
         "empty" => format!("rm -rf -- {project}\nmkdir -p {project}\n"),
         strategy => {
-            let fresh = if strategy == "clone" {
-                format!("rm -rf -- {project}\n")
-            } else {
-                String::new()
-            };
+            let fresh =
+                if strategy == "clone" { format!("rm -rf -- {project}\n") } else { String::new() };
             format!(
                 "{fresh}mkdir -p {project}\ncd {project}\ngit init -q .\n\
                  git config remote.origin.url {url}\n\
@@ -173,10 +149,7 @@ fn downloads(job: &FakeJob) -> impl Iterator<Item = String> {
 }
 
 fn uploads(job: &FakeJob, failed: bool) -> impl Iterator<Item = String> {
-    let wanted = job
-        .artifacts
-        .iter()
-        .filter(move |artifact| matches(&artifact.when, failed));
+    let wanted = job.artifacts.iter().filter(move |artifact| matches(&artifact.when, failed));
     wanted.map(|artifact| guarded("Uploading artifacts", &upload(job, artifact)))
 }
 
@@ -189,14 +162,8 @@ fn upload(job: &FakeJob, artifact: &Artifact) -> String {
     option("--url", &job.server_url);
     option("--token", &job.token);
     option("--id", &job.id.to_string());
-    artifact
-        .paths
-        .iter()
-        .for_each(|path| option("--path", path));
-    artifact
-        .exclude
-        .iter()
-        .for_each(|path| option("--exclude", path));
+    artifact.paths.iter().for_each(|path| option("--path", path));
+    artifact.exclude.iter().for_each(|path| option("--exclude", path));
     for (name, value) in [
         ("--name", &artifact.name),
         ("--expire-in", &artifact.expire_in),
@@ -216,17 +183,8 @@ fn upload(job: &FakeJob, artifact: &Artifact) -> String {
 fn cache(cache: &super::job_json::Cache, moment: &Moment, extract: bool) -> String {
     // The real path is relative to the project directory; so is this one.
     let up = "../".repeat(moment.project_dir.matches('/').count());
-    let file = format!(
-        "{up}{}/{}/cache.zip",
-        moment.cache_dir.trim_start_matches('/'),
-        cache.key
-    );
-    let mut command = if extract {
-        "cache-extractor"
-    } else {
-        "cache-archiver"
-    }
-    .to_owned();
+    let file = format!("{up}{}/{}/cache.zip", moment.cache_dir.trim_start_matches('/'), cache.key);
+    let mut command = if extract { "cache-extractor" } else { "cache-archiver" }.to_owned();
     let _ = write!(command, " --file {} --timeout 10", quote(&file));
     if !extract {
         cache.paths.iter().for_each(|path| {
@@ -243,11 +201,7 @@ fn cleanup(job: &FakeJob, moment: &Moment) -> String {
         let _ = writeln!(text, "rm -f -- {}", quote(&format!("{directory}/{name}")));
     }
     for variable in job.variables.iter().filter(|variable| variable.file) {
-        let _ = writeln!(
-            text,
-            "rm -f -- {}",
-            quote(&format!("{directory}/{}", variable.key))
-        );
+        let _ = writeln!(text, "rm -f -- {}", quote(&format!("{directory}/{}", variable.key)));
     }
     text
 }

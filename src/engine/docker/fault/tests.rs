@@ -1,10 +1,7 @@
 use super::*;
 
 fn answered(status_code: u16, message: &str) -> EngineError {
-    let error = Error::DockerResponseServerError {
-        status_code,
-        message: message.to_owned(),
-    };
+    let error = Error::DockerResponseServerError { status_code, message: message.to_owned() };
     of("remove network", "slot", &error)
 }
 
@@ -20,11 +17,7 @@ fn each_status_has_its_class() {
     ];
     for (status, fault) in table {
         let error = answered(status, "words");
-        assert_eq!(
-            (error.fault, error.cause.as_str()),
-            (fault, "words"),
-            "{status}"
-        );
+        assert_eq!((error.fault, error.cause.as_str()), (fault, "words"), "{status}");
     }
 }
 
@@ -38,10 +31,7 @@ fn a_network_in_use_is_a_conflict_whatever_the_status() {
 
 #[test]
 fn an_answer_without_words_still_tells_a_cause() {
-    assert_eq!(
-        answered(500, " \n").cause,
-        "the daemon answered status 500 without a word"
-    );
+    assert_eq!(answered(500, " \n").cause, "the daemon answered status 500 without a word");
 }
 
 #[test]

@@ -51,12 +51,8 @@ fn a_dangling_image_has_neither_tag_nor_digest() {
             "RepoDigests": ["<none>@<none>"], "Size": 2, "SharedSize": -1, "Labels": null,
             "Containers": -1}"#,
     );
-    let expected = ImageSummary {
-        id: "sha256:1".to_owned(),
-        created: 3,
-        size: 2,
-        ..ImageSummary::default()
-    };
+    let expected =
+        ImageSummary { id: "sha256:1".to_owned(), created: 3, size: 2, ..ImageSummary::default() };
     assert_eq!(image_summary(answer), expected);
 }
 
@@ -64,12 +60,7 @@ fn a_dangling_image_has_neither_tag_nor_digest() {
 fn the_gateway_is_the_ipv4_one_where_there_are_two() {
     let both = read(r#"{"IPAM": {"Config": [{"Gateway": "fd00::1"}, {"Gateway": "172.18.0.1"}]}}"#);
     assert_eq!(gateway(both).as_deref(), Some("172.18.0.1"));
-    assert_eq!(
-        gateway(read(r#"{"IPAM": {"Config": [{"Gateway": ""}]}}"#)),
-        None
-    );
-    let old = read(r#"{"IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}]}}"#);
-    assert_eq!(gateway(old).as_deref(), Some("172.17.0.1"));
+    assert_eq!(gateway(read(r#"{"IPAM": {"Config": [{"Gateway": ""}]}}"#)), None);
     assert_eq!(gateway(read("{}")), None);
 }
 

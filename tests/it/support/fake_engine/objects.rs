@@ -27,9 +27,7 @@ pub(crate) struct Container {
 
 impl Container {
     pub(crate) fn runs(&self) -> bool {
-        self.running
-            .as_ref()
-            .is_some_and(|running| running.exit_code().is_none())
+        self.running.as_ref().is_some_and(|running| running.exit_code().is_none())
     }
 
     pub(crate) fn network(&self) -> Option<&str> {
@@ -53,11 +51,7 @@ impl Container {
         ContainerState {
             id: self.id.clone(),
             running: self.runs(),
-            exit_code: self
-                .running
-                .as_ref()
-                .and_then(Running::exit_code)
-                .unwrap_or_default(),
+            exit_code: self.running.as_ref().and_then(Running::exit_code).unwrap_or_default(),
             oom_killed: false,
             error: String::new(),
         }
@@ -111,15 +105,11 @@ pub(crate) fn carries(labels: &Labels, filter: &str) -> bool {
 
 impl Objects {
     pub(crate) fn container(&self, name: &str) -> Option<&Container> {
-        self.containers
-            .values()
-            .find(|container| is(container, name))
+        self.containers.values().find(|container| is(container, name))
     }
 
     pub(crate) fn container_mut(&mut self, name: &str) -> Option<&mut Container> {
-        self.containers
-            .values_mut()
-            .find(|container| is(container, name))
+        self.containers.values_mut().find(|container| is(container, name))
     }
 
     pub(crate) fn create(&mut self, plan: &ContainerPlan) -> Result<String, Refusal> {
@@ -134,9 +124,7 @@ impl Objects {
         };
         for mount in &plan.mounts {
             if let MountSource::Volume { name, labels, .. } = &mount.source {
-                self.volumes
-                    .entry(name.clone())
-                    .or_insert_with(|| labels.clone());
+                self.volumes.entry(name.clone()).or_insert_with(|| labels.clone());
             }
         }
         self.made += 1;
@@ -172,10 +160,7 @@ impl Objects {
     }
 
     pub(crate) fn remove_container(&mut self, name: &str) -> Removed {
-        let Some(name) = self
-            .container(name)
-            .map(|container| container.plan.name.clone())
-        else {
+        let Some(name) = self.container(name).map(|container| container.plan.name.clone()) else {
             return Removed::Absent;
         };
         if let Some(running) = self.containers.remove(&name).and_then(|gone| gone.running) {
@@ -190,15 +175,9 @@ impl Objects {
             .values()
             .find(|container| container.runs() && container.network() == Some(name));
         if let Some(user) = user {
-            return Err((
-                Fault::Conflict,
-                format!("{} has active endpoints", user.plan.name),
-            ));
+            return Err((Fault::Conflict, format!("{} has active endpoints", user.plan.name)));
         }
-        Ok(self
-            .networks
-            .remove(name)
-            .map_or(Removed::Absent, |_labels| Removed::Gone))
+        Ok(self.networks.remove(name).map_or(Removed::Absent, |_labels| Removed::Gone))
     }
 
     pub(crate) fn remove_volume(&mut self, name: &str) -> Result<Removed, Refusal> {
@@ -210,40 +189,25 @@ impl Objects {
         if let Some(user) = self.containers.values().find(uses) {
             return Err((Fault::Conflict, format!("volume is in use - [{}]", user.id)));
         }
-        Ok(self
-            .volumes
-            .remove(name)
-            .map_or(Removed::Absent, |_labels| Removed::Gone))
+        Ok(self.volumes.remove(name).map_or(Removed::Absent, |_labels| Removed::Gone))
     }
 
     pub(crate) fn image(&self, reference: &str) -> Option<&Image> {
-        self.images
-            .iter()
-            .find(|image| answers_to(image, reference))
+        self.images.iter().find(|image| answers_to(image, reference))
     }
 
     /// Takes one reference from an image; the image goes with the last of its tags.
     pub(crate) fn remove_image(&mut self, reference: &str) -> Result<Removed, Refusal> {
-        let Some(at) = self
-            .images
-            .iter()
-            .position(|image| answers_to(image, reference))
-        else {
+        let Some(at) = self.images.iter().position(|image| answers_to(image, reference)) else {
             return Ok(Removed::Absent);
         };
         let image = &self.images[at];
         let by_id = image.facts.id == reference;
         let last = by_id || image.tags.iter().all(|tag| tag == reference);
         if by_id && image.tags.len() > 1 {
-            return Err((
-                Fault::Conflict,
-                "image is referenced in multiple repositories".into(),
-            ));
+            return Err((Fault::Conflict, "image is referenced in multiple repositories".into()));
         }
-        let user = self
-            .containers
-            .values()
-            .find(|user| user.image_id == image.facts.id);
+        let user = self.containers.values().find(|user| user.image_id == image.facts.id);
         if let Some(user) = user.filter(|_user| last) {
             let cause = format!("container {} is using its referenced image", user.id);
             return Err((Fault::Conflict, cause));
@@ -252,10 +216,7 @@ impl Objects {
             self.images.remove(at);
         } else {
             self.images[at].tags.retain(|tag| tag != reference);
-            self.images[at]
-                .facts
-                .digests
-                .retain(|digest| digest != reference);
+            self.images[at].facts.digests.retain(|digest| digest != reference);
         }
         Ok(Removed::Gone)
     }
@@ -278,10 +239,7 @@ pub(crate) fn labelled(objects: &BTreeMap<String, Labels>, filter: &str) -> Vec<
     objects
         .iter()
         .filter(|(_name, labels)| carries(labels, filter))
-        .map(|(name, labels)| Named {
-            name: name.clone(),
-            labels: labels.clone(),
-        })
+        .map(|(name, labels)| Named { name: name.clone(), labels: labels.clone() })
         .collect()
 }
 
@@ -291,9 +249,5 @@ fn is(container: &Container, name: &str) -> bool {
 
 fn answers_to(image: &Image, reference: &str) -> bool {
     image.facts.id == reference
-        || image
-            .tags
-            .iter()
-            .chain(&image.facts.digests)
-            .any(|own| own == reference)
+        || image.tags.iter().chain(&image.facts.digests).any(|own| own == reference)
 }

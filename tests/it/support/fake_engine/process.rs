@@ -40,11 +40,7 @@ impl Console {
     pub(crate) fn new() -> Self {
         let (stdin, to_stdin) = duplex(PIPE_BYTES);
         let to_stdin = Arc::new(Mutex::new(to_stdin));
-        Self {
-            to_stdin,
-            stdin: Some(stdin),
-            listeners: Arc::default(),
-        }
+        Self { to_stdin, stdin: Some(stdin), listeners: Arc::default() }
     }
 
     /// One more listener and speaker.
@@ -59,25 +55,15 @@ impl Console {
                 }
             }
         });
-        Attached {
-            output: stream(listen(&self.listeners)),
-            input: Box::pin(input),
-        }
+        Attached { output: stream(listen(&self.listeners)), input: Box::pin(input) }
     }
 
     /// Runs the container's process.
     pub(crate) fn begin(&mut self, start: impl FnOnce(Pipes) -> Process) -> Running {
-        let stdin = self
-            .stdin
-            .take()
-            .expect("contract: a container was started twice");
+        let stdin = self.stdin.take().expect("contract: a container was started twice");
         let (from_stdout, stdout) = duplex(PIPE_BYTES);
         let (from_stderr, stderr) = duplex(PIPE_BYTES);
-        let process = start(Pipes {
-            stdin,
-            stdout,
-            stderr,
-        });
+        let process = start(Pipes { stdin, stdout, stderr });
         let exit = Arc::new(StdMutex::new(None));
         let (told, heard) = (Arc::clone(&exit), Arc::clone(&self.listeners));
         let task = async move {
@@ -91,11 +77,7 @@ impl Console {
             heard.lock().unwrap().clear();
         };
         let listeners = Arc::clone(&self.listeners);
-        Running {
-            listeners,
-            exit,
-            process: tokio::spawn(task).abort_handle(),
-        }
+        Running { listeners, exit, process: tokio::spawn(task).abort_handle() }
     }
 }
 
@@ -130,10 +112,9 @@ fn listen(listeners: &Listeners) -> mpsc::Receiver<Output> {
 fn stream(
     output: mpsc::Receiver<Output>,
 ) -> Pin<Box<dyn futures_util::Stream<Item = Result<Output, EngineError>>>> {
-    Box::pin(futures_util::stream::unfold(
-        output,
-        |mut output| async move { output.recv().await.map(|piece| (Ok(piece), output)) },
-    ))
+    Box::pin(futures_util::stream::unfold(output, |mut output| async move {
+        output.recv().await.map(|piece| (Ok(piece), output))
+    }))
 }
 
 /// Copies one output of the process to whoever listens at that moment.
@@ -143,14 +124,9 @@ async fn pump(mut from: DuplexStream, wrap: fn(Bytes) -> Output, listeners: List
         let current = listeners.lock().unwrap().clone();
         for listener in current {
             // An error here is a listener that hung up.
-            let _gone = listener
-                .send(wrap(Bytes::copy_from_slice(&piece[..count])))
-                .await;
+            let _gone = listener.send(wrap(Bytes::copy_from_slice(&piece[..count]))).await;
         }
-        listeners
-            .lock()
-            .unwrap()
-            .retain(|listener| !listener.is_closed());
+        listeners.lock().unwrap().retain(|listener| !listener.is_closed());
     }
 }
 

@@ -80,18 +80,12 @@ impl Script {
     pub(crate) fn order(&mut self, verb: Verb, nth: usize, trouble: Trouble) {
         assert!(nth > 0, "calls are counted from 1");
         let before = self.troubles.insert((verb, nth), trouble);
-        assert_eq!(
-            before, None,
-            "{verb:?} number {nth} was given a trouble already"
-        );
+        assert_eq!(before, None, "{verb:?} number {nth} was given a trouble already");
     }
 
     /// Notes a call, and says what shall go wrong with it.
     pub(crate) fn note(&mut self, verb: Verb, object: &str) -> Option<Trouble> {
-        self.calls.push(Call {
-            verb,
-            object: object.to_owned(),
-        });
+        self.calls.push(Call { verb, object: object.to_owned() });
         let nth = self.calls.iter().filter(|call| call.verb == verb).count();
         self.troubles.remove(&(verb, nth))
     }

@@ -1,0 +1,168 @@
+# shellcheck shell=bash
+# The whole line, as a project has it: a bare repository whose hook starts the pipeline of what is
+# pushed, by `longshore local`, with settings, secrets and a registry login of its own.
+# shellcheck source=script/lib/environment.sh
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+LINE_PROJECT=${LONGSHORE_LINE_PROJECT:-demo/app}
+LINE_REPOSITORY=$REGISTRY/$LINE_PROJECT
+LINE_SLOTS=${LONGSHORE_LINE_SLOTS:-longshore-demo-slot-}
+LINE_APP=${LONGSHORE_LINE_APP:-longshore-demo-app}
+LINE_DIR=$LONGSHORE_STATE/line
+LINE_SETTINGS=$LINE_DIR/longshore.toml
+LINE_VARIABLES=$LINE_DIR/variables
+LINE_STAMP=$LINE_DIR/begun
+LINE_LOG=$LINE_DIR/pipeline.log
+# what of this repository the project holds
+LINE_FILES=(.gitlab-ci.yml .dockerignore Dockerfile app)
+# the secrets of this run (they stay in this shell) and the commit that was pushed
+LINE_PAGE_SECRET='' LINE_CANARY_SECRET='' LINE_COMMIT=''
+
+# write_line_secrets: new values at each run, so that whatever holds one was written in this run.
+write_line_secrets() {
+  state_dir line
+  rm -f "$LINE_STAMP"
+  : >"$LINE_STAMP" # before the values are made: nothing that holds one can be older
+  LINE_PAGE_SECRET=ahoy-$(random_word 12)
+  LINE_CANARY_SECRET=canary-$(random_word 16)
+  VALUE=$LINE_PAGE_SECRET bao_write_secret kv longshore/page value=VALUE
+  VALUE=$LINE_CANARY_SECRET bao_write_secret kv longshore/canary value=VALUE
+}
+
+# write_line_settings [--no-prune]: longshore's settings for this project.
+write_line_settings() {
+  local prune=true
+  [[ ${1:-} != --no-prune ]] || prune=false
+  state_dir line line/state line/run
+  line_settings "$prune" | private_file "$LINE_SETTINGS"
+}
+
+# line_settings PRUNE: the file. PAGE_SECRET may go into the app's image; CANARY_SECRET may rest nowhere.
+line_settings() {
+  cat <<EOS
+state_dir = "$LINE_DIR/state"
+run_dir = "$LINE_DIR/run"
+
+[docker]
+host = "$DOCKER_HOST"
+helper_image = "$IMAGE_HELPER"
+pull_policy = ["if-not-present"]
+slot_prefix = "$LINE_SLOTS"
+
+# the build job needs an engine: this makes the project's jobs root on this host
+[[project]]
+projects = ["$LINE_PROJECT"]
+docker_socket = "raw"
+
+[vault]
+address = "$BAO_ADDRESS"
+ca_file = "$BAO_CA"
+
+[vault.approle]
+role_id_file = "$BAO_ROLE_ID_FILE"
+secret_id_file = "$BAO_SECRET_ID_FILE"
+
+[secrets.PAGE_SECRET]
+path = "kv/longshore/page#value"
+projects = ["$LINE_PROJECT"]
+protected_only = true
+
+[secrets.CANARY_SECRET]
+path = "kv/longshore/canary#value"
+projects = ["$LINE_PROJECT"]
+
+[[bake]]
+secret = "PAGE_SECRET"
+repository = "$LINE_REPOSITORY"
+
+[prune]
+enabled = $1
+after_stages = ["delivery"]
+keep = ["latest"]
+drop = ["test", "\$CI_COMMIT_SHA", "\$CI_COMMIT_SHORT_SHA"]
+EOS
+}
+
+# write_line_variables: what GitLab itself would give the pipeline; the registry's password reaches
+# longshore by this file and stands in no argument list.
+write_line_variables() {
+  private_file "$LINE_VARIABLES" <<EOS
+CI_REGISTRY=$REGISTRY
+CI_REGISTRY_IMAGE=$LINE_REPOSITORY
+CI_REGISTRY_USER=$REGISTRY_USER
+CI_REGISTRY_PASSWORD=$(<"$REGISTRY_DIR/password")
+BUILD_FLAGS=$(line_build_flags)
+EOS
+}
+
+# line_build_flags: a stand-in of the base image is in no registry, so it cannot be pulled anew.
+line_build_flags() {
+  if [[ -n $(docker image inspect -f '{{index .Config.Labels "longshore.stand-in"}}' "$IMAGE_PYTHON") ]]; then
+    echo '--no-cache'
+  else
+    echo '--no-cache --pull'
+  fi
+}
+
+# make_line_repository: the bare repository with its hook, and a clone to push from.
+make_line_repository() {
+  local bare=$LINE_DIR/app.git clone=$LINE_DIR/clone
+  [[ -d $bare ]] || line_git init -q --bare --initial-branch=main "$bare"
+  printf '#!/bin/sh\nexec %q %q %q %q %q\n' "$LONGSHORE_ROOT/script/lib/on-push" \
+    "$RELEASE_BINARY" "$LINE_SETTINGS" "$LINE_VARIABLES" "$LINE_LOG" >"$bare/hooks/post-receive"
+  chmod 755 "$bare/hooks/post-receive"
+  if [[ ! -d $clone ]]; then
+    line_git clone -q "$bare" "$clone" 2>&1
+    line_git -C "$clone" symbolic-ref HEAD refs/heads/main
+  fi
+  note "$bare"
+}
+
+# commit_line: this repository's example as it stands in the working tree, as the next commit of the
+# project. Empty commits too: each run has a commit of its own.
+commit_line() {
+  local clone=$LINE_DIR/clone path
+  for path in "${LINE_FILES[@]}"; do rm -rf "${clone:?}/$path"; done
+  (cd "$LONGSHORE_ROOT" && tar -cf - --exclude='__pycache__' --exclude='.*_cache' --exclude='.venv' --exclude='.coverage' "${LINE_FILES[@]}") |
+    tar -C "$clone" -xf -
+  line_git -C "$clone" add --all
+  line_git -C "$clone" commit -q --allow-empty -m "Deliver the living example, run $(($(line_git -C "$clone" rev-list --all --count) + 1))"
+  LINE_COMMIT=$(line_git -C "$clone" rev-parse HEAD)
+  note "$LINE_COMMIT"
+}
+
+# push_line: pushes; what the pipeline says is shown as it comes, and 1 when the pipeline failed.
+push_line() {
+  rm -f "$LINE_LOG" "$LINE_LOG.result"
+  # git fills its lines up with blanks where there is no terminal
+  line_git -C "$LINE_DIR/clone" push origin main 2>&1 | sed -u 's/ *$//; s/^/  /'
+  [[ $(cat "$LINE_LOG.result" 2>/dev/null) == "$LINE_COMMIT 0" ]]
+}
+
+# line_git ARGUMENT...: git without this user's settings, as whoever the demo is.
+line_git() {
+  env -u GIT_DIR -u GIT_WORK_TREE -u GIT_INDEX_FILE GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_TERMINAL_PROMPT=0 \
+    git -c user.name='Longshore demo' -c user.email=demo@longshore.test -c commit.gpgSign=false -c safe.directory='*' "$@"
+}
+
+# stop_line_app: a running container would hold the image that the next run replaces.
+stop_line_app() { docker rm -fv "$LINE_APP" 2>/dev/null || true; }
+
+# remove_line: what the line made on the engine, and nothing of another Longshore on this machine.
+remove_line() {
+  engine_answers || return 0
+  stop_line_app
+  remove_matching container "label=longshore.project=$LINE_PROJECT"
+  remove_matching volume "label=longshore.project=$LINE_PROJECT"
+  remove_matching network "name=^$LINE_SLOTS"
+  # of no use to anybody at this moment; a job that wants one fills it again
+  remove_matching volume label=longshore.kind=agent --filter dangling=true
+}
+
+# remove_matching container|volume|network FILTER [OPTION...]: forced where the engine knows a force.
+remove_matching() {
+  local kind=$1 ids list=(ls -q) force=()
+  if [[ $kind == container ]]; then list=(ls -aq) force=(-fv); fi
+  mapfile -t ids < <(docker "$kind" "${list[@]}" --filter "${@:2}")
+  ((${#ids[@]} == 0)) || docker "$kind" rm "${force[@]+"${force[@]}"}" "${ids[@]}"
+}

@@ -1,0 +1,154 @@
+//! Jobs that do not run to their end: cancelled, out of time, their runner killed, their prepare failing.
+
+use std::time::{Duration, Instant};
+
+use crate::support::call::{Exit, Stream};
+use crate::support::real::{Host, assert_says, await_gone, busybox, left_of};
+use crate::support::running::{FailureReason, JobStatus};
+
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_cancelled_script_gets_its_term_and_after_script_the_same_container() {
+    let script = [
+        "hostname >container",
+        "trap 'echo trapped; exit 3' TERM",
+        "echo begun",
+        "while true; do echo printing; sleep 0.2; done",
+    ];
+    let after = [
+        "echo \"status=$CI_JOB_STATUS\"",
+        "test \"$(cat container)\" = \"$(hostname)\"",
+        "echo same",
+    ];
+    let job = busybox(script).after_script(after);
+    let host = Host::new();
+    let running = host.runner().start(&job);
+    running.wait_for_output("\nprinting", SOON);
+    running.cancel();
+    let result = running.join();
+    await_gone(&job);
+    assert_eq!(result.status, JobStatus::Canceled);
+    assert_says(&result.call("build_script").stdout(), &["\ntrapped\n"]);
+    assert_says(&result.call("after_script").stdout(), &["status=canceled\n", "same\n"]);
+    let last: Vec<_> = result.call_names().into_iter().rev().take(3).collect();
+    assert_eq!(last, ["cleanup", "run cleanup_file_variables", "run after_script"]);
+}
+
+#[test]
+fn a_silent_job_shows_signs_of_life_and_can_be_cancelled() {
+    let job = busybox(["echo begun", "sleep 300"]).after_script(["echo afterwards"]);
+    let host = Host::new();
+    let running = host.runner().start(&job);
+    running.wait_for_output("\nbegun", SOON);
+    let silent = Instant::now();
+    // The script's wrapper ends its lines with other sequences; this one stands alone in a chunk.
+    running.wait_for_output("\n\u{1b}[0K", SOON);
+    let waited = silent.elapsed();
+    running.cancel();
+    let result = running.join();
+    await_gone(&job);
+    assert!(waited > Duration::from_secs(3) && waited < Duration::from_secs(8), "{waited:?}");
+    assert_eq!(result.status, JobStatus::Canceled);
+    let build = result.call("build_script");
+    let after_term = build.duration.saturating_sub(build.terminated.unwrap());
+    assert!(after_term < Duration::from_secs(5), "{after_term:?}");
+    assert_says(&result.call("after_script").stdout(), &["afterwards\n"]);
+}
+
+#[test]
+fn a_script_that_ignores_term_is_killed_after_ten_seconds() {
+    let job = busybox(["trap '' TERM", "echo begun", "while true; do sleep 1; done"]);
+    let host = Host::new();
+    let running = host.runner().start(&job);
+    running.wait_for_output("\nbegun", SOON);
+    running.cancel();
+    let result = running.join();
+    await_gone(&job);
+    let build = result.call("build_script");
+    let after_term = build.duration.saturating_sub(build.terminated.unwrap());
+    let limits = Duration::from_secs(9)..Duration::from_secs(15);
+    assert!(limits.contains(&after_term), "{after_term:?}");
+    assert_eq!(result.status, JobStatus::Canceled);
+}
+
+#[test]
+fn a_job_out_of_time_goes_straight_to_cleanup() {
+    let job = busybox(["sleep 300"]).after_script(["echo never"]).timeout(Duration::from_secs(6));
+    let result = Host::new().run(&job);
+    assert_eq!(result.failure_reason, Some(FailureReason::JobExecutionTimeout));
+    let last: Vec<_> = result.call_names().into_iter().rev().take(2).collect();
+    assert_eq!(last, ["cleanup", "run build_script"]);
+}
+
+#[test]
+fn a_stage_out_of_its_own_time_is_followed_by_after_script() {
+    let job = busybox(["sleep 300"])
+        .variable("RUNNER_SCRIPT_TIMEOUT", "500ms")
+        .after_script(["echo afterwards"]);
+    let result = Host::new().run(&job);
+    assert_eq!(result.status, JobStatus::Failed);
+    assert_says(&result.call("after_script").stdout(), &["afterwards\n"]);
+}
+
+#[test]
+fn when_the_runner_is_killed_the_driver_ends_by_itself_and_reap_removes_the_rest() {
+    let (host, job) = (Host::new(), busybox(["echo begun", "sleep 300"]));
+    let running = host.runner().own_process().start(&job);
+    running.wait_for_output("\nbegun", SOON);
+    let driver = running.wait_for_call("run build_script", SOON);
+    running.kill_runner();
+    assert_eq!(running.join().status, JobStatus::Lost);
+    await_end(driver);
+    assert!(!left_of(&job).is_empty(), "cleanup was never called");
+    let plan = host.bare(&["reap", "--plan"]).output().unwrap();
+    let container = format!("would remove container longshore-{}-", job.id);
+    assert_says(&String::from_utf8_lossy(&plan.stdout), &[&container, "its runner is gone"]);
+    assert!(!left_of(&job).is_empty(), "a plan removes nothing");
+    let reaped = host.bare(&["reap"]).output().unwrap();
+    assert!(left_of(&job).is_empty(), "{reaped:?}");
+    assert!(reaped.status.success(), "{reaped:?}");
+}
+
+/// Waits until a process that is not our child has ended.
+fn await_end(pid: i32) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let stat = format!("/proc/{pid}/stat");
+    // Its new parent may be slow to collect it: a zombie has ended.
+    while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(Instant::now() < deadline, "the driver {pid} goes on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_prepare_that_fails_is_tried_three_times_with_cleanup_between() {
+    // Nobody listens there: a system failure, which may pass.
+    let host = Host::new().docker("host", "\"unix:///run/longshore-test-nobody.sock\"");
+    let result = host.run(&busybox(["true"]));
+    assert_eq!(result.failure_reason, Some(FailureReason::RunnerSystemFailure));
+    let one = ["config", "prepare", "cleanup"];
+    assert_eq!(result.call_names(), [one, one, one].concat());
+    assert!(
+        result
+            .calls
+            .iter()
+            .filter(|call| call.call == "prepare")
+            .all(|call| call.exit == Exit::Code(2))
+    );
+    assert!(result.call("prepare").chunks.iter().any(|chunk| chunk.stream == Stream::Stderr));
+}
+
+#[test]
+fn a_prepare_under_way_can_be_cancelled_and_leaves_nothing() {
+    let host = Host::new();
+    for _ in 0..3 {
+        let job = busybox(["true"]).after_script(["echo never"]);
+        let running = host.runner().start(&job);
+        running.wait_for_call("prepare", SOON);
+        running.cancel();
+        let result = running.join();
+        await_gone(&job);
+        assert_eq!(result.status, JobStatus::Canceled);
+    }
+}

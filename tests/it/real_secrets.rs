@@ -1,0 +1,97 @@
+//! Secrets from a real Vault server in a whole job: user stages have them, nothing else has.
+
+use std::time::Duration;
+
+use longshore::secrets::vault::{RoleId, VaultSettings};
+
+use crate::support::bao::write_private;
+use crate::support::job_json::FakeJob;
+use crate::support::real::{Host, assert_says, await_gone, busybox, get, job_container, left_of};
+use crate::support::vault::furnished;
+
+/// The settings that let `group/*` have one secret of this server.
+fn host(vault: &VaultSettings) -> Host {
+    let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
+    let host = Host::new();
+    let file = host.path("role_id");
+    write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
+    host.table(&format!(
+        "[vault]\naddress = {:?}\n[vault.approle]\nrole_id_file = {file:?}\nsecret_id_file = {:?}\n\
+         [secrets.API_KEY]\npath = \"kv/app/demo\"\nfield = \"api_key\"\nprojects = [\"group/*\"]\n",
+        vault.address, vault.approle.secret_id_file
+    ))
+}
+
+fn job(script: &[&str]) -> FakeJob {
+    busybox(script.iter().copied()).variable("LONGSHORE_SECRETS", "API_KEY")
+}
+
+const TELL: &str = "echo \"length=${#API_KEY} first=${API_KEY%-value}\"";
+
+#[tokio::test]
+async fn user_stages_have_a_secret_and_no_other_stage_has() {
+    let (bao, settings) = furnished().await;
+    let job = job(&[TELL])
+        .after_script([TELL])
+        .stage_script("get_sources", &format!("#!/bin/sh\n{TELL}\n"));
+    let host = host(&settings);
+    let result = host.run(&job);
+    result.assert_success();
+    for stage in ["build_script", "after_script"] {
+        assert_says(&result.call(stage).stdout(), &["length=12 first=second\n"]);
+    }
+    assert_says(&result.call("get_sources").stdout(), &["length=0 first=\n"]);
+    assert_says(&result.call("prepare").stdout(), &["API_KEY"]);
+    assert_eq!(bao.logins_and_revokes(), (1, 1));
+    assert_says(&host.ledger(), &[r#""secrets":["API_KEY"]"#]);
+    assert!(!host.ledger().contains("second-value"));
+}
+
+#[tokio::test]
+async fn nothing_that_can_be_inspected_holds_a_secret() {
+    let (bao, settings) = furnished().await;
+    let job =
+        job(&["echo ready", "sleep 300"]).sources("git://127.0.0.1:1/none.git", &"0".repeat(40));
+    let job = job.stage_script("get_sources", "#!/bin/sh\ntr '\\0' '\\n' </proc/self/environ\n");
+    let host = host(&settings);
+    let running = host.runner().start(&job);
+    running.wait_for_output("\nready", Duration::from_secs(60));
+    let objects = left_of(&job);
+    assert!(objects.iter().any(|name| name.ends_with("-helper")), "{objects:?}");
+    let helper = job_container(&job).replace("-job", "-helper");
+    let shown = [job_container(&job), helper]
+        .map(|name| get(&format!("/containers/{name}/json")).to_string())
+        .join("\n");
+    let volumes = get("/volumes").to_string();
+    running.abort();
+    let trace = running.join().trace_text();
+    await_gone(&job);
+    let secret_id = std::fs::read_to_string(bao.path("secret_id")).unwrap();
+    for value in ["second-value", secret_id.trim()] {
+        assert!(!shown.contains(value) && !volumes.contains(value), "{shown}");
+        assert!(!trace.contains(value), "{trace}");
+    }
+}
+
+#[tokio::test]
+async fn a_script_that_prints_a_secret_prints_its_mask() {
+    let (_bao, settings) = furnished().await;
+    let script =
+        ["echo \"it is $API_KEY.\"", "printf %s \"$API_KEY\" | head -c 5; sleep 1; echo done"];
+    let result = host(&settings).run(&job(&script).after_script(["echo \"again $API_KEY\" >&2"]));
+    result.assert_success();
+    assert_says(&result.call("build_script").stdout(), &["it is [MASKED].\n"]);
+    assert_says(&result.call("after_script").stderr(), &["again [MASKED]\n"]);
+    assert!(!result.trace_text().contains("second-value"));
+}
+
+#[tokio::test]
+async fn a_secret_that_vault_does_not_have_is_the_jobs_failure_and_no_token_stays() {
+    let (bao, settings) = furnished().await;
+    let table = "[secrets.LOST]\npath = \"kv/app/demo\"\nfield = \"lost\"\nprojects = [\"**\"]\n";
+    let result =
+        host(&settings).table(table).run(&job(&["true"]).variable("LONGSHORE_SECRETS", "LOST"));
+    assert_eq!(result.exit_code, Some(1), "{}", result.trace_text());
+    assert_says(&result.trace_text(), &["secret LOST", "no field \"lost\"", "\"api_key\""]);
+    assert_eq!(bao.logins_and_revokes(), (1, 1));
+}

@@ -1,0 +1,202 @@
+//! The real binary on the real daemon: a settings file of the test's own, the fake runner in front of it,
+//! single calls by hand, and a watch on what a job leaves behind.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::environment::{Moment, custom_env};
+use super::fake_runner::FakeRunner;
+use super::job_json::FakeJob;
+use super::running::JobResult;
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_longshore");
+pub(crate) const BUSYBOX: &str = "longshore-test/busybox:1";
+pub(crate) const SOCKET: &str = "/var/run/docker.sock";
+
+/// A host set up for one test: settings, state directory.
+pub(crate) struct Host {
+    directory: TempDir,
+    top: BTreeMap<&'static str, String>,
+    docker: BTreeMap<&'static str, String>,
+    tables: String,
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        let directory = TempDir::with_prefix("longshore-test-host-").unwrap();
+        let state = directory.path().join("state").display().to_string();
+        // Shared by all tests, as the slots are: it holds the lock on choosing one.
+        let run = std::env::temp_dir().join("longshore-test-run").display().to_string();
+        let host = Self { directory, top: [].into(), docker: [].into(), tables: String::new() };
+        host.top("state_dir", &format!("{state:?}"))
+            .top("run_dir", &format!("{run:?}"))
+            .docker("helper_image", "\"longshore-git:latest\"")
+            .docker("pull_policy", "[\"if-not-present\"]")
+            .docker("slot_prefix", "\"longshore-test-slot-\"")
+    }
+
+    /// A key above all tables, with its value as TOML.
+    pub(crate) fn top(mut self, key: &'static str, value: &str) -> Self {
+        self.top.insert(key, value.to_owned());
+        self.written()
+    }
+
+    /// A key of `[docker]`.
+    pub(crate) fn docker(mut self, key: &'static str, value: &str) -> Self {
+        self.docker.insert(key, value.to_owned());
+        self.written()
+    }
+
+    /// Further TOML.
+    pub(crate) fn table(mut self, toml: &str) -> Self {
+        self.tables.push_str(toml);
+        self.written()
+    }
+
+    fn written(self) -> Self {
+        let mut text = String::new();
+        for (key, value) in &self.top {
+            writeln!(text, "{key} = {value}").unwrap();
+        }
+        writeln!(text, "[docker]").unwrap();
+        for (key, value) in &self.docker {
+            writeln!(text, "{key} = {value}").unwrap();
+        }
+        text.push_str(&self.tables);
+        fs::write(self.settings(), text).unwrap();
+        self
+    }
+
+    pub(crate) fn settings(&self) -> PathBuf {
+        self.path("longshore.toml")
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn ledger(&self) -> String {
+        fs::read_to_string(self.path("state/ledger.jsonl")).unwrap()
+    }
+
+    /// A runner that calls the real binary with these settings.
+    pub(crate) fn runner(&self) -> FakeRunner {
+        FakeRunner::new(BINARY)
+            .arguments([OsString::from("--settings"), self.settings().into_os_string()])
+            .retry_interval(Duration::from_millis(10))
+            .clear_env()
+    }
+
+    /// Runs a job and waits until nothing of it is left.
+    pub(crate) fn run(&self, job: &FakeJob) -> JobResult {
+        let result = self.runner().run(job);
+        await_gone(job);
+        result
+    }
+
+    /// A single call of the binary as the runner makes it for this job.
+    pub(crate) fn call(&self, job: &FakeJob, words: &[&str]) -> Output {
+        self.command(job, words).output().unwrap()
+    }
+
+    /// The same, to be changed before it is run.
+    pub(crate) fn command(&self, job: &FakeJob, words: &[&str]) -> Command {
+        let response = self.path("response.json");
+        fs::write(&response, job.response_bytes()).unwrap();
+        let moment = Moment {
+            builds_dir: "/builds".into(),
+            project_dir: format!("/builds/{}", job.project_path),
+            cache_dir: "/cache".into(),
+            status: "running".into(),
+            runner_version: "19.3.0".into(),
+        };
+        let mut command = self.bare(words);
+        command
+            .env("JOB_RESPONSE_FILE", response)
+            .env("BUILD_EXIT_CODE_FILE", self.path("build_exit_code"))
+            .env("BUILD_FAILURE_EXIT_CODE", "1")
+            .env("SYSTEM_FAILURE_EXIT_CODE", "2")
+            .envs(custom_env(job, &moment));
+        command
+    }
+
+    /// The binary with these settings and none of the runner's environment.
+    pub(crate) fn bare(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.arg("--settings").arg(self.settings()).args(words).env_clear().stdin(Stdio::null());
+        command
+    }
+}
+
+/// What a single call wrote to stderr.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A job in the small image with a shell.
+pub(crate) fn busybox<S: Into<String>>(script: impl IntoIterator<Item = S>) -> FakeJob {
+    FakeJob::new().image(BUSYBOX).script(script)
+}
+
+/// Asserts that a text holds all of these.
+pub(crate) fn assert_says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "no {word:?} in:\n{text}");
+    }
+}
+
+/// Waits until no container and no volume of the job is left: cleanup's worker goes on after the job.
+pub(crate) fn await_gone(job: &FakeJob) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let left = left_of(job);
+        if left.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "left behind: {left:?}");
+        // The daemon's events would need a connection of their own; a look is cheap.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Names of the containers and volumes of a job that are there now.
+pub(crate) fn left_of(job: &FakeJob) -> Vec<String> {
+    let prefix = format!("longshore-{}-", job.id);
+    let containers = get("/containers/json?all=1");
+    let names =
+        containers.as_array().unwrap().iter().flat_map(|one| one["Names"].as_array().unwrap());
+    let volumes = get("/volumes");
+    let volumes = volumes["Volumes"].as_array().cloned().unwrap_or_default();
+    names
+        .map(|name| name.as_str().unwrap().trim_start_matches('/').to_owned())
+        .chain(volumes.iter().map(|volume| volume["Name"].as_str().unwrap().to_owned()))
+        .filter(|name| name.starts_with(&prefix))
+        .collect()
+}
+
+/// One GET of the daemon's API.
+pub(crate) fn get(path: &str) -> Value {
+    let mut socket = UnixStream::connect(Path::new(SOCKET)).expect("a Docker daemon must be there");
+    write!(socket, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    let (_head, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
+/// The job container, while the job runs: its name.
+pub(crate) fn job_container(job: &FakeJob) -> String {
+    let found = left_of(job).into_iter().find(|name| name.ends_with("-job"));
+    found.expect("the job's container")
+}
