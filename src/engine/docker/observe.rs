@@ -96,13 +96,22 @@ pub(super) fn network(answer: models::Network) -> Named {
     }
 }
 
-/// The gateway in the answer of `GET /networks/NAME`; the IPv4 one where there are two.
+/// The gateway in the answer of `GET /networks/NAME`; the IPv4 one where there are two. Docker 20 tells of
+/// the default bridge only its subnet: then Docker's own rule holds, the first address in it.
 pub(super) fn gateway(answer: models::NetworkInspect) -> Option<String> {
     let pools = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-    let mut gateways: Vec<String> =
-        pools.into_iter().filter_map(|pool| pool.gateway).filter(|text| !text.is_empty()).collect();
+    let gateways = pools.into_iter().filter_map(|pool| {
+        let told = pool.gateway.filter(|text| !text.is_empty());
+        told.or_else(|| first_address(&pool.subnet?))
+    });
+    let mut gateways: Vec<String> = gateways.collect();
     gateways.sort_by_key(|address| address.contains(':'));
     gateways.into_iter().next()
+}
+
+fn first_address(subnet: &str) -> Option<String> {
+    let network: std::net::Ipv4Addr = subnet.split('/').next()?.parse().ok()?;
+    Some(std::net::Ipv4Addr::from(u32::from(network).checked_add(1)?).to_string())
 }
 
 /// One entry of `GET /volumes`.

@@ -61,6 +61,8 @@ fn the_gateway_is_the_ipv4_one_where_there_are_two() {
     let both = read(r#"{"IPAM": {"Config": [{"Gateway": "fd00::1"}, {"Gateway": "172.18.0.1"}]}}"#);
     assert_eq!(gateway(both).as_deref(), Some("172.18.0.1"));
     assert_eq!(gateway(read(r#"{"IPAM": {"Config": [{"Gateway": ""}]}}"#)), None);
+    let old = read(r#"{"IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}]}}"#);
+    assert_eq!(gateway(old).as_deref(), Some("172.17.0.1"));
     assert_eq!(gateway(read("{}")), None);
 }
 
