@@ -16,7 +16,7 @@ pub struct PipelineError {
     pub job: Option<String>,
     /// What is wrong.
     #[source]
-    pub fault: Fault,
+    pub fault: Box<Fault>,
 }
 
 struct Within<'a>(Option<&'a str>);
@@ -172,6 +172,6 @@ impl Problem {
 
     pub(super) fn within(self, file: &str) -> PipelineError {
         let Self { line, job, fault } = self;
-        PipelineError { file: file.to_owned(), line, job, fault }
+        PipelineError { file: file.to_owned(), line, job, fault: Box::new(fault) }
     }
 }

@@ -151,11 +151,11 @@ fn allow_failure(field: Field<'_>) -> Read<AllowFailure> {
 }
 
 fn exit_codes(field: Field<'_>) -> Read<Vec<i32>> {
+    const CODES: &str = "a whole number or a list of them";
     let code = |node: &Node| match &node.value {
         Value::Number(text) => text.parse().or_else(|_| Field::new(field.key, node).wrong(CODES)),
         _ => Field::new(field.key, node).wrong(CODES),
     };
-    const CODES: &str = "a whole number or a list of them";
     match &field.node.value {
         Value::List(items) => items.iter().map(code).collect(),
         _ => Ok(vec![code(field.node)?]),

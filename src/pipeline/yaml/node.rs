@@ -118,23 +118,14 @@ impl Reader {
         match scalar {
             Scalar::Null => Value::Null,
             Scalar::Boolean(flag) => Value::Bool(*flag),
-            Scalar::Integer(number) => self.number(number.to_string(), written),
-            Scalar::FloatingPoint(number) => self.number(number.to_string(), written),
+            Scalar::Integer(read) => number(read.to_string(), written),
+            Scalar::FloatingPoint(read) => number(read.to_string(), written),
             Scalar::String(text)
                 if written == **text && psych_reads_no_text(text) && !self.is_block(yaml) =>
             {
                 Value::Odd(written)
             }
             Scalar::String(text) => Value::Text(text.to_string()),
-        }
-    }
-
-    fn number(&self, canonical: String, written: String) -> Value {
-        // An alias stands for a number written elsewhere.
-        if written == canonical || written.starts_with('*') {
-            Value::Number(canonical)
-        } else {
-            Value::Odd(written)
         }
     }
 
@@ -155,6 +146,15 @@ impl Reader {
     }
 }
 
+fn number(canonical: String, written: String) -> Value {
+    // An alias stands for a number written elsewhere.
+    if written == canonical || written.starts_with('*') {
+        Value::Number(canonical)
+    } else {
+        Value::Odd(written)
+    }
+}
+
 fn put(entries: &mut Vec<Entry>, entry: Entry) {
     match entries.iter_mut().find(|old| old.key == entry.key) {
         Some(old) => *old = entry,
@@ -172,7 +172,9 @@ fn merged(node: Node, line: usize) -> Read<Vec<Entry>> {
                 let Value::Map(entries) = item.value else {
                     return Err(Fault::Merge.at(line));
                 };
-                entries.into_iter().for_each(|entry| put(&mut all, entry));
+                for entry in entries {
+                    put(&mut all, entry);
+                }
             }
             Ok(all)
         }

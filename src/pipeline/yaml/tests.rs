@@ -17,8 +17,8 @@ fn read(text: &str) -> Pipeline {
 
 /// A job named `a` that has these lines beside its script.
 fn job(lines: &str) -> Job {
-    let lines: String = lines.lines().map(|line| format!("  {line}\n")).collect();
-    read(&format!("a:\n  script: x\n{lines}")).jobs.remove(0)
+    let lines = lines.replace('\n', "\n  ");
+    read(&format!("a:\n  script: x\n  {lines}\n")).jobs.remove(0)
 }
 
 fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {

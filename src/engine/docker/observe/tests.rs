@@ -1,3 +1,5 @@
+//! Tests of what is taken from the daemon's lists.
+
 use super::*;
 
 fn read<T: serde::de::DeserializeOwned>(json: &str) -> T {
@@ -61,8 +63,6 @@ fn the_gateway_is_the_ipv4_one_where_there_are_two() {
     let both = read(r#"{"IPAM": {"Config": [{"Gateway": "fd00::1"}, {"Gateway": "172.18.0.1"}]}}"#);
     assert_eq!(gateway(both).as_deref(), Some("172.18.0.1"));
     assert_eq!(gateway(read(r#"{"IPAM": {"Config": [{"Gateway": ""}]}}"#)), None);
-    let old = read(r#"{"IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}]}}"#);
-    assert_eq!(gateway(old).as_deref(), Some("172.17.0.1"));
     assert_eq!(gateway(read("{}")), None);
 }
 
@@ -73,4 +73,12 @@ fn progress_without_an_end_tells_no_bytes() {
     assert_eq!(progress(read(line)).bytes, Some((5, 9)));
     let line = r#"{"id": "ab", "status": "Waiting", "progressDetail": {}}"#;
     assert_eq!(progress(read(line)).bytes, None);
+}
+
+#[test]
+fn a_default_bridge_that_tells_no_gateway_has_the_first_address_of_its_subnet() {
+    let answer = read(r#"{"IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}]}}"#);
+    assert_eq!(gateway(answer).as_deref(), Some("172.17.0.1"));
+    let told = read(r#"{"IPAM": {"Config": [{"Subnet": "10.9.0.0/24", "Gateway": "10.9.0.7"}]}}"#);
+    assert_eq!(gateway(told).as_deref(), Some("10.9.0.7"));
 }
