@@ -33,10 +33,10 @@ pub struct LocalArgs {
     /// The project's path, `group/name` [default: local/NAME of the directory]
     #[arg(long, value_name = "PATH")]
     pub project: Option<String>,
-    /// A variable as if set in GitLab's project settings; may be given more than once.
+    /// A variable as if set in GitLab's project settings, `$OTHER` in it is expanded; repeatable.
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = pair)]
     pub variables: Vec<(String, String)>,
-    /// A file of NAME=VALUE lines, mode 0600; its values are masked in the log.
+    /// A file of NAME=VALUE lines, mode 0600; values of 8 bytes and more are masked in the log.
     #[arg(long, value_name = "FILE")]
     pub variables_file: Option<PathBuf>,
     /// How many jobs of a stage run side by side.

@@ -111,6 +111,7 @@ impl Place {
         }
     }
 
+    #[expect(clippy::unused_self, reason = "reads well where a place is run")]
     pub(crate) fn args(&self) -> LocalArgs {
         LocalArgs {
             jobs: Vec::new(),
@@ -132,7 +133,7 @@ impl Place {
         }
     }
 
-    pub async fn run(&self, args: LocalArgs) -> Ran {
+    pub(crate) async fn run(&self, args: LocalArgs) -> Ran {
         let (log, answer) = (self.path("log"), self.path("answer"));
         let stdio = Stdio {
             stdin: File::open("/dev/null").unwrap(),

@@ -24,6 +24,7 @@ mod engine_stand_in;
 mod engine_wire;
 mod fake_runner_calls;
 mod fake_runner_endings;
+mod local_cancel;
 mod local_run;
 mod local_server;
 mod local_support;
