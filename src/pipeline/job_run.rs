@@ -1,6 +1,5 @@
 //! One job through the driver's four calls, in the order and with the files and environment that GitLab
 //! Runner gives. It never looks inside the driver.
-//!
 //! Source: GitLab's custom executor documentation, and GitLab Runner 19.4's sequence of stages.
 
 use std::collections::BTreeMap;
@@ -13,9 +12,6 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::job::expand;
-use crate::world::World;
-
 use super::console::JobLines;
 use super::driver::{DriverCall, Ended, Limits};
 use super::predefined::{Moment, of_runner};
@@ -24,6 +20,8 @@ use super::source::is_git_variable;
 use super::spec::{JobSpec, PipelineFacts, expanded};
 use super::stages::{Scene, script};
 use super::workspace::Workspace;
+use crate::job::expand;
+use crate::world::World;
 
 /// How often `prepare` is tried, and how long after a failure.
 const TRIES: u32 = 3;
