@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use crate::secrets::Secret;
@@ -47,7 +46,7 @@ pub struct JobResponse {
     pub credentials: Vec<Credential>,
     /// Names of GitLab's own `secrets:`, which the runner has resolved into variables.
     #[serde(default, deserialize_with = "or_default")]
-    pub secrets: BTreeMap<String, IgnoredAny>,
+    pub secrets: BTreeMap<String, serde_json::Value>,
 }
 
 /// GitLab writes `null` for an empty list.

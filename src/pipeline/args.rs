@@ -27,7 +27,7 @@ pub struct LocalArgs {
     /// The default branch.
     #[arg(long, value_name = "BRANCH", default_value = "main")]
     pub default_branch: String,
-    /// The branch counts as protected.
+    /// The branch counts as protected; the default branch always does, as on a new GitLab project.
     #[arg(long)]
     pub protected: bool,
     /// The project's path, `group/name` [default: local/NAME of the directory]
@@ -39,6 +39,15 @@ pub struct LocalArgs {
     /// A file of NAME=VALUE lines, mode 0600; values of 8 bytes and more are masked in the log.
     #[arg(long, value_name = "FILE")]
     pub variables_file: Option<PathBuf>,
+    /// The registry, as GitLab's CI_REGISTRY.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub registry: Option<String>,
+    /// The registry's user.
+    #[arg(long, value_name = "NAME", requires = "registry")]
+    pub registry_user: Option<String>,
+    /// A file with the registry's password, mode 0600.
+    #[arg(long, value_name = "FILE", requires = "registry_user")]
+    pub registry_password_file: Option<PathBuf>,
     /// How many jobs of a stage run side by side.
     #[arg(long = "jobs", value_name = "N", default_value_t = 2, value_parser = at_least_one)]
     pub side_by_side: usize,

@@ -43,7 +43,8 @@ impl fmt::Display for JobKey {
 
 /// The first eight hex digits of a hash.
 pub(super) fn hex(hash: &[u8]) -> String {
-    hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    let short = hash.iter().take(4).fold(0_u32, |short, byte| (short << 8) | u32::from(*byte));
+    format!("{short:08x}")
 }
 
 /// Host and port of a URL, without the credentials that it carries.

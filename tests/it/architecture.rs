@@ -116,10 +116,10 @@ impl Reader {
             syn::UseTree::Name(name) => self.note(name.ident.span(), &with(&name.ident)),
             syn::UseTree::Rename(rename) => self.note(rename.ident.span(), &with(&rename.ident)),
             syn::UseTree::Glob(glob) => {
-                self.note(glob.span(), &[prefix, &["*".to_owned()]].concat())
+                self.note(glob.span(), &[prefix, &["*".to_owned()]].concat());
             }
             syn::UseTree::Group(group) => {
-                group.items.iter().for_each(|item| self.tree(prefix, item))
+                group.items.iter().for_each(|item| self.tree(prefix, item));
             }
         }
     }

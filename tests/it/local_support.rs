@@ -114,6 +114,9 @@ impl Place {
     #[expect(clippy::unused_self, reason = "reads well where a place is run")]
     pub(crate) fn args(&self) -> LocalArgs {
         LocalArgs {
+            registry: None,
+            registry_user: None,
+            registry_password_file: None,
             jobs: Vec::new(),
             file: "ci.yml".into(),
             repository: ".".into(),

@@ -2,6 +2,7 @@
 //! sentence by which a job or a settings file is refused.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use longshore::job::{JobContext, JobError, Stage};
@@ -157,13 +158,13 @@ fn every_refusal_says_what_why_and_what_to_do() {
         change(&mut job, &mut variables);
         let context = JobContext::new(variables, job.to_string().as_bytes()).unwrap();
         let refusal = plan::compile(&context, &settings(), &facts()).unwrap_err();
-        sentences += &format!("# {name}\n{refusal}\n\n");
+        write!(sentences, "# {name}\n{refusal}\n\n").unwrap();
     }
     let mut job: Value = serde_json::from_str(&read("build.json")).unwrap();
     job["image"] = Value::Null;
     let context = JobContext::new(environment("build"), job.to_string().as_bytes()).unwrap();
     let refusal = plan::compile(&context, &Settings::default(), &facts()).unwrap_err();
-    sentences += &format!("# no image\n{refusal}\n");
+    write!(sentences, "# no image\n{refusal}\n").unwrap();
     insta::assert_snapshot!("refusals", sentences);
 }
 
@@ -208,7 +209,7 @@ fn a_job_that_is_none_is_named_without_a_value() {
     let mut sentences = String::new();
     for (name, text) in broken {
         let error: JobError = JobContext::new(environment("build"), text.as_bytes()).err().unwrap();
-        sentences += &format!("# {name}\n{error}\n\n");
+        write!(sentences, "# {name}\n{error}\n\n").unwrap();
     }
     assert!(!sentences.contains("glcbt"), "{sentences}");
     insta::assert_snapshot!("job-errors", sentences);
@@ -257,7 +258,7 @@ fn every_mistake_in_settings_names_line_and_key() {
         "[docker\n",
         "builds_dir = \"/a\"\nbuilds_dir = \"/b\"",
     ] {
-        sentences += &format!("# {}\n{}\n\n", text.replace('\n', " | "), settings_error(text));
+        write!(sentences, "# {}\n{}\n\n", text.replace('\n', " | "), settings_error(text)).unwrap();
     }
     insta::assert_snapshot!("settings-errors", sentences);
 }
