@@ -14,6 +14,7 @@ mod agent_sessions;
 mod agent_stages;
 mod agent_support;
 mod bad_input;
+mod daemon_restart;
 mod engine_contract;
 mod engine_faults;
 mod engine_stand_in;
