@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::pipeline::args::LocalArgs;
+
 /// A GitLab Runner custom executor for dedicated Docker hosts.
 #[derive(Debug, Parser)]
 #[command(
@@ -38,6 +40,10 @@ pub enum Command {
     Cleanup,
     /// Print the plan of the job that the environment describes, without touching anything.
     Plan,
+    /// Run a .gitlab-ci.yml here, without GitLab, through the very calls that GitLab Runner makes.
+    #[command(after_help = "Examples:\n  longshore local --list\n  longshore local unit\n  \
+        longshore local --protected --variables-file /root/registry.env")]
+    Local(Box<LocalArgs>),
     /// Remove what jobs left behind whose runner is gone.
     #[command(after_help = "Examples:\n  longshore reap --plan --json\n  longshore reap")]
     Reap(ReapArgs),

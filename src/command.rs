@@ -15,6 +15,7 @@ use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
 use crate::outcome::{ExitNumbers, Outcome};
+use crate::pipeline::local;
 use crate::secrets::{MaskSet, Secret};
 use crate::settings::Settings;
 use crate::stage::call::{self, Call};
@@ -88,6 +89,7 @@ fn dispatch(
         }
         Command::Cleanup => cleanup::hand_over(world, &settings),
         Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
+        Command::Local(args) => block_on(local::run(*args, settings, world, stdio)),
         Command::Reap(args) => {
             let settings = call::read_settings(&settings)?;
             block_on(async {

@@ -17,6 +17,7 @@ pub mod host;
 pub mod job;
 pub mod joblog;
 pub mod outcome;
+pub mod pipeline;
 pub mod plan;
 pub mod secrets;
 pub mod settings;

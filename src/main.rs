@@ -1,7 +1,7 @@
 //! Collects argv, environment and stdio; calls the library; returns the number. The only reader of the
 //! environment and the clock.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
+use longshore::agent::artifacts;
 use longshore::world::{Stdio, World};
 
 fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().collect();
+    let words: Vec<OsString> = std::env::args_os().collect();
     let called_as = words.first().and_then(|word| Path::new(word).file_name());
     if words.get(1).is_some_and(|word| word == "agent") {
         return agent();
+    }
+    if called_as.is_some_and(|name| artifacts::NAMES.iter().any(|known| name == *known)) {
+        return gitlab_runner(words);
     }
     // Without stdio there is nobody to tell.
     let Ok(stdio) = stdio() else { return ExitCode::from(2) };
@@ -26,10 +30,18 @@ fn main() -> ExitCode {
         platform: PLATFORM,
         clock: SystemTime::now,
     };
-    if called_as == Some(OsStr::new("gitlab-runner")) {
-        return ExitCode::from(2);
-    }
     ExitCode::from(guarded(&world, || longshore::command::run(&words, &world, stdio)))
+}
+
+/// The stage scripts' `gitlab-runner` inside a container.
+fn gitlab_runner(words: Vec<OsString>) -> ExitCode {
+    let call = artifacts::Call {
+        arguments: words,
+        environment: std::env::vars_os().collect(),
+        directory: std::env::current_dir().unwrap_or_default(),
+        executable: std::env::current_exe().unwrap_or_default(),
+    };
+    artifacts::run(&call, &mut std::io::stdout(), &mut std::io::stderr()).into()
 }
 
 /// Turns a panic into our own failure: the standard library's 101 would be an unknown one to the runner,

@@ -137,7 +137,7 @@ trust_registry() {
 }
 
 add_host_address() {
-  ip -4 address show | grep -q " $HOST_ADDRESS/" || ip address add "$HOST_ADDRESS/32" dev lo
+  [[ -n $(ip -4 address show to "$HOST_ADDRESS/32") ]] || ip address add "$HOST_ADDRESS/32" dev lo
 }
 
 add_hosts_line() {

@@ -24,7 +24,7 @@ ensure_rust() {
   have rustup || install_rustup
   # one that is there but does not answer is a person's to mend: installing over it would pull the
   # toolchain from under builds that run
-  if rustup toolchain list | grep -q "^$channel\(-\| \|\$\)" ||
+  if grep -q "^$channel\(-\| \|\$\)" <<<"$(rustup toolchain list)" ||
     ! timeout 900 rustup toolchain install "$channel" --profile minimal --component clippy,rustfmt ||
     ! cargo_is "$channel"; then
     (cd "$LONGSHORE_ROOT" && RUST_BACKTRACE=0 RUSTUP_AUTO_INSTALL=0 cargo --version) || true
@@ -61,4 +61,4 @@ build_release() {
 }
 
 # is_static PROGRAM: does it need no loader and no library?
-is_static() { ! readelf --program-headers "$1" | grep -q 'INTERP'; }
+is_static() { [[ $(readelf --program-headers "$1") != *INTERP* ]]; }

@@ -41,12 +41,7 @@ impl SettingsError {
         };
         let hint = nearest(&problem)
             .map_or_else(String::new, |near| format!("\n  did you mean `{near}`?"));
-        Self::Syntax {
-            path: path.to_path_buf(),
-            line: line + 1,
-            problem,
-            hint,
-        }
+        Self::Syntax { path: path.to_path_buf(), line: line + 1, problem, hint }
     }
 }
 

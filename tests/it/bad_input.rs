@@ -5,13 +5,16 @@ use std::process::Output;
 
 use crate::support::call::Exit;
 use crate::support::job_json::{FakeJob, image_value};
-use crate::support::real::{BINARY, BUSYBOX, Host, assert_says, await_gone, busybox, left_of, stderr};
+use crate::support::real::{
+    BINARY, BUSYBOX, Host, assert_says, await_gone, busybox, left_of, stderr,
+};
 use crate::support::running::{FailureReason, JobResult};
 
 /// The driver's message, without the runner's own lines about it.
 fn message(result: &JobResult) -> String {
     let trace = result.trace_text();
-    let begins = trace.find("ERROR: longshore: ").unwrap_or_else(|| panic!("no message in:\n{trace}"));
+    let begins =
+        trace.find("ERROR: longshore: ").unwrap_or_else(|| panic!("no message in:\n{trace}"));
     let message = &trace[begins..];
     let ends = message[1..].find("ERROR: ").or_else(|| message.find("WARNING: "));
     ends.map_or(message, |at| &message[..=at]).to_owned()
@@ -20,7 +23,12 @@ fn message(result: &JobResult) -> String {
 /// The job's own fault: told once, tried once.
 fn blames_the_job(host: &Host, job: &FakeJob, words: &[&str]) {
     let result = host.run(job);
-    assert_eq!(result.failure_reason, Some(FailureReason::ScriptFailure), "{}", result.trace_text());
+    assert_eq!(
+        result.failure_reason,
+        Some(FailureReason::ScriptFailure),
+        "{}",
+        result.trace_text()
+    );
     assert_says(&message(&result), words);
     let told = result.trace_text().matches("ERROR: longshore: ").count();
     assert_eq!(told, 1, "{}", result.trace_text());
@@ -46,7 +54,13 @@ fn no_settings_file() {
     let host = Host::new();
     std::fs::remove_file(host.settings()).unwrap();
     let path = host.settings().display().to_string();
-    let words = ["failed to read the settings", &path, "No such file", "longshore.toml.example", "--settings"];
+    let words = [
+        "failed to read the settings",
+        &path,
+        "No such file",
+        "longshore.toml.example",
+        "--settings",
+    ];
     blames_the_host(&host, &busybox(["true"]), &words);
 }
 
@@ -75,14 +89,17 @@ fn a_wrong_type_in_the_settings() {
 
 #[test]
 fn settings_that_contradict_each_other() {
-    let host = Host::new().table("[secrets.KEY]\npath = \"kv/x\"\nfield = \"y\"\nprojects = [\"**\"]\n");
+    let host =
+        Host::new().table("[secrets.KEY]\npath = \"kv/x\"\nfield = \"y\"\nprojects = [\"**\"]\n");
     blames_the_host(&host, &busybox(["true"]), &["secrets", "there is no [vault]"]);
 }
 
 #[test]
 fn called_by_hand_without_a_job() {
     let host = Host::new();
-    for words in [&["config"][..], &["prepare"], &["run", "/dev/null", "build_script"], &["cleanup"]] {
+    for words in
+        [&["config"][..], &["prepare"], &["run", "/dev/null", "build_script"], &["cleanup"]]
+    {
         let output = host.bare(words).output().unwrap();
         fails(&output, &["JOB_RESPONSE_FILE is not set", "GitLab Runner", "longshore local"]);
     }
@@ -158,7 +175,8 @@ fn no_image_at_all() {
 #[test]
 fn an_image_of_another_architecture() {
     let job = FakeJob::new().image("longshore-test/arm64:1");
-    let words = ["longshore-test/arm64:1 is for linux/arm64", "this host runs linux/amd64", "choose"];
+    let words =
+        ["longshore-test/arm64:1 is for linux/arm64", "this host runs linux/amd64", "choose"];
     blames_the_job(&Host::new(), &job, &words);
 }
 
@@ -171,7 +189,11 @@ fn an_image_without_a_shell() {
 #[test]
 fn an_entrypoint_that_ends_at_once() {
     let job = FakeJob::new().image("longshore-test/entrypoint-exits:1");
-    let words = ["the entrypoint of the image", "ended with 1 without running the script", "entrypoint: [\"\"]"];
+    let words = [
+        "the entrypoint of the image",
+        "ended with 1 without running the script",
+        "entrypoint: [\"\"]",
+    ];
     blames_the_job(&Host::new(), &job, &words);
 }
 
@@ -192,7 +214,11 @@ fn services() {
 #[test]
 fn a_project_directory_elsewhere() {
     let job = busybox(["true"]).variable("GIT_CLONE_PATH", "/etc");
-    blames_the_job(&Host::new(), &job, &["CI_PROJECT_DIR /etc is not below /builds", "GIT_CLONE_PATH"]);
+    blames_the_job(
+        &Host::new(),
+        &job,
+        &["CI_PROJECT_DIR /etc is not below /builds", "GIT_CLONE_PATH"],
+    );
 }
 
 /// A Vault that nobody asks: the refusals come before.
@@ -218,11 +244,16 @@ fn a_secret_that_is_not_this_jobs_to_have() {
     let host = Host::new().table(VAULT);
     let asks = |name: &str| busybox(["true"]).variable("LONGSHORE_SECRETS", name);
     for name in ["FOREIGN_KEY", "UNKNOWN_KEY"] {
-        let words = [name, "is not one this job may have", "LONGSHORE_SECRETS", "allowed here: DEPLOY_KEY"];
+        let words =
+            [name, "is not one this job may have", "LONGSHORE_SECRETS", "allowed here: DEPLOY_KEY"];
         blames_the_job(&host, &asks(name), &words);
     }
     let unprotected = asks("DEPLOY_KEY").branch("topic", false);
-    blames_the_job(&host, &unprotected, &["DEPLOY_KEY", "protected refs only", "allowed here: none"]);
+    blames_the_job(
+        &host,
+        &unprotected,
+        &["DEPLOY_KEY", "protected refs only", "allowed here: none"],
+    );
 }
 
 #[test]
@@ -234,7 +265,8 @@ fn the_vaults_credentials_cannot_be_read() {
 #[test]
 fn a_daemon_that_is_not_there() {
     let host = Host::new().docker("host", "\"unix:///run/longshore-test-nobody.sock\"");
-    let words = ["longshore-test-nobody.sock", "is the Docker daemon running", "systemctl status docker"];
+    let words =
+        ["longshore-test-nobody.sock", "is the Docker daemon running", "systemctl status docker"];
     blames_the_host(&host, &busybox(["true"]), &words);
 }
 
@@ -284,7 +316,8 @@ fn a_job_container_removed_by_hand_during_a_stage() {
     let running = host.runner().start(&job);
     running.wait_for_output("\nbegun", std::time::Duration::from_secs(60));
     let container = left_of(&job).into_iter().find(|name| name.ends_with("-job")).unwrap();
-    let removed = std::process::Command::new("docker").args(["rm", "-f", &container]).output().unwrap();
+    let removed =
+        std::process::Command::new("docker").args(["rm", "-f", &container]).output().unwrap();
     assert!(removed.status.success(), "{removed:?}");
     let result = running.join();
     await_gone(&job);

@@ -30,7 +30,8 @@ impl Daemon {
         let mut daemon = Self { state, name, options, socket: PathBuf::new() };
         let told = daemon.again();
         daemon.socket = String::from_utf8(told.stdout).unwrap().trim().into();
-        let image = Command::new("docker").args(["save", BUSYBOX]).stdout(Stdio::piped()).spawn().unwrap();
+        let image =
+            Command::new("docker").args(["save", BUSYBOX]).stdout(Stdio::piped()).spawn().unwrap();
         let loaded = Command::new("docker")
             .args(["-H", &daemon.host(), "load"])
             .stdin(image.stdout.unwrap())
@@ -79,7 +80,7 @@ fn host(daemon: &Daemon) -> Host {
 fn with_live_restore_a_stage_outlives_its_daemon_without_a_gap() {
     let daemon = Daemon::start(&["--live-restore"]);
     let host = host(&daemon);
-    let ticks = "for tick in $(seq 1 150); do echo \"tick $tick\"; sleep 0.1; done; echo over";
+    let ticks = "for tick in $(seq 1 100); do echo \"tick $tick\"; sleep 0.1; done; echo over";
     let job = busybox(["true"])
         .stage_script("build_script", &format!("#!/bin/sh\n{ticks}\n"))
         .after_script(["echo afterwards"]);
@@ -88,12 +89,17 @@ fn with_live_restore_a_stage_outlives_its_daemon_without_a_gap() {
     daemon.kill();
     daemon.again();
     let result = running.join();
-    await_gone_from(&daemon.socket, &job);
     result.assert_success();
-    let expected: String = (1..=150).map(|tick| format!("tick {tick}\n")).collect();
+    let expected: String = (1..=100).map(|tick| format!("tick {tick}\n")).collect();
     let told = result.call("build_script").stdout().replace("\u{1b}[0K", "");
     assert_eq!(told, expected + "over\n");
     assert_says(&result.call("after_script").stdout(), &["afterwards\n"]);
+    // Docker 20.10 miscounts, over a live-restore, the mounts of a volume with options (the tmpfs), and
+    // calls it in use until it is started again; then a further cleanup finds it.
+    daemon.kill();
+    daemon.again();
+    assert!(host.call(&job, &["cleanup"]).status.success());
+    await_gone_from(&daemon.socket, &job);
 }
 
 #[test]

@@ -16,7 +16,11 @@ fn a_cancelled_script_gets_its_term_and_after_script_the_same_container() {
         "echo begun",
         "while true; do echo printing; sleep 0.2; done",
     ];
-    let after = ["echo \"status=$CI_JOB_STATUS\"", "test \"$(cat container)\" = \"$(hostname)\"", "echo same"];
+    let after = [
+        "echo \"status=$CI_JOB_STATUS\"",
+        "test \"$(cat container)\" = \"$(hostname)\"",
+        "echo same",
+    ];
     let job = busybox(script).after_script(after);
     let host = Host::new();
     let running = host.runner().start(&job);
@@ -125,7 +129,13 @@ fn a_prepare_that_fails_is_tried_three_times_with_cleanup_between() {
     assert_eq!(result.failure_reason, Some(FailureReason::RunnerSystemFailure));
     let one = ["config", "prepare", "cleanup"];
     assert_eq!(result.call_names(), [one, one, one].concat());
-    assert!(result.calls.iter().filter(|call| call.call == "prepare").all(|call| call.exit == Exit::Code(2)));
+    assert!(
+        result
+            .calls
+            .iter()
+            .filter(|call| call.call == "prepare")
+            .all(|call| call.exit == Exit::Code(2))
+    );
     assert!(result.call("prepare").chunks.iter().any(|chunk| chunk.stream == Stream::Stderr));
 }
 

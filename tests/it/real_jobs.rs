@@ -121,7 +121,11 @@ fn cleanup_needs_no_prepare_and_may_come_twice() {
 fn await_ledger(host: &Host, text: &str, times: usize) {
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
     while host.ledger().matches(text).count() < times {
-        assert!(std::time::Instant::now() < deadline, "no {times} of {text} in:\n{}", host.ledger());
+        assert!(
+            std::time::Instant::now() < deadline,
+            "no {times} of {text} in:\n{}",
+            host.ledger()
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -84,8 +84,14 @@ fn a_job_killed_for_memory_is_told_limit_and_peak() {
     let job = busybox(["x=$(head -c 100000000 /dev/zero | tr '\\0' x)", "echo \"${#x}\""])
         .after_script(["echo still there"]);
     let result = host.run(&job);
-    assert_eq!(result.failure_reason, Some(FailureReason::ScriptFailure), "{}", result.trace_text());
-    let told = ["killed a process of this stage for memory", "limit 32.0 MiB, peak 3", "[limits] memory"];
+    assert_eq!(
+        result.failure_reason,
+        Some(FailureReason::ScriptFailure),
+        "{}",
+        result.trace_text()
+    );
+    let told =
+        ["killed a process of this stage for memory", "limit 32.0 MiB, peak 3", "[limits] memory"];
     assert_says(&result.trace_text(), &told);
     assert_says(&result.call("after_script").stdout(), &["still there\n"]);
 }

@@ -50,7 +50,8 @@ async fn user_stages_have_a_secret_and_no_other_stage_has() {
 #[tokio::test]
 async fn nothing_that_can_be_inspected_holds_a_secret() {
     let (bao, settings) = furnished().await;
-    let job = job(&["echo ready", "sleep 300"]).sources("git://127.0.0.1:1/none.git", &"0".repeat(40));
+    let job =
+        job(&["echo ready", "sleep 300"]).sources("git://127.0.0.1:1/none.git", &"0".repeat(40));
     let job = job.stage_script("get_sources", "#!/bin/sh\ntr '\\0' '\\n' </proc/self/environ\n");
     let host = host(&settings);
     let running = host.runner().start(&job);
@@ -75,7 +76,8 @@ async fn nothing_that_can_be_inspected_holds_a_secret() {
 #[tokio::test]
 async fn a_script_that_prints_a_secret_prints_its_mask() {
     let (_bao, settings) = furnished().await;
-    let script = ["echo \"it is $API_KEY.\"", "printf %s \"$API_KEY\" | head -c 5; sleep 1; echo done"];
+    let script =
+        ["echo \"it is $API_KEY.\"", "printf %s \"$API_KEY\" | head -c 5; sleep 1; echo done"];
     let result = host(&settings).run(&job(&script).after_script(["echo \"again $API_KEY\" >&2"]));
     result.assert_success();
     assert_says(&result.call("build_script").stdout(), &["it is [MASKED].\n"]);
@@ -87,7 +89,8 @@ async fn a_script_that_prints_a_secret_prints_its_mask() {
 async fn a_secret_that_vault_does_not_have_is_the_jobs_failure_and_no_token_stays() {
     let (bao, settings) = furnished().await;
     let table = "[secrets.LOST]\npath = \"kv/app/demo\"\nfield = \"lost\"\nprojects = [\"**\"]\n";
-    let result = host(&settings).table(table).run(&job(&["true"]).variable("LONGSHORE_SECRETS", "LOST"));
+    let result =
+        host(&settings).table(table).run(&job(&["true"]).variable("LONGSHORE_SECRETS", "LOST"));
     assert_eq!(result.exit_code, Some(1), "{}", result.trace_text());
     assert_says(&result.trace_text(), &["secret LOST", "no field \"lost\"", "\"api_key\""]);
     assert_eq!(bao.logins_and_revokes(), (1, 1));

@@ -25,7 +25,10 @@ impl Served {
         git(directory.path(), &["init", "-q", "-b", "main", "work"]);
         std::fs::write(work.join("hello.txt"), "hello from the sources\n").unwrap();
         git(&work, &["add", "."]);
-        git(&work, &["-c", "user.name=test", "-c", "user.email=test@example", "commit", "-qm", "one"]);
+        git(
+            &work,
+            &["-c", "user.name=test", "-c", "user.email=test@example", "commit", "-qm", "one"],
+        );
         git(directory.path(), &["clone", "-q", "--bare", "work", "project.git"]);
         let sha = git(&work, &["rev-parse", "HEAD"]);
         let address = default_bridge();
@@ -90,7 +93,9 @@ fn a_checkout_belongs_to_the_user_of_the_jobs_image() {
 #[test]
 fn the_users_own_git_takes_the_checkout_for_its_own() {
     let served = Served::start();
-    let job = served.job("longshore-git:latest").script(["git status --short", "git log --format=subject=%s"]);
+    let job = served
+        .job("longshore-git:latest")
+        .script(["git status --short", "git log --format=subject=%s"]);
     let result = Host::new().run(&job);
     assert_says(&result.assert_success().trace_text(), &["subject=one\n"]);
 }
@@ -98,17 +103,21 @@ fn the_users_own_git_takes_the_checkout_for_its_own() {
 #[test]
 fn job_and_helper_share_one_network() {
     let served = Served::start();
-    let addresses = "awk '/32 host/ {print last} {last = $2}' /proc/net/fib_trie | sort -u | tr '\\n' ' '";
-    let job = served
-        .job(BUSYBOX)
-        .script([&format!("echo \"job=$({addresses})\"")])
-        .stage_script("get_sources", &format!("#!/bin/sh\necho \"helper=$({addresses})\"\ngit --version\n"));
+    let addresses =
+        "awk '/32 host/ {print last} {last = $2}' /proc/net/fib_trie | sort -u | tr '\\n' ' '";
+    let job = served.job(BUSYBOX).script([&format!("echo \"job=$({addresses})\"")]).stage_script(
+        "get_sources",
+        &format!("#!/bin/sh\necho \"helper=$({addresses})\"\ngit --version\n"),
+    );
     let result = Host::new().run(&job);
     result.assert_success();
     let told = result.call("build_script").stdout();
     let of_job = told.lines().find_map(|line| line.strip_prefix("job=")).unwrap();
     assert!(of_job.split(' ').count() > 2, "{of_job}");
-    assert_says(&result.call("get_sources").stdout(), &[&format!("helper={of_job}\n"), "git version"]);
+    assert_says(
+        &result.call("get_sources").stdout(),
+        &[&format!("helper={of_job}\n"), "git version"],
+    );
 }
 
 #[test]

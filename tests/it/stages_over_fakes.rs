@@ -58,9 +58,7 @@ async fn calls_of_a_life() -> Vec<(Verb, usize, String)> {
     live(&life).await;
     let calls: Vec<Call> = life.engine.calls();
     let number = |at: usize| calls[..=at].iter().filter(|one| one.verb == calls[at].verb).count();
-    (0..calls.len())
-        .map(|at| (calls[at].verb, number(at), calls[at].object.clone()))
-        .collect()
+    (0..calls.len()).map(|at| (calls[at].verb, number(at), calls[at].object.clone())).collect()
 }
 
 #[tokio::test]
@@ -72,7 +70,8 @@ async fn each_call_fails_once_and_nothing_is_left() {
             let life = Life::new();
             life.engine.trouble(verb, nth, trouble);
             for (part, outcome) in live(&life).await {
-                let tolerated = outcome.as_ref().map_or_else(CallError::outcome, |()| Outcome::Success);
+                let tolerated =
+                    outcome.as_ref().map_or_else(CallError::outcome, |()| Outcome::Success);
                 let fault = matches!(tolerated, Outcome::Success | Outcome::SystemFault);
                 assert!(fault, "{context}: {part}: {outcome:?}");
             }

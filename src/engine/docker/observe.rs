@@ -1,5 +1,7 @@
 //! Turns the daemon's answers into our own types. Pure: asks nothing, drops what nobody here needs.
 
+use std::net::Ipv4Addr;
+
 use bollard::models;
 
 use crate::engine::{
@@ -97,12 +99,25 @@ pub(super) fn network(answer: models::Network) -> Named {
 }
 
 /// The gateway in the answer of `GET /networks/NAME`; the IPv4 one where there are two.
+///
+/// The daemon does not tell the default bridge's until a container was on it (seen on 20.10); it is the
+/// first address of its subnet, as Docker itself chooses it.
 pub(super) fn gateway(answer: models::NetworkInspect) -> Option<String> {
     let pools = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
-    let mut gateways: Vec<String> =
-        pools.into_iter().filter_map(|pool| pool.gateway).filter(|text| !text.is_empty()).collect();
+    let mut gateways: Vec<String> = pools
+        .into_iter()
+        .filter_map(|pool| {
+            let told = pool.gateway.filter(|text| !text.is_empty());
+            told.or_else(|| first_address(&pool.subnet?))
+        })
+        .collect();
     gateways.sort_by_key(|address| address.contains(':'));
     gateways.into_iter().next()
+}
+
+fn first_address(subnet: &str) -> Option<String> {
+    let network: Ipv4Addr = subnet.split('/').next()?.parse().ok()?;
+    Some(Ipv4Addr::from(u32::from(network).checked_add(1)?).to_string())
 }
 
 /// One entry of `GET /volumes`.

@@ -8,6 +8,7 @@
     reason = "each test file uses its own part of this"
 )]
 
+pub mod api;
 pub mod bao;
 pub mod call;
 pub mod calls;
@@ -21,7 +22,9 @@ pub mod job_shape;
 pub mod lifecycle;
 pub mod names;
 pub mod real;
+pub mod recorder;
 pub mod running;
 pub mod scripts;
 pub mod stages;
+pub mod stand_in;
 pub mod vault;

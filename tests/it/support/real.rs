@@ -182,7 +182,8 @@ pub(crate) fn left_of(job: &FakeJob) -> Vec<String> {
 fn left_on(socket: &Path, job: &FakeJob) -> Vec<String> {
     let prefix = format!("longshore-{}-", job.id);
     let containers = get_from(socket, "/containers/json?all=1");
-    let names = containers.as_array().unwrap().iter().flat_map(|one| one["Names"].as_array().unwrap());
+    let names =
+        containers.as_array().unwrap().iter().flat_map(|one| one["Names"].as_array().unwrap());
     let volumes = get_from(socket, "/volumes");
     let volumes = volumes["Volumes"].as_array().cloned().unwrap_or_default();
     names

@@ -72,3 +72,11 @@ fn progress_without_an_end_tells_no_bytes() {
     let line = r#"{"id": "ab", "status": "Waiting", "progressDetail": {}}"#;
     assert_eq!(progress(read(line)).bytes, None);
 }
+
+#[test]
+fn a_default_bridge_that_tells_no_gateway_has_the_first_address_of_its_subnet() {
+    let answer = read(r#"{"IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}]}}"#);
+    assert_eq!(gateway(answer).as_deref(), Some("172.17.0.1"));
+    let told = read(r#"{"IPAM": {"Config": [{"Subnet": "10.9.0.0/24", "Gateway": "10.9.0.7"}]}}"#);
+    assert_eq!(gateway(told).as_deref(), Some("10.9.0.7"));
+}
