@@ -162,7 +162,7 @@ pub(crate) fn await_gone(job: &FakeJob) {
 
 /// The same, of another daemon.
 pub(crate) fn await_gone_from(socket: &Path, job: &FakeJob) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let left = left_on(socket, job);
         if left.is_empty() {
