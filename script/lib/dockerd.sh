@@ -139,12 +139,14 @@ join_namespace() {
   dir=$(engine_dir "$1")
   [[ ! -e /run/netns/$ns ]] || return 0
   take_lock namespaces
-  while grep -qsx "$index" "$LONGSHORE_STATE"/engines/*/index; do index=$((index + 1)); done
-  ((index < 64)) || die 'there are 64 engines already' 'stop some'
-  echo "$index" >"$dir/index"
   net=10.213.78
   ip netns add "$ns"
-  ip link add "lse$index" type veth peer name eth0 netns "$ns"
+  # making the link is what claims the number: engines under another LONGSHORE_STATE have theirs here too
+  until ip link add "lse$index" type veth peer name eth0 netns "$ns" 2>/dev/null; do
+    index=$((index + 1))
+    ((index < 64)) || die 'there are 64 engines already' 'stop some'
+  done
+  echo "$index" >"$dir/index"
   ip address add "$net.$((index * 4 + 1))/30" dev "lse$index"
   ip link set "lse$index" up
   ip -n "$ns" address add "$net.$((index * 4 + 2))/30" dev eth0

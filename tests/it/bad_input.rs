@@ -314,7 +314,7 @@ fn a_word_that_is_no_command() {
 fn a_job_container_removed_by_hand_during_a_stage() {
     let (host, job) = (Host::new(), busybox(["echo begun", "sleep 300"]));
     let running = host.runner().start(&job);
-    running.wait_for_output("\nbegun", std::time::Duration::from_secs(60));
+    running.wait_for_output("\nbegun", std::time::Duration::from_mins(1));
     let container = left_of(&job).into_iter().find(|name| name.ends_with("-job")).unwrap();
     let removed =
         std::process::Command::new("docker").args(["rm", "-f", &container]).output().unwrap();
@@ -325,4 +325,27 @@ fn a_job_container_removed_by_hand_during_a_stage() {
     assert_eq!(result.call("build_script").exit, Exit::Code(2));
     // Whether the daemon still knows it at that moment is chance.
     assert_says(&message(&result), &[&container, "during the stage", "somebody"]);
+}
+
+#[test]
+fn a_full_disk_fails_no_job() {
+    let host = Host::new();
+    std::fs::create_dir(host.path("state")).unwrap();
+    // Each write to it ends as on a full disk.
+    std::os::unix::fs::symlink("/dev/full", host.path("state/ledger.jsonl")).unwrap();
+    host.run(&busybox(["echo fine"])).assert_success();
+}
+
+#[test]
+fn file_variables_that_do_not_fit_into_memory() {
+    let host = Host::new().table("[limits]\nfile_variables = \"64k\"\n");
+    let result =
+        host.run(&FakeJob::new().image("longshore-git:latest").file("LARGE", &"x".repeat(100_000)));
+    assert_eq!(
+        result.failure_reason,
+        Some(FailureReason::ScriptFailure),
+        "{}",
+        result.trace_text()
+    );
+    assert_says(&result.trace_text(), &["No space left on device"]);
 }

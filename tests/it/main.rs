@@ -18,6 +18,7 @@ mod artifacts_archive;
 mod artifacts_transfer;
 mod artifacts_unpack;
 mod bad_input;
+mod daemon_restart;
 mod engine_contract;
 mod engine_faults;
 mod engine_stand_in;

@@ -6,7 +6,7 @@ use crate::support::call::{Exit, Stream};
 use crate::support::real::{Host, assert_says, await_gone, busybox, left_of};
 use crate::support::running::{FailureReason, JobStatus};
 
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_cancelled_script_gets_its_term_and_after_script_the_same_container() {

@@ -90,7 +90,7 @@ fn two_jobs_of_one_id_side_by_side_do_not_meet() {
     let other = busybox(script).id(one.id).project(43, "group/other");
     let running = [host.runner().start(&one), host.runner().start(&other)];
     for job in &running {
-        job.wait_for_output("network=longshore", Duration::from_secs(60));
+        job.wait_for_output("network=longshore", Duration::from_mins(1));
     }
     let containers = left_of(&one).into_iter().filter(|name| name.ends_with("-job")).count();
     assert_eq!(containers, 2);
@@ -155,7 +155,7 @@ fn the_jobs_container_tells_no_value_to_who_inspects_it() {
         .variable("PLAIN", "canary-of-a-variable");
     let host = Host::new();
     let running = host.runner().start(&job);
-    running.wait_for_output("\nready", Duration::from_secs(60));
+    running.wait_for_output("\nready", Duration::from_mins(1));
     let shown = get(&format!("/containers/{}/json", job_container(&job))).to_string();
     running.abort();
     running.join();

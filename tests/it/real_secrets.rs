@@ -16,9 +16,11 @@ fn host(vault: &VaultSettings) -> Host {
     let file = host.path("role_id");
     write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
     host.table(&format!(
-        "[vault]\naddress = {:?}\n[vault.approle]\nrole_id_file = {file:?}\nsecret_id_file = {:?}\n\
+        "[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n\
          [secrets.API_KEY]\npath = \"kv/app/demo\"\nfield = \"api_key\"\nprojects = [\"group/*\"]\n",
-        vault.address, vault.approle.secret_id_file
+        vault.address,
+        file.display(),
+        vault.approle.secret_id_file.display()
     ))
 }
 
@@ -55,7 +57,7 @@ async fn nothing_that_can_be_inspected_holds_a_secret() {
     let job = job.stage_script("get_sources", "#!/bin/sh\ntr '\\0' '\\n' </proc/self/environ\n");
     let host = host(&settings);
     let running = host.runner().start(&job);
-    running.wait_for_output("\nready", Duration::from_secs(60));
+    running.wait_for_output("\nready", Duration::from_mins(1));
     let objects = left_of(&job);
     assert!(objects.iter().any(|name| name.ends_with("-helper")), "{objects:?}");
     let helper = job_container(&job).replace("-job", "-helper");

@@ -157,9 +157,14 @@ pub(crate) fn assert_says(text: &str, words: &[&str]) {
 
 /// Waits until no container and no volume of the job is left: cleanup's worker goes on after the job.
 pub(crate) fn await_gone(job: &FakeJob) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    await_gone_from(Path::new(SOCKET), job);
+}
+
+/// The same, of another daemon.
+pub(crate) fn await_gone_from(socket: &Path, job: &FakeJob) {
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
-        let left = left_of(job);
+        let left = left_on(socket, job);
         if left.is_empty() {
             return;
         }
@@ -171,11 +176,15 @@ pub(crate) fn await_gone(job: &FakeJob) {
 
 /// Names of the containers and volumes of a job that are there now.
 pub(crate) fn left_of(job: &FakeJob) -> Vec<String> {
+    left_on(Path::new(SOCKET), job)
+}
+
+fn left_on(socket: &Path, job: &FakeJob) -> Vec<String> {
     let prefix = format!("longshore-{}-", job.id);
-    let containers = get("/containers/json?all=1");
+    let containers = get_from(socket, "/containers/json?all=1");
     let names =
         containers.as_array().unwrap().iter().flat_map(|one| one["Names"].as_array().unwrap());
-    let volumes = get("/volumes");
+    let volumes = get_from(socket, "/volumes");
     let volumes = volumes["Volumes"].as_array().cloned().unwrap_or_default();
     names
         .map(|name| name.as_str().unwrap().trim_start_matches('/').to_owned())
@@ -186,7 +195,11 @@ pub(crate) fn left_of(job: &FakeJob) -> Vec<String> {
 
 /// One GET of the daemon's API.
 pub(crate) fn get(path: &str) -> Value {
-    let mut socket = UnixStream::connect(Path::new(SOCKET)).expect("a Docker daemon must be there");
+    get_from(Path::new(SOCKET), path)
+}
+
+fn get_from(socket: &Path, path: &str) -> Value {
+    let mut socket = UnixStream::connect(socket).expect("a Docker daemon must be there");
     write!(socket, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).unwrap();
