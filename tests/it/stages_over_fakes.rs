@@ -127,6 +127,18 @@ async fn a_filler_that_could_not_be_removed_is_reaped() {
 }
 
 #[tokio::test]
+async fn a_cleanup_says_what_it_could_not_remove() {
+    let life = Life::new();
+    life.prepare().await.unwrap();
+    let nth = 1 + life.engine.calls().iter().filter(|one| one.verb == Verb::RemoveVolume).count();
+    life.engine.trouble(Verb::RemoveVolume, nth, Trouble::Fail(Fault::Conflict));
+    let error = life.cleanup().await.unwrap_err();
+    let left = life.engine.left(OF_A_JOB);
+    assert_eq!(left.len(), 1);
+    assert!(error.to_string().contains(&left[0]), "{error} {left:?}");
+}
+
+#[tokio::test]
 async fn reap_meets_trouble_and_the_next_one_finishes() {
     for verb in [
         Verb::Containers,
