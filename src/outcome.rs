@@ -21,7 +21,7 @@ impl Outcome {
     /// The number this process ends with.
     pub fn number(self, numbers: ExitNumbers) -> u8 {
         match self {
-            Self::Success => 0,
+            Self::Success | Self::Script(0) => 0,
             Self::Script(_) | Self::JobFault => numbers.build_failure,
             Self::SystemFault => numbers.system_failure,
         }
@@ -31,8 +31,8 @@ impl Outcome {
     /// failure.
     pub fn exit_code_file(self) -> Option<String> {
         match self {
+            Self::Success | Self::Script(0) | Self::JobFault | Self::SystemFault => None,
             Self::Script(code) => Some(code.to_string()),
-            Self::Success | Self::JobFault | Self::SystemFault => None,
         }
     }
 }
@@ -65,6 +65,7 @@ mod tests {
         let numbers = ExitNumbers::read(Some("11"), Some("22"));
         for (outcome, number, file) in [
             (Outcome::Success, 0, None),
+            (Outcome::Script(0), 0, None),
             (Outcome::Script(37), 11, Some("37")),
             (Outcome::Script(137), 11, Some("137")),
             (Outcome::JobFault, 11, None),

@@ -10,7 +10,6 @@ LINE_SLOTS=${LONGSHORE_LINE_SLOTS:-longshore-demo-slot-}
 LINE_APP=${LONGSHORE_LINE_APP:-longshore-demo-app}
 LINE_DIR=$LONGSHORE_STATE/line
 LINE_SETTINGS=$LINE_DIR/longshore.toml
-LINE_VARIABLES=$LINE_DIR/variables
 LINE_STAMP=$LINE_DIR/begun
 LINE_LOG=$LINE_DIR/pipeline.log
 # what of this repository the project holds
@@ -83,18 +82,6 @@ drop = ["test", "\$CI_COMMIT_SHA", "\$CI_COMMIT_SHORT_SHA"]
 EOS
 }
 
-# write_line_variables: what GitLab itself would give the pipeline; the registry's password reaches
-# longshore by this file and stands in no argument list.
-write_line_variables() {
-  private_file "$LINE_VARIABLES" <<EOS
-CI_REGISTRY=$REGISTRY
-CI_REGISTRY_IMAGE=$LINE_REPOSITORY
-CI_REGISTRY_USER=$REGISTRY_USER
-CI_REGISTRY_PASSWORD=$(<"$REGISTRY_DIR/password")
-BUILD_FLAGS=$(line_build_flags)
-EOS
-}
-
 # line_build_flags: a stand-in of the base image is in no registry, so it cannot be pulled anew.
 line_build_flags() {
   if [[ -n $(docker image inspect -f '{{index .Config.Labels "longshore.stand-in"}}' "$IMAGE_PYTHON") ]]; then
@@ -104,12 +91,24 @@ line_build_flags() {
   fi
 }
 
+# line_command: what the hook calls, a word a line. The registry's password comes from a file and stands
+# in no argument list.
+line_command() {
+  printf '%s\n' "$RELEASE_BINARY" --settings "$LINE_SETTINGS" local --json --jobs 3 --project "$LINE_PROJECT" \
+    --registry "$REGISTRY" --registry-user "$REGISTRY_USER" --registry-password-file "$REGISTRY_DIR/password" \
+    --variable "BUILD_FLAGS=$(line_build_flags)"
+}
+
 # make_line_repository: the bare repository with its hook, and a clone to push from.
 make_line_repository() {
-  local bare=$LINE_DIR/app.git clone=$LINE_DIR/clone
+  local bare=$LINE_DIR/app.git clone=$LINE_DIR/clone command
   [[ -d $bare ]] || line_git init -q --bare --initial-branch=main "$bare"
-  printf '#!/bin/sh\nexec %q %q %q %q %q\n' "$LONGSHORE_ROOT/script/lib/on-push" \
-    "$RELEASE_BINARY" "$LINE_SETTINGS" "$LINE_VARIABLES" "$LINE_LOG" >"$bare/hooks/post-receive"
+  mapfile -t command < <(line_command)
+  {
+    printf '#!/bin/sh\nexec'
+    printf ' %q' "$LONGSHORE_ROOT/script/lib/on-push" "$LINE_LOG" "${command[@]}"
+    echo
+  } >"$bare/hooks/post-receive"
   chmod 755 "$bare/hooks/post-receive"
   if [[ ! -d $clone ]]; then
     line_git clone -q "$bare" "$clone" 2>&1
@@ -133,11 +132,21 @@ commit_line() {
 
 # push_line: pushes; what the pipeline says is shown as it comes, and 1 when the pipeline failed.
 push_line() {
-  rm -f "$LINE_LOG" "$LINE_LOG.result"
+  rm -f "$LINE_LOG" "$LINE_LOG".*
   # git fills its lines up with blanks where there is no terminal
   line_git -C "$LINE_DIR/clone" push origin main 2>&1 | sed -u 's/ *$//; s/^/  /'
   [[ $(cat "$LINE_LOG.result" 2>/dev/null) == "$LINE_COMMIT 0" ]]
 }
+
+# show_line_seconds: each job and its stages, from the summary.
+show_line_seconds() {
+  jq -r '.jobs[] | "  \(.name)\t\(.result)\t\(.seconds * 100 | round / 100) s",
+    (.calls[] | "    \(.name)\t\t\(.seconds * 100 | round / 100) s")' "$LINE_LOG.json" | expand -t 34,52
+  line_result
+}
+
+# line_result: one line.
+line_result() { jq -r '"pipeline \(.pipeline) \(.result) in \(.seconds * 10 | round / 10) s"' "$LINE_LOG.json"; }
 
 # line_git ARGUMENT...: git without this user's settings, as whoever the demo is.
 line_git() {

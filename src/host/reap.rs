@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::cli::ReapArgs;
 use crate::engine::{Engine, EngineError, Named, Removed};
 use crate::outcome::Outcome;
-use crate::plan::sweep::{self, Doomed, Kind, Object};
+use crate::plan::sweep::{self, Doomed, Host, Kind, Object};
 use crate::settings::Settings;
 use crate::stage::agent_volume;
 use crate::stage::error::CallError;
@@ -30,7 +30,7 @@ pub async fn command<E: Engine>(
     args: &ReapArgs,
     mut stdio: Stdio,
 ) -> Result<Outcome, CallError> {
-    let doomed = plan(engine, world).await?;
+    let doomed = plan(engine, settings, world).await?;
     tell(&doomed, args, &mut stdio.stdout).map_err(CallError::system)?;
     if args.plan {
         return Ok(Outcome::Success);
@@ -47,14 +47,20 @@ pub async fn command<E: Engine>(
 ///
 /// # Errors
 /// When the engine or `/proc` does not answer.
-pub async fn plan<E: Engine>(engine: &E, world: &World) -> Result<Vec<Doomed>, CallError> {
+pub async fn plan<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    world: &World,
+) -> Result<Vec<Doomed>, CallError> {
     let objects = observe(engine).await?;
     let now =
         (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let agent = agent_volume::name(&world.executable)?;
     // An owner that cannot be looked at is left to its deadline.
     let alive = |owner: &_| owner::is_alive(owner).ok().flatten();
-    Ok(sweep::plan(&objects, alive, &agent, now))
+    let slot_prefix = &settings.docker.slot_prefix;
+    let host = Host { agent_volume: &agent, slot_prefix, now_unix: now };
+    Ok(sweep::plan(&objects, alive, &host))
 }
 
 async fn observe<E: Engine>(engine: &E) -> Result<Vec<Object>, CallError> {

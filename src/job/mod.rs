@@ -7,11 +7,13 @@ use crate::secrets::Secret;
 pub mod expand;
 mod response;
 mod stage;
+mod version;
 
 pub use response::{
-    Credential, DockerOptions, GitInfo, JobImage, JobInfo, JobResponse, JobVariable,
+    Credential, Dependency, DockerOptions, GitInfo, JobImage, JobInfo, JobResponse, JobVariable,
 };
 pub use stage::Stage;
+pub use version::RunnerVersion;
 
 /// Everything one call knows about its job: the trusted JSON and the job's own variables.
 ///
@@ -28,7 +30,15 @@ pub struct JobContext {
 /// The job is not told as it must be. Never the job author's fault: the runner writes these files.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// The JSON is cut short or not JSON.
+    /// The JSON ends too early.
+    #[error(
+        "the job JSON is cut off after {bytes} bytes: is the file system of the runner's TMPDIR full?"
+    )]
+    Truncated {
+        /// How many bytes there were.
+        bytes: usize,
+    },
+    /// It is no JSON.
     #[error("the job JSON cannot be read ({source}); is this GitLab Runner 17.9 or newer?")]
     Syntax {
         /// Where and why; serde quotes no values of wrong *syntax*.
@@ -42,6 +52,11 @@ pub enum JobError {
         /// Which field, as far as it can be said without quoting a value.
         what: String,
     },
+    /// The JSON does not tell whose job it is, so no rule of the settings could hold for it.
+    #[error(
+        "the job JSON names no project (job_info.project_full_path, CI_PROJECT_PATH); is this GitLab 13 or newer?"
+    )]
+    NoProject,
     /// The runner gave no job variables.
     #[error(
         "no CUSTOM_ENV_ variable is set: this command is called by GitLab Runner's custom executor (see config.toml.example)"
@@ -60,9 +75,28 @@ impl JobContext {
         }
         let response = serde_json::from_slice(json).map_err(|source| match source.classify() {
             serde_json::error::Category::Data => JobError::Shape { what: field_only(&source) },
+            serde_json::error::Category::Eof => JobError::Truncated { bytes: json.len() },
             _ => JobError::Syntax { source },
         })?;
-        Ok(Self { response, variables })
+        let mut context = Self { response, variables };
+        context.complete()?;
+        Ok(context)
+    }
+
+    /// Fills in what older GitLab servers tell by a variable alone.
+    fn complete(&mut self) -> Result<(), JobError> {
+        if self.response.job_info.project_full_path.is_empty() {
+            let path = self.trusted_variable("CI_PROJECT_PATH").unwrap_or_default().to_owned();
+            self.response.job_info.project_full_path = path;
+        }
+        if self.response.git_info.protected.is_none() {
+            let told = self.trusted_variable("CI_COMMIT_REF_PROTECTED") == Some("true");
+            self.response.git_info.protected = Some(told);
+        }
+        if self.response.job_info.project_full_path.is_empty() {
+            return Err(JobError::NoProject);
+        }
+        Ok(())
     }
 
     /// A variable as the job sees it. Not for decisions: the job's author can set it.
@@ -70,9 +104,16 @@ impl JobContext {
         self.variables.get(name).map(String::as_str)
     }
 
-    /// Expands a text of the JSON as the runner would, with the variables the job sees.
+    /// Expands a text of the JSON as the runner would, with the variables the job sees. A file variable
+    /// becomes its path, as in the runner: the variables hold its content.
     pub fn expand(&self, text: &str) -> String {
-        expand::expand(text, |name| self.variable(name).map(str::to_owned))
+        expand::expand(text, |name| {
+            let listed = self.response.variables.iter().rev().find(|one| one.key == name);
+            if listed.is_some_and(|one| one.file) {
+                return Some(format!("{}/{name}", self.variable("RUNNER_TEMP_PROJECT_DIR")?));
+            }
+            self.variable(name).map(str::to_owned)
+        })
     }
 
     /// A variable as GitLab set it: the first of its name in the JSON, which no author can override.
@@ -80,14 +121,31 @@ impl JobContext {
         self.response.variables.iter().find(|one| one.key == name).map(|one| one.value.as_str())
     }
 
-    /// Values of the variables that GitLab marked as masked, as the job sees them.
+    /// What must not be seen in any log: variables that GitLab marked as masked, as written and as the
+    /// job sees them, GitLab's own resolved `secrets:`, tokens and registry passwords.
     pub fn masked_values(&self) -> Vec<Secret> {
-        self.response
-            .variables
-            .iter()
-            .filter(|one| one.masked && !one.value.is_empty())
-            .map(|one| Secret::new(self.variable(&one.key).unwrap_or(&one.value)))
-            .collect()
+        let job = &self.response;
+        let masked = job.variables.iter().filter(|one| one.masked);
+        let resolved = job.secrets.keys().filter_map(|name| self.variable(name));
+        let texts = masked
+            .flat_map(|one| [Some(one.value.as_str()), self.variable(&one.key)])
+            .flatten()
+            .chain(resolved)
+            .map(Secret::new);
+        let mut all: Vec<Secret> = Vec::new();
+        for secret in texts.chain(self.tokens()) {
+            if !secret.expose().is_empty() && !all.contains(&secret) {
+                all.push(secret);
+            }
+        }
+        all
+    }
+
+    fn tokens(&self) -> impl Iterator<Item = Secret> {
+        let job = &self.response;
+        let passwords = job.credentials.iter().map(|one| one.password.clone());
+        let dependencies = job.dependencies.iter().map(|one| one.token.clone());
+        passwords.chain(dependencies).chain([job.token.clone()])
     }
 
     /// Whether the job runs for a protected ref.
@@ -134,7 +192,7 @@ mod tests {
     fn a_truncated_json_is_an_error_that_quotes_nothing() {
         let cut = &MINIMAL.as_bytes()[..MINIMAL.len() / 2];
         let error = JobContext::new(variables(), cut).err().unwrap().to_string();
-        assert!(error.starts_with("the job JSON cannot be read"), "{error}");
+        assert!(error.starts_with("the job JSON is cut off after"), "{error}");
     }
 
     #[test]
@@ -149,6 +207,57 @@ mod tests {
     fn a_missing_field_is_named() {
         let error = JobContext::new(variables(), br#"{"id": 7}"#).err().unwrap().to_string();
         assert!(error.contains("missing field `job_info`"), "{error}");
+    }
+
+    #[test]
+    fn what_older_servers_leave_out_is_taken_from_the_first_variable() {
+        let json = r#"{"id": 7, "job_info": {"name": "n", "stage": "s", "project_id": 3},
+            "git_info": {"repo_url": "u", "ref": "main", "sha": "abc", "protected": null},
+            "variables": [{"key": "CI_PROJECT_PATH", "value": "g/p"},
+                {"key": "CI_COMMIT_REF_PROTECTED", "value": "true"},
+                {"key": "CI_PROJECT_PATH", "value": "victim/p"},
+                {"key": "CI_COMMIT_REF_PROTECTED", "value": "false"}]}"#;
+        let context = JobContext::new(variables(), json.as_bytes()).unwrap();
+        assert_eq!(context.response.job_info.project_full_path, "g/p");
+        assert!(context.is_protected());
+        let nobody = json.replace("CI_PROJECT_PATH", "OTHER");
+        let error = JobContext::new(variables(), nobody.as_bytes()).err().unwrap();
+        assert!(matches!(error, JobError::NoProject));
+    }
+
+    #[test]
+    fn everything_secret_in_a_job_is_masked() {
+        let json = r#"{"id": 7, "token": "job-token",
+            "job_info": {"name": "n", "stage": "s", "project_id": 3, "project_full_path": "g/p"},
+            "git_info": {"repo_url": "u", "ref": "main", "sha": "abc"},
+            "variables": [{"key": "M", "value": "$A", "masked": true}, {"key": "E", "value": "", "masked": true},
+                {"key": "PLAIN", "value": "plain"}],
+            "credentials": [{"type": "registry", "url": "r", "username": "u", "password": "registry-password"}],
+            "dependencies": [{"id": 1, "name": "d", "token": "other-token"}],
+            "secrets": {"VAULTED": {"vault": {"path": "x"}}}}"#;
+        let variables = [("M", "expanded"), ("VAULTED", "resolved"), ("PLAIN", "plain")];
+        let variables = variables.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let context = JobContext::new(BTreeMap::from(variables), json.as_bytes()).unwrap();
+        let masks = context.masked_values();
+        let mut shown: Vec<_> =
+            masks.iter().map(|one| String::from_utf8_lossy(one.expose())).collect();
+        shown.sort();
+        let expected =
+            ["$A", "expanded", "job-token", "other-token", "registry-password", "resolved"];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_file_variable_expands_to_its_path() {
+        let json = MINIMAL.replace(
+            r#"{"key": "A", "value": "first"}"#,
+            r#"{"key": "F", "value": "x", "file": true}"#,
+        );
+        let variables =
+            [("F", "content"), ("RUNNER_TEMP_PROJECT_DIR", "/builds/g/p.tmp"), ("A", "a")];
+        let variables = variables.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let context = JobContext::new(BTreeMap::from(variables), json.as_bytes()).unwrap();
+        assert_eq!(context.expand("$F and ${A}"), "/builds/g/p.tmp/F and a");
     }
 
     #[test]

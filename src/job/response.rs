@@ -1,15 +1,21 @@
 //! `JOB_RESPONSE_FILE`: the job's JSON as GitLab Runner re-encodes it, typed. Unknown fields are fine
 //! (GitLab adds some with each release), wrong shapes are not.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer};
 
 use crate::secrets::Secret;
 
 /// The job as GitLab sent it; only the fields that we act upon.
 #[derive(Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct JobResponse {
     /// GitLab's job id.
     pub id: u64,
+    /// The job token.
+    #[serde(default = "nothing", deserialize_with = "secret")]
+    pub token: Secret,
     /// Project, pipeline, stage.
     pub job_info: JobInfo,
     /// Ref and commit.
@@ -34,10 +40,13 @@ pub struct JobResponse {
     pub cache: Vec<serde_json::Value>,
     /// Jobs whose artifacts are downloaded.
     #[serde(default, deserialize_with = "or_default")]
-    pub dependencies: Vec<serde_json::Value>,
+    pub dependencies: Vec<Dependency>,
     /// Registry credentials.
     #[serde(default, deserialize_with = "or_default")]
     pub credentials: Vec<Credential>,
+    /// Names of GitLab's own `secrets:`, which the runner has resolved into variables.
+    #[serde(default, deserialize_with = "or_default")]
+    pub secrets: BTreeMap<String, serde_json::Value>,
 }
 
 /// GitLab writes `null` for an empty list.
@@ -49,6 +58,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 
 /// Where the job belongs.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct JobInfo {
     /// The job's name in the CI file.
     pub name: String,
@@ -66,6 +76,7 @@ pub struct JobInfo {
 
 /// What is built.
 #[derive(Clone, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct GitInfo {
     /// Where it is fetched from; carries the job token.
     pub repo_url: String,
@@ -83,7 +94,7 @@ pub struct GitInfo {
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct RunnerInfo {
     /// Seconds the job may take; 0 where not told.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub timeout: u64,
 }
 
@@ -96,8 +107,30 @@ pub struct JobVariable {
     #[serde(default, deserialize_with = "or_default")]
     pub value: String,
     /// Whether GitLab masks it in the log.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub masked: bool,
+    /// Whether scripts see a path to a file that holds the value.
+    #[serde(default, deserialize_with = "or_default")]
+    pub file: bool,
+}
+
+/// A job whose artifacts are downloaded.
+#[derive(Clone, Deserialize)]
+pub struct Dependency {
+    /// The token that fetches them.
+    #[serde(default = "nothing", deserialize_with = "secret")]
+    pub token: Secret,
+    /// The archive; without a name where that job left none.
+    #[serde(default, deserialize_with = "or_default")]
+    pub artifacts_file: ArtifactsFile,
+}
+
+/// An archive of artifacts.
+#[derive(Clone, Default, Deserialize)]
+pub struct ArtifactsFile {
+    /// Its name; empty where there is none.
+    #[serde(default, deserialize_with = "or_default")]
+    pub filename: String,
 }
 
 /// An image as a job or service names it.
@@ -152,5 +185,9 @@ pub struct Credential {
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-    String::deserialize(deserializer).map(Secret::new)
+    Option::<String>::deserialize(deserializer).map(|text| Secret::new(text.unwrap_or_default()))
+}
+
+fn nothing() -> Secret {
+    Secret::new("")
 }

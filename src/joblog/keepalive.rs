@@ -3,15 +3,25 @@
 //! GitLab Runner learns of a cancel when it sends the trace, and a silent job sends it every 30 s only
 //! (measured: a cancel reached a silent job 27 s late). An empty erase makes it send sooner.
 
-/// The bytes of one keep-alive: "erase to the end of the line", which shows nothing.
-pub const KEEP_ALIVE: &[u8] = b"\x1b[0K";
+/// The bytes of one keep-alive: "back to the line's start, erase to its end", which shows nothing there.
+///
+/// The carriage return is what makes the runner's time stamper (19.x) pass bytes on before the line ends;
+/// it would wipe out half a line, so a keep-alive stands at a line's start only.
+pub const KEEP_ALIVE: &[u8] = b"\r\x1b[0K";
 
 /// Follows a byte stream and knows whether a keep-alive would cut something in two.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Position {
     escape: Escape,
+    at_line_start: bool,
     /// Continuation bytes that the current UTF-8 character still lacks.
     missing: u8,
+}
+
+impl Default for Position {
+    fn default() -> Self {
+        Self { escape: Escape::Outside, at_line_start: true, missing: 0 }
+    }
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -41,10 +51,11 @@ impl Position {
 
     /// Whether a keep-alive may be written here.
     pub fn is_clear(&self) -> bool {
-        self.escape == Escape::Outside && self.missing == 0
+        self.at_line_start && self.escape == Escape::Outside && self.missing == 0
     }
 
     fn step(&mut self, byte: u8) {
+        self.at_line_start = byte == b'\n';
         self.escape = match (&self.escape, byte) {
             (Escape::Text, 0x07) => Escape::Outside,
             (_, 0x1b) | (Escape::Start, 0x20..=0x2f) => Escape::Start,
@@ -73,36 +84,27 @@ mod tests {
     }
 
     #[test]
-    fn plain_text_is_clear_anywhere() {
+    fn only_at_the_start_of_a_line() {
         assert!(clear_after(b""));
-        assert!(clear_after(b"half a line"));
         assert!(clear_after(b"line\n"));
+        assert!(!clear_after(b"half a line"));
     }
 
     #[test]
     fn never_inside_an_escape_sequence() {
-        assert!(!clear_after(b"\x1b"));
-        assert!(!clear_after(b"\x1b[31"));
-        assert!(clear_after(b"\x1b[31m"));
-        assert!(!clear_after(b"\x1b]0;title"));
-        assert!(clear_after(b"\x1b]0;title\x07"));
-        assert!(clear_after(b"\x1b]0;title\x1b\\"));
-        assert!(!clear_after(b"\x1b(" as &[u8]));
-        assert!(clear_after(b"\x1b(B"));
-    }
-
-    #[test]
-    fn never_inside_a_character() {
-        let euro = "\u{20ac}".as_bytes();
-        assert!(!clear_after(&euro[..1]));
-        assert!(!clear_after(&euro[..2]));
-        assert!(clear_after(euro));
+        assert!(!clear_after(b"\x1b]0;two\nlines"));
+        assert!(!clear_after(b"\x1b]0;two\n"));
+        assert!(clear_after(b"\x1b]0;title\x07\n"));
+        assert!(clear_after(b"\x1b]0;title\x1b\\\n"));
+        assert!(clear_after(b"\x1b(B\n"));
+        assert!(clear_after(b"\x1b[31mred\n"));
     }
 
     #[test]
     fn long_output_is_judged_by_its_tail() {
         let mut long = vec![b'x'; 10_000];
-        long.extend_from_slice(b"\x1b[3");
         assert!(!clear_after(&long));
+        long.push(b'\n');
+        assert!(clear_after(&long));
     }
 }

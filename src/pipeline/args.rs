@@ -27,18 +27,27 @@ pub struct LocalArgs {
     /// The default branch.
     #[arg(long, value_name = "BRANCH", default_value = "main")]
     pub default_branch: String,
-    /// The branch counts as protected.
+    /// The branch counts as protected; the default branch always does, as on a new GitLab project.
     #[arg(long)]
     pub protected: bool,
     /// The project's path, `group/name` [default: local/NAME of the directory]
     #[arg(long, value_name = "PATH")]
     pub project: Option<String>,
-    /// A variable as if set in GitLab's project settings; may be given more than once.
+    /// A variable as if set in GitLab's project settings, `$OTHER` in it is expanded; repeatable.
     #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = pair)]
     pub variables: Vec<(String, String)>,
-    /// A file of NAME=VALUE lines, mode 0600; its values are masked in the log.
+    /// A file of NAME=VALUE lines, mode 0600; values of 8 bytes and more are masked in the log.
     #[arg(long, value_name = "FILE")]
     pub variables_file: Option<PathBuf>,
+    /// The registry, as GitLab's CI_REGISTRY.
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub registry: Option<String>,
+    /// The registry's user.
+    #[arg(long, value_name = "NAME", requires = "registry")]
+    pub registry_user: Option<String>,
+    /// A file with the registry's password, mode 0600.
+    #[arg(long, value_name = "FILE", requires = "registry_user")]
+    pub registry_password_file: Option<PathBuf>,
     /// How many jobs of a stage run side by side.
     #[arg(long = "jobs", value_name = "N", default_value_t = 2, value_parser = at_least_one)]
     pub side_by_side: usize,

@@ -92,9 +92,9 @@ impl JobLines {
 /// titles, of a progress bar only the last state stays. `None` where nothing stays.
 pub fn presentable(line: &[u8], colour: bool) -> Option<Vec<u8>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let pieces = line.split(|byte| *byte == b'\r').map(|piece| (is_section(piece), piece));
+    let mut pieces = line.split(|byte| *byte == b'\r').map(|piece| (is_section(piece), piece));
     let marked = line.split(|byte| *byte == b'\r').any(is_section);
-    let last = pieces.filter(|(section, piece)| !section && !piece.is_empty()).last();
+    let last = pieces.rfind(|(section, piece)| !section && !piece.is_empty());
     let text = erased(last.map_or(&[], |(_, piece)| piece), colour);
     if marked && text.is_empty() { None } else { Some(text) }
 }
@@ -117,7 +117,7 @@ fn erased(text: &[u8], colour: bool) -> Vec<u8> {
         };
         let keep = colour && after[end] == b'm';
         if keep {
-            out.extend_from_slice(&rest[start..start + 2 + end + 1]);
+            out.extend_from_slice(&rest[start..=start + 2 + end]);
         }
         rest = &after[end + 1..];
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use super::console::JobLines;
 
 /// After TERM, before KILL: what `config.toml.example` has as `graceful_kill_timeout`.
-const GRACE: Duration = Duration::from_secs(60);
+const GRACE: Duration = Duration::from_mins(1);
 
 /// After KILL, before a process that will not go is left alone.
 const ABANDONED: Duration = Duration::from_secs(10);
@@ -75,7 +75,7 @@ impl Limits {
                 Some(receiver) => {
                     let gone = receiver.wait_for(|cancelled| *cancelled).await.is_err();
                     if gone {
-                        std::future::pending().await
+                        std::future::pending::<()>().await;
                     }
                 }
                 None => std::future::pending().await,
@@ -175,8 +175,7 @@ async fn pass(stream: Option<impl AsyncRead + Unpin>, lines: &JobLines) {
     let Some(stream) = stream else { return };
     let mut reader = BufReader::with_capacity(LINE_LIMIT, stream);
     let mut line = Vec::new();
-    loop {
-        let Ok(buffer) = reader.fill_buf().await else { break };
+    while let Ok(buffer) = reader.fill_buf().await {
         if buffer.is_empty() {
             break;
         }

@@ -34,6 +34,9 @@ pub struct GitRepository {
 
 impl GitRepository {
     /// `GET info/refs?service=git-upload-pack`: what there is.
+    ///
+    /// # Errors
+    /// When git cannot be started.
     pub async fn advertise(&self, protocol: Option<&str>) -> std::io::Result<Answer> {
         let mut child = self.upload_pack(protocol, &["--advertise-refs"])?;
         drop(child.stdin.take());
@@ -51,6 +54,9 @@ impl GitRepository {
     }
 
     /// `POST git-upload-pack`: the pack for a list of wishes.
+    ///
+    /// # Errors
+    /// When git cannot be started, or ends before it has read them.
     pub async fn upload(&self, protocol: Option<&str>, wishes: Bytes) -> std::io::Result<Answer> {
         let mut child = self.upload_pack(protocol, &[])?;
         if let Some(mut stdin) = child.stdin.take() {

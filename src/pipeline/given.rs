@@ -20,22 +20,36 @@ pub fn variables(args: &LocalArgs, directory: &Path) -> Result<Vec<JobVariable>,
         Some(file) => of_file(&directory.join(file))?,
         None => Vec::new(),
     };
+    let plain = [("CI_REGISTRY", &args.registry), ("CI_REGISTRY_USER", &args.registry_user)];
+    for (name, value) in plain {
+        all.extend(value.iter().map(|value| JobVariable::raw(name, value.clone())));
+    }
+    if let Some(file) = &args.registry_password_file {
+        let password = private(&directory.join(file), "registry's password file")?;
+        let password = JobVariable::raw("CI_REGISTRY_PASSWORD", password.trim_end());
+        all.push(JobVariable { masked: true, ..password });
+    }
     all.extend(args.variables.iter().map(|(name, value)| JobVariable::expanding(name, value)));
     Ok(all)
 }
 
-fn of_file(path: &Path) -> Result<Vec<JobVariable>, CallError> {
+/// The text of a file that only its owner may read.
+fn private(path: &Path, what: &str) -> Result<String, CallError> {
     let shown = path.display();
-    let fail =
-        |error| CallError::system(format!("failed to read the variables file {shown}: {error}"));
+    let fail = |error| CallError::system(format!("failed to read the {what} {shown}: {error}"));
     let mode = std::fs::metadata(path).map_err(fail)?.permissions().mode();
     if mode & 0o077 != 0 {
         return Err(CallError::system(format!(
-            "the variables file {shown} is open to others (mode {:o}): it may hold passwords\n  chmod 600 it",
+            "the {what} {shown} is open to others (mode {:o})\n  chmod 600 it",
             mode & 0o777
         )));
     }
-    let text = std::fs::read_to_string(path).map_err(fail)?;
+    std::fs::read_to_string(path).map_err(fail)
+}
+
+fn of_file(path: &Path) -> Result<Vec<JobVariable>, CallError> {
+    let shown = path.display();
+    let text = private(path, "variables file")?;
     let mut all = Vec::new();
     for (index, line) in text.lines().enumerate() {
         if line.trim().is_empty() || line.starts_with('#') {

@@ -3,26 +3,23 @@
 //!
 //! Source: GitLab's custom executor documentation, and GitLab Runner 19.4's sequence of stages.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::job::expand;
 use crate::world::World;
 
 use super::console::JobLines;
-use super::driver::{DriverCall, Ended, Limits};
-use super::predefined::{Moment, of_runner};
+use super::driver::{Ended, Limits};
+use super::predefined::Moment;
 use super::response::response;
-use super::source::is_git_variable;
-use super::spec::{JobSpec, PipelineFacts, expanded};
+use super::spec::{JobSpec, PipelineFacts};
 use super::stages::{Scene, script};
+use super::surroundings::{Config, Surroundings};
 use super::workspace::Workspace;
 
 /// How often `prepare` is tried, and how long after a failure.
@@ -67,22 +64,10 @@ pub struct JobReport {
     pub times: Vec<(String, Duration)>,
 }
 
-/// What `config` answers, as far as the runner acts upon it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Config {
-    builds_dir: String,
-    job_env: BTreeMap<String, String>,
-}
-
 /// A job on its way through the calls.
 pub struct JobRun {
-    caller: Arc<Caller>,
-    spec: JobSpec,
+    at: Surroundings,
     lines: JobLines,
-    files: Workspace,
-    moment: Moment,
-    config: Config,
     deadline: Instant,
     times: Vec<(String, Duration)>,
 }
@@ -101,12 +86,17 @@ impl JobRun {
         let files = Workspace::new(parent, &format!("custom-executor{}", spec.id))?;
         let deadline = Instant::now() + spec.timeout;
         let moment = Moment { status: "running", ..Moment::default() };
-        let config = Config::default();
-        Ok(Self { caller, spec, lines, files, moment, config, deadline, times: Vec::new() })
+        let at = Surroundings { caller, spec, files, moment, config: Config::default() };
+        Ok(Self { at, lines, deadline, times: Vec::new() })
     }
 
     /// Runs it, from `config` to `cleanup`.
     pub async fn run(mut self) -> JobReport {
+        if *self.at.caller.cancelled.borrow() {
+            return JobReport { ending: Ending::Cancelled, times: Vec::new() };
+        }
+        // Waiting for a place is not the job's time.
+        self.deadline = Instant::now() + self.at.spec.timeout;
         let ending = match self.prepared().await {
             Ok(()) => self.stages().await,
             Err(ending) => ending,
@@ -121,7 +111,7 @@ impl JobRun {
     /// When either fails.
     pub async fn plan(mut self) -> Result<Vec<u8>, Ending> {
         self.configured().await?;
-        let call = self.call(&["plan".into()]);
+        let call = self.at.call(&["plan".into()]);
         match call.ask(&self.lines).await {
             Ok((Ended::Code(0), plan)) => Ok(plan),
             Ok((Ended::Code(1), _)) => Err(Ending::ScriptFailed(1)),
@@ -153,15 +143,15 @@ impl JobRun {
     }
 
     async fn configured(&mut self) -> Result<(), Ending> {
-        self.moment = Moment { status: "running", ..Moment::default() };
-        self.config = Config::default();
+        self.at.moment = Moment { status: "running", ..Moment::default() };
+        self.at.config = Config::default();
         let begun = Instant::now();
-        let json = response(&self.spec, &self.caller.facts, &self.image());
-        let written = self.files.write("response.json", json.to_string().as_bytes(), 0o600);
+        let json = response(&self.at.spec, &self.at.caller.facts, &self.at.image());
+        let written = self.at.files.write("response.json", json.to_string().as_bytes(), 0o600);
         written.map_err(|error| {
             Ending::SystemFailed(format!("failed to write the job's JSON: {error}"))
         })?;
-        let answer = self.call(&["config".into()]).ask(&self.lines).await;
+        let answer = self.at.call(&["config".into()]).ask(&self.lines).await;
         self.took("config", begun);
         match answer {
             Ok((Ended::Code(0), json)) => self.accept(&json),
@@ -172,14 +162,14 @@ impl JobRun {
     }
 
     fn accept(&mut self, json: &[u8]) -> Result<(), Ending> {
-        self.config = serde_json::from_slice(json)
+        self.at.config = serde_json::from_slice(json)
             .map_err(|error| Ending::SystemFailed(format!("config answered no JSON: {error}")))?;
-        if self.config.builds_dir.is_empty() {
+        if self.at.config.builds_dir.is_empty() {
             return Err(Ending::SystemFailed("config answered no builds_dir".to_owned()));
         }
-        self.moment.builds_dir.clone_from(&self.config.builds_dir);
-        self.moment.project_dir =
-            format!("{}/{}", self.config.builds_dir, self.caller.facts.project);
+        self.at.moment.builds_dir.clone_from(&self.at.config.builds_dir);
+        self.at.moment.project_dir =
+            format!("{}/{}", self.at.config.builds_dir, self.at.caller.facts.project);
         Ok(())
     }
 
@@ -220,7 +210,7 @@ impl JobRun {
     }
 
     fn set_status(&mut self, ending: &Ending) {
-        self.moment.status = match ending {
+        self.at.moment.status = match ending {
             Ending::Passed => "success",
             Ending::Cancelled => "canceled",
             _ => "failed",
@@ -238,16 +228,16 @@ impl JobRun {
     }
 
     async fn run_stage(&mut self, name: &str, limits: Limits) -> Ending {
-        let variables = self.variables();
+        let variables = self.at.variables();
         let scene = Scene {
-            spec: &self.spec,
-            facts: &self.caller.facts,
+            spec: &self.at.spec,
+            facts: &self.at.caller.facts,
             variables: &variables,
-            project_dir: &self.moment.project_dir,
+            project_dir: &self.at.moment.project_dir,
         };
         let Some(text) = script(name, &scene) else { return Ending::Passed };
         let file = format!("script{}/script", self.times.len());
-        let path = match self.files.write(&file, text.as_bytes(), 0o700) {
+        let path = match self.at.files.write(&file, text.as_bytes(), 0o700) {
             Ok(path) => path,
             Err(error) => {
                 return Ending::SystemFailed(format!("failed to write a script: {error}"));
@@ -273,25 +263,14 @@ impl JobRun {
     ) -> Result<(), Ending> {
         self.lines.title(title(name));
         let begun = Instant::now();
-        let ended = self.call(&words).run(&self.lines, limits).await;
+        let ended = self.at.call(&words).run(&self.lines, limits).await;
         self.took(name, begun);
         match ended {
             Ok(Ended::Code(0)) => Ok(()),
-            Ok(Ended::Code(1)) => Err(self.script_failure()),
+            Ok(Ended::Code(1)) => Err(self.at.script_failure()),
             Ok(Ended::Code(code)) => Err(Ending::SystemFailed(format!("{name} ended with {code}"))),
             Ok(why) => Err(early(why)),
             Err(error) => Err(not_started(name, &error)),
-        }
-    }
-
-    /// The code that the driver wrote; an integer in the first line, else this is no script's failure.
-    fn script_failure(&self) -> Ending {
-        let Ok(text) = std::fs::read_to_string(self.exit_code_file()) else {
-            return Ending::ScriptFailed(1);
-        };
-        match text.lines().next().unwrap_or_default().trim().parse() {
-            Ok(code) => Ending::ScriptFailed(code),
-            Err(_) => Ending::SystemFailed("BUILD_EXIT_CODE_FILE holds no number".to_owned()),
         }
     }
 
@@ -300,7 +279,7 @@ impl JobRun {
             self.set_status(ending);
         }
         let begun = Instant::now();
-        let ended = self.call(&["cleanup".into()]).run(&self.lines, Limits::none()).await;
+        let ended = self.at.call(&["cleanup".into()]).run(&self.lines, Limits::none()).await;
         self.took("cleanup", begun);
         if !matches!(ended, Ok(Ended::Code(0))) {
             self.lines.error(&format!("WARNING: cleanup failed: {ended:?}"));
@@ -308,7 +287,7 @@ impl JobRun {
     }
 
     fn limits(&self) -> Limits {
-        Limits { deadline: Some(self.deadline), cancelled: Some(self.caller.cancelled.clone()) }
+        Limits { deadline: Some(self.deadline), cancelled: Some(self.at.caller.cancelled.clone()) }
     }
 
     /// A call that is made again counts as one.
@@ -319,63 +298,6 @@ impl JobRun {
             None => self.times.push((name.to_owned(), time)),
         }
     }
-
-    fn variables(&self) -> Vec<(String, String)> {
-        let image = self.image();
-        let mut all = of_runner(&self.spec, &self.moment, &image);
-        all.extend(self.spec.variables.iter().cloned());
-        expanded(&all)
-    }
-
-    fn image(&self) -> String {
-        let Some(image) = &self.spec.job.image else { return String::new() };
-        let known = expanded(&self.spec.variables);
-        let value =
-            |name: &str| known.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-        expand::expand(&image.name, value)
-    }
-
-    fn exit_code_file(&self) -> PathBuf {
-        self.files.path().join("build_exit_code")
-    }
-
-    fn call(&self, words: &[OsString]) -> DriverCall<'_> {
-        let mut arguments =
-            vec!["--settings".into(), self.caller.settings.clone().into_os_string()];
-        arguments.extend_from_slice(words);
-        DriverCall {
-            executable: &self.caller.world.executable,
-            arguments,
-            environment: self.environment(),
-            directory: self.files.path().to_owned(),
-        }
-    }
-
-    /// What comes later wins: `job_env` may override the runner's own, never the job's variables.
-    fn environment(&self) -> Vec<(OsString, OsString)> {
-        let inherited = self.caller.world.environment.iter();
-        let mut all: Vec<(OsString, OsString)> = inherited
-            .filter(|(name, _)| !is_foreign(name))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        let files = self.files.path();
-        all.push(("TMPDIR".into(), files.into()));
-        all.push(("JOB_RESPONSE_FILE".into(), files.join("response.json").into()));
-        all.push(("BUILD_EXIT_CODE_FILE".into(), self.exit_code_file().into()));
-        all.push(("BUILD_FAILURE_EXIT_CODE".into(), "1".into()));
-        all.push(("SYSTEM_FAILURE_EXIT_CODE".into(), "2".into()));
-        all.extend(self.config.job_env.iter().map(|(name, value)| (name.into(), value.into())));
-        let variables = self.variables().into_iter();
-        all.extend(
-            variables.map(|(name, value)| (format!("CUSTOM_ENV_{name}").into(), value.into())),
-        );
-        all
-    }
-}
-
-/// What a service like the runner would not inherit: a git hook's variables, another job's.
-fn is_foreign(name: &std::ffi::OsStr) -> bool {
-    is_git_variable(name) || name.as_encoded_bytes().starts_with(b"CUSTOM_ENV_")
 }
 
 fn early(why: Ended) -> Ending {

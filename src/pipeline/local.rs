@@ -2,12 +2,9 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
-use sha2::{Digest, Sha256};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::engine::Engine;
@@ -20,14 +17,15 @@ use crate::world::{Stdio, World};
 use super::args::LocalArgs;
 use super::artifact_store::ArtifactStore;
 use super::console::Console;
+use super::facts::{self, token};
 use super::git_http::GitRepository;
-use super::given;
 use super::job_run::{Caller, Ending, JobRun};
 use super::listing;
 use super::model::Pipeline;
 use super::report::{self, Row};
 use super::schedule::{self, Planned, Schedule};
 use super::server::{self, Served};
+use super::signals;
 use super::source::Source;
 use super::spec::PipelineFacts;
 use super::workspace::{Workspace, parent_of_artifacts, parent_of_scripts};
@@ -88,7 +86,7 @@ impl Ready {
         let planned = schedule::plan(&self.pipeline, &caller, &self.args.jobs);
         let console =
             self.console(Box::new(stdio.stderr.try_clone().map_err(CallError::system)?), false);
-        let files = self.workspace(&parent_of_scripts(&self.world), "plan")?;
+        let files = workspace(&parent_of_scripts(&self.world), "plan")?;
         let schedule = self.schedule(Arc::new(caller), console, &files, &files);
         for one in planned.iter().filter(|one| listing::runs(one)) {
             let lines = schedule.console.job(&one.job.name, one.index);
@@ -114,8 +112,8 @@ impl Ready {
         })?;
         let caller = Arc::new(self.caller(format!("http://{address}"), cancelled)?);
         let planned = schedule::plan(&self.pipeline, &caller, &self.args.jobs);
-        let scripts = self.workspace(&parent_of_scripts(&self.world), "scripts")?;
-        let artifacts = self.workspace(&parent_of_artifacts(&self.world), "artifacts")?;
+        let scripts = workspace(&parent_of_scripts(&self.world), "scripts")?;
+        let artifacts = workspace(&parent_of_artifacts(&self.world), "artifacts")?;
         let (log, answer) =
             if self.args.json { (stdio.stderr, Some(stdio.stdout)) } else { (stdio.stdout, None) };
         let colour = log.is_terminal() && self.world.variable("NO_COLOR").is_none();
@@ -131,7 +129,7 @@ impl Ready {
             project: schedule.caller.facts.project.clone(),
         };
         let serving = tokio::spawn(server::serve(listener, Arc::new(served)));
-        let watching = tokio::spawn(watch_signals(cancel, console.clone()));
+        let watching = tokio::spawn(signals::watch(cancel, console.clone()));
         let iid = schedule.caller.facts.pipeline_iid;
         let rows = self.play(schedule, planned).await;
         serving.abort();
@@ -198,16 +196,6 @@ impl Ready {
         }
     }
 
-    fn workspace(&self, parent: &std::path::Path, what: &str) -> Result<Workspace, CallError> {
-        let name = format!("longshore-local-{what}-{}", token());
-        Workspace::new(parent, &name).map_err(|error| {
-            CallError::system(format!(
-                "failed to make a directory in {}: {error}",
-                parent.display()
-            ))
-        })
-    }
-
     /// Where containers reach us.
     async fn address(&self) -> Result<IpAddr, CallError> {
         if let Some(address) = self.args.listen {
@@ -230,57 +218,16 @@ impl Ready {
         server_url: String,
         cancelled: watch::Receiver<bool>,
     ) -> Result<Caller, CallError> {
-        let now = (self.world.clock)();
-        let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let project = self.args.project.clone().unwrap_or_else(|| self.project());
-        let facts = PipelineFacts {
-            source: self.source.clone(),
-            project_id: number(&project),
-            project,
-            // Names of containers follow from it: two pipelines of one second must differ.
-            pipeline_id: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-            pipeline_iid: self.args.pipeline_iid.unwrap_or(since.as_secs()),
-            server_url,
-            created_at: humantime::format_rfc3339_seconds(now).to_string(),
-            given: given::variables(&self.args, &self.world.directory)?,
-        };
-        Ok(Caller { world: self.world.clone(), settings: self.settings.clone(), facts, cancelled })
-    }
-
-    /// `local/NAME`, after the directory; `.git` of a bare repository is no part of the name.
-    fn project(&self) -> String {
-        let name =
-            self.source.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        format!("local/{}", name.strip_suffix(".git").unwrap_or(&name))
+        let facts = facts::gather(&self.args, &self.world, self.source.clone(), server_url)?;
+        let (world, settings) = (self.world.clone(), self.settings.clone());
+        Ok(Caller { world, settings, facts, cancelled })
     }
 }
 
-/// The first signal cancels the pipeline; the jobs' own time limits take care of the rest.
-async fn watch_signals(cancel: watch::Sender<bool>, console: Console) {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else { return };
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
-        if !cancel.send_replace(true) {
-            console.line("Cancelling: jobs are stopped and cleaned up");
-        }
-    }
-}
-
-/// A number for a project that has none: stable, so that what is kept by project is found again.
-fn number(project: &str) -> u64 {
-    let digest = Sha256::digest(project.as_bytes());
-    digest.iter().take(4).fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
-/// 20 random bytes as hex; opens sources and artifacts to one job.
-fn token() -> String {
-    let mut bytes = [0_u8; 20];
-    // The pool is ready long before any user space; a token of zeros would still only open this pipeline.
-    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn workspace(parent: &Path, what: &str) -> Result<Workspace, CallError> {
+    let name = format!("longshore-local-{what}-{}", token());
+    Workspace::new(parent, &name).map_err(|error| {
+        let parent = parent.display();
+        CallError::system(format!("failed to make a directory in {parent}: {error}"))
+    })
 }

@@ -19,6 +19,9 @@ use super::spec::{Dependency, JobSpec, expanded};
 /// GitLab's limit for a job that names none.
 const TIMEOUT: Duration = Duration::from_hours(1);
 
+/// Job numbers of a pipeline follow from its own; the product stays exact in JSON's numbers.
+const JOBS: u64 = 1000;
+
 /// A job with its place in the pipeline.
 #[derive(Debug, Clone)]
 pub struct Planned {
@@ -58,7 +61,7 @@ pub struct Schedule {
 pub fn plan(pipeline: &Pipeline, caller: &Caller, wanted: &[String]) -> Vec<Planned> {
     let mut planned = Vec::new();
     for (index, job) in pipeline.jobs.iter().enumerate() {
-        let id = caller.facts.pipeline_id * 100 + index as u64;
+        let id = caller.facts.pipeline_id * JOBS + index as u64;
         let naming = Naming { facts: &caller.facts, job, id, token: "" };
         let known = expanded(&predefined::all(&naming, pipeline, &job.variables, &[]));
         let lookup =

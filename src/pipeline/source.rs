@@ -63,7 +63,7 @@ impl Source {
             author: show("%an <%ae>")?,
             timestamp: show("%cI")?,
             message: show("%B")?,
-            protected: args.protected,
+            protected: args.protected || reference == args.default_branch,
             default_branch: args.default_branch.clone(),
             reference,
             sha,

@@ -33,6 +33,7 @@ impl JobVariable {
     }
 
     /// The same, hidden in the log.
+    #[must_use]
     pub fn masked(self) -> Self {
         Self { masked: true, ..self }
     }

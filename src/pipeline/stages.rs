@@ -204,8 +204,12 @@ fn upload_archive(lines: Lines, scene: &Scene<'_>, artifacts: &Artifacts) -> Lin
     if artifacts.untracked {
         words.push("--untracked".to_owned());
     }
-    artifacts.exclude.iter().for_each(|path| option(&mut words, "--exclude", &expand(path)));
-    artifacts.paths.iter().for_each(|path| option(&mut words, "--path", &expand(path)));
+    for path in &artifacts.exclude {
+        option(&mut words, "--exclude", &expand(path));
+    }
+    for path in &artifacts.paths {
+        option(&mut words, "--path", &expand(path));
+    }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     guarded(lines.say("Uploading artifacts..."), "Uploading artifacts", &words)
 }
@@ -222,7 +226,9 @@ fn upload_report(
     if let Some(value) = &artifacts.expire_in {
         option(&mut words, "--expire-in", &expanded(scene, value));
     }
-    paths.iter().for_each(|path| option(&mut words, "--path", &expanded(scene, path)));
+    for path in paths {
+        option(&mut words, "--path", &expanded(scene, path));
+    }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     guarded(lines.say(&format!("Uploading the {kind} report...")), "Uploading artifacts", &words)
 }

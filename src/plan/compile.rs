@@ -1,11 +1,11 @@
 //! From what GitLab said and what the operator allows to what we are going to do. Pure.
 
 use crate::job::{JobContext, JobResponse};
-use crate::settings::{LimitSettings, Patterns, ProjectRule, Settings, SocketMode};
+use crate::settings::{LimitOverrides, LimitSettings, Patterns, Settings, SocketMode};
 
 use super::container::{Labels, LimitPlan};
-use super::prune::PrunePolicy;
-use super::{HostFacts, JobKey, JobPlan, Refusal, image, secret};
+use super::prune::{PrunePolicy, Repository};
+use super::{CacheKey, HostFacts, JobKey, JobPlan, Refusal, image, notice, secret};
 
 /// What a job's objects may outlive its timeout by: `after_script` and the last uploads.
 const GRACE_SECONDS: u64 = 30 * 60;
@@ -25,26 +25,30 @@ pub fn compile(
     let job = &context.response;
     refuse_services(job)?;
     let rule = Rule::of(context, settings);
-    let helper = needs_helper(context).then(|| image::of_helper(context, settings));
+    let helper = needs_helper(context).then(|| image::of_helper(context, settings)).transpose()?;
+    let image = image::of_job(context, settings, rule.allowed_images)?;
+    let repository = Repository::of(context, &settings.prune);
     Ok(JobPlan {
         key: JobKey::of(job),
         project: job.job_info.project_full_path.clone(),
-        labels: labels(job, host),
-        image: image::of_job(context, settings, rule.allowed_images)?,
+        labels: labels(context, host),
         entrypoint: entrypoint(job),
         user: Some(context.expand(&job.image.executor_opts.docker.user))
             .filter(|user| !user.is_empty()),
         helper_image: helper,
         project_dir: project_dir(context, settings)?,
+        builds_dir: settings.builds_dir.clone(),
         cache_dir: settings.cache_dir.clone(),
+        cache: (!job.cache.is_empty()).then(|| CacheKey::of(context)),
         agent_volume: host.agent_volume.clone(),
         file_variables_bytes: rule.limits.file_variables.0,
         limits: limits(&rule.limits),
         socket: rule.socket,
-        socket_path: settings.docker.socket_path().map(str::to_owned),
+        socket_path: settings.docker.socket_path().to_owned(),
         secrets: secret::asked(context, settings)?,
-        prune: PrunePolicy::of(context, &settings.prune),
-        notices: notices(context, rule.socket),
+        notices: notice::all(context, rule.socket, &image, &repository),
+        prune: PrunePolicy::of(context, &settings.prune, repository),
+        image,
     })
 }
 
@@ -58,10 +62,8 @@ struct Rule<'a> {
 impl<'a> Rule<'a> {
     fn of(context: &JobContext, settings: &'a Settings) -> Self {
         let project = &context.response.job_info.project_full_path;
-        let matches = |rule: &&ProjectRule| {
-            rule.projects.matches(project) && (!rule.protected_only || context.is_protected())
-        };
-        let rule = settings.project.iter().find(matches);
+        let protected = context.is_protected();
+        let rule = settings.project.iter().find(|rule| rule.applies(project, protected));
         Self {
             socket: rule
                 .and_then(|rule| rule.docker_socket)
@@ -69,7 +71,9 @@ impl<'a> Rule<'a> {
             allowed_images: rule
                 .and_then(|rule| rule.allowed_images.as_ref())
                 .unwrap_or(&settings.docker.allowed_images),
-            limits: rule.and_then(|rule| rule.limits).unwrap_or(settings.limits),
+            limits: settings
+                .limits
+                .with(rule.map_or(LimitOverrides::default(), |rule| rule.limits)),
         }
     }
 }
@@ -87,7 +91,8 @@ fn needs_helper(context: &JobContext) -> bool {
     let job = &context.response;
     let strategy = context.variable("GIT_STRATEGY").unwrap_or("fetch");
     let sources = !matches!(strategy, "none" | "empty");
-    sources || !job.artifacts.is_empty() || !job.cache.is_empty() || !job.dependencies.is_empty()
+    let downloads = job.dependencies.iter().any(|one| !one.artifacts_file.filename.is_empty());
+    sources || downloads || !job.artifacts.is_empty() || !job.cache.is_empty()
 }
 
 /// `entrypoint: [""]` is a choice too; an absent or empty list is none.
@@ -112,7 +117,8 @@ fn project_dir(context: &JobContext, settings: &Settings) -> Result<String, Refu
     })
 }
 
-fn labels(job: &JobResponse, host: &HostFacts) -> Labels {
+fn labels(context: &JobContext, host: &HostFacts) -> Labels {
+    let job = &context.response;
     let timeout =
         if job.runner_info.timeout == 0 { TIMEOUT_SECONDS } else { job.runner_info.timeout };
     let mut labels = Labels::new();
@@ -123,10 +129,16 @@ fn labels(job: &JobResponse, host: &HostFacts) -> Labels {
         ("project", job.job_info.project_full_path.clone()),
         ("pipeline", job.job_info.pipeline_id.to_string()),
         ("commit", job.git_info.sha.clone()),
-        ("deadline", (host.now_unix + timeout + GRACE_SECONDS).to_string()),
+        (
+            "deadline",
+            host.now_unix.saturating_add(timeout).saturating_add(GRACE_SECONDS).to_string(),
+        ),
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
     ] {
         labels.insert(format!("longshore.{name}"), value);
+    }
+    if let Some(runner) = context.trusted_variable("CI_RUNNER_ID") {
+        labels.insert("longshore.runner".to_owned(), runner.to_owned());
     }
     labels
 }
@@ -141,46 +153,5 @@ fn limits(limits: &LimitSettings) -> LimitPlan {
         memory_bytes: limits.memory.map(|bytes| bytes.0),
         nano_cpus: limits.cpus.map(|cpus| (cpus * 1e9) as u64),
         pids: limits.pids,
-    }
-}
-
-/// The oldest runner that hands down `BUILD_EXIT_CODE_FILE`.
-const OLDEST_RUNNER: (u32, u32) = (17, 9);
-
-fn notices(context: &JobContext, socket: SocketMode) -> Vec<String> {
-    let mut notices = Vec::new();
-    if socket == SocketMode::Raw {
-        notices.push(
-            "this job has the host's Docker socket (docker_socket = \"raw\"): its scripts are root on \
-             this host"
-                .to_owned(),
-        );
-    }
-    let version = context.variable("CI_RUNNER_VERSION").unwrap_or_default();
-    if parse_version(version).is_some_and(|version| version < OLDEST_RUNNER) {
-        notices.push(format!(
-            "GitLab Runner {version} is older than 17.9: exit codes of scripts cannot be told to it \
-             (allow_failure:exit_codes will not work)"
-        ));
-    }
-    notices
-}
-
-/// Major and minor number of a version such as `17.9.1` or `19.4.0~beta`.
-fn parse_version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.trim_start_matches('v').split('.');
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_compare_by_number() {
-        assert!(parse_version("17.10.0").unwrap() > OLDEST_RUNNER);
-        assert!(parse_version("v17.8.5").unwrap() < OLDEST_RUNNER);
-        assert_eq!(parse_version("19.4.0~beta.1"), Some((19, 4)));
-        assert_eq!(parse_version("development"), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::job::{JobContext, JobImage};
+use crate::job::{JobContext, JobImage, RunnerVersion};
 use crate::settings::{Patterns, PullPolicy, Settings};
 
 use super::Refusal;
@@ -29,7 +29,9 @@ pub(super) fn of_job(
 ) -> Result<ImagePlan, Refusal> {
     let wanted = &context.response.image;
     let default = settings.docker.default_image.as_deref();
-    let reference = match (wanted.name.trim(), default) {
+    // The runner has expanded it already; one of 17.9 to 18 leaves some forms as they are.
+    let name = context.expand(&wanted.name);
+    let reference = match (name.trim(), default) {
         ("", None) => return Err(Refusal::NoImage),
         ("", Some(default)) => default,
         (name, _) => name,
@@ -50,17 +52,28 @@ pub(super) fn of_job(
 }
 
 /// The helper's image: the operator's choice, or GitLab's own of the runner's version.
-pub(super) fn of_helper(context: &JobContext, settings: &Settings) -> ImagePlan {
-    let reference = settings.docker.helper_image.clone().unwrap_or_else(|| {
-        let version = context.variable("CI_RUNNER_VERSION").unwrap_or("latest");
-        let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
-        format!(
-            "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:{architecture}-v{version}"
-        )
-    });
+pub(super) fn of_helper(context: &JobContext, settings: &Settings) -> Result<ImagePlan, Refusal> {
+    let reference = match &settings.docker.helper_image {
+        Some(reference) => reference.clone(),
+        None => gitlabs_helper(context.variable("CI_RUNNER_VERSION").unwrap_or_default())?,
+    };
     let login = login::of(&reference, context);
     // Its tag names its content; asking a registry before each job would buy nothing.
-    ImagePlan { reference, platform: None, policies: vec![PullPolicy::IfNotPresent], login }
+    Ok(ImagePlan { reference, platform: None, policies: vec![PullPolicy::IfNotPresent], login })
+}
+
+/// GitLab publishes one helper for each release and architecture, and `latest` for what is not released.
+/// Jobs can override the variable, so only what parses as a version gets into the reference.
+fn gitlabs_helper(version: &str) -> Result<String, Refusal> {
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    let tag = match RunnerVersion::parse(version) {
+        Some(version) if version.released => format!("v{version}"),
+        Some(_) => "latest".to_owned(),
+        None => return Err(Refusal::HelperImage { version: version.to_owned() }),
+    };
+    Ok(format!(
+        "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:{architecture}-{tag}"
+    ))
 }
 
 /// The job's policies where it names some and all are allowed, else the operator's.

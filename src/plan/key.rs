@@ -21,9 +21,7 @@ impl JobKey {
         hash.update([0]);
         hash.update(job.job_info.project_id.to_le_bytes());
         hash.update(job.id.to_le_bytes());
-        let digest = hash.finalize();
-        let short = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
-        Self(format!("{}-{short:08x}", job.id))
+        Self(format!("{}-{}", job.id, hex(&hash.finalize())))
     }
 
     /// The key as text.
@@ -43,8 +41,14 @@ impl fmt::Display for JobKey {
     }
 }
 
+/// The first eight hex digits of a hash.
+pub(super) fn hex(hash: &[u8]) -> String {
+    let short = hash.iter().take(4).fold(0_u32, |short, byte| (short << 8) | u32::from(*byte));
+    format!("{short:08x}")
+}
+
 /// Host and port of a URL, without the credentials that it carries.
-fn server(url: &str) -> &str {
+pub(super) fn server(url: &str) -> &str {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = after_scheme.split('/').next().unwrap_or_default();
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)

@@ -6,11 +6,13 @@ use serde::Serialize;
 use crate::job::Stage;
 use crate::settings::SocketMode;
 
+mod cache;
 mod compile;
 pub mod container;
 mod image;
 pub mod key;
 pub mod login;
+mod notice;
 pub mod owner;
 pub mod prune;
 mod refusal;
@@ -19,6 +21,7 @@ mod secret;
 mod shape;
 pub mod sweep;
 
+pub use cache::CacheKey;
 pub use compile::compile;
 pub use image::ImagePlan;
 pub use key::JobKey;
@@ -66,10 +69,14 @@ pub struct JobPlan {
     pub user: Option<String>,
     /// The image with git; `None` where the job container does all.
     pub helper_image: Option<ImagePlan>,
+    /// Where jobs are checked out; the root of a volume of this job's own.
+    pub builds_dir: String,
     /// `CI_PROJECT_DIR`; empty during `config`, where the runner does not know it yet.
     pub project_dir: String,
     /// Where caches are kept.
     pub cache_dir: String,
+    /// The volume that keeps them; `None` where the job declares none.
+    pub cache: Option<CacheKey>,
     /// Name of the agent volume.
     pub agent_volume: String,
     /// Bytes of the tmpfs for GitLab's file variables.
@@ -79,7 +86,7 @@ pub struct JobPlan {
     /// What the job gets at `/var/run/docker.sock`.
     pub socket: SocketMode,
     /// The engine's socket on the host, for [`SocketMode::Raw`].
-    pub socket_path: Option<String>,
+    pub socket_path: String,
     /// What the job gets from Vault.
     pub secrets: Vec<SecretRef>,
     /// What goes after this job's success, where it is a delivery.

@@ -26,17 +26,64 @@ pub struct PrunePolicy {
     pub commit: String,
 }
 
+/// Where a delivery's tags are, as far as it can be believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Repository {
+    /// Nothing is pruned after this job.
+    Unwanted,
+    /// This one.
+    Known(String),
+    /// `CI_REGISTRY_IMAGE` does not end in the project's path. GitLab's own always does; without a
+    /// registry of GitLab's the variable is the pipeline author's, who could have others' tags removed.
+    Foreign(String),
+    /// Neither the job nor the settings name one.
+    Unknown,
+}
+
+impl Repository {
+    pub(super) fn of(context: &JobContext, settings: &PruneSettings) -> Self {
+        let job = &context.response.job_info;
+        if !settings.enabled || !settings.after_stages.contains(&job.stage) {
+            return Self::Unwanted;
+        }
+        // Repositories are lower case where project paths need not be.
+        let project = job.project_full_path.to_lowercase();
+        if let Some(written) = &settings.repository {
+            let value = |name: &str| (name == "CI_PROJECT_PATH").then(|| project.clone());
+            return Self::Known(crate::job::expand::expand(written, value));
+        }
+        match context.trusted_variable("CI_REGISTRY_IMAGE").filter(|text| !text.is_empty()) {
+            Some(text) if text.ends_with(&format!("/{project}")) => Self::Known(text.to_owned()),
+            Some(text) => Self::Foreign(text.to_owned()),
+            None => Self::Unknown,
+        }
+    }
+
+    /// What the job's author should know.
+    pub(super) fn problem(&self) -> Option<String> {
+        let why = match self {
+            Self::Unwanted | Self::Known(_) => return None,
+            Self::Foreign(text) => {
+                format!("CI_REGISTRY_IMAGE {text} does not end in the project's path")
+            }
+            Self::Unknown => "the job has no CI_REGISTRY_IMAGE".to_owned(),
+        };
+        Some(format!(
+            "nothing will be pruned after this delivery: {why}; the operator can set [prune] repository"
+        ))
+    }
+}
+
 impl PrunePolicy {
     /// The policy of a job; `None` where it is no delivery, or there is nothing to prune.
-    pub(super) fn of(context: &JobContext, settings: &PruneSettings) -> Option<Self> {
+    pub(super) fn of(
+        context: &JobContext,
+        settings: &PruneSettings,
+        repository: Repository,
+    ) -> Option<Self> {
+        let Repository::Known(repository) = repository else { return None };
         let job = &context.response;
-        if !settings.enabled || !settings.after_stages.contains(&job.job_info.stage) {
-            return None;
-        }
         let commit = job.git_info.sha.clone();
-        // The author could override CI_REGISTRY_IMAGE and have another project's tags removed.
-        let trusted = context.trusted_variable("CI_REGISTRY_IMAGE");
-        let repository = settings.repository.as_deref().or(trusted)?.to_owned();
         let value = |name: &str| match name {
             "CI_COMMIT_SHA" => Some(commit.clone()),
             "CI_COMMIT_SHORT_SHA" => commit.get(..8).map(str::to_owned),
@@ -44,9 +91,11 @@ impl PrunePolicy {
             "CI_PIPELINE_ID" => Some(job.job_info.pipeline_id.to_string()),
             _ => None,
         };
+        // A branch may have a glob's characters in its name, which are not the operator's.
+        let literal = |name: &str| value(name).map(|text| globset::escape(&text));
         let expand = |patterns: &[String]| {
             let expanded =
-                patterns.iter().map(|pattern| crate::job::expand::expand(pattern, value));
+                patterns.iter().map(|pattern| crate::job::expand::expand(pattern, literal));
             expanded.filter(|pattern| !pattern.is_empty()).collect()
         };
         Some(Self {
@@ -88,13 +137,15 @@ pub struct PrunePlan {
 }
 
 /// Plans a prune over what is on this host; `used` holds the ids of images that containers use.
+///
+/// An image that a container uses is never removed: it may lose a tag only while it keeps another name.
 pub fn plan(policy: &PrunePolicy, images: &[LocalImage], used: &BTreeSet<String>) -> PrunePlan {
     let mut plan = PrunePlan::default();
     for image in images {
         let candidates = candidates(policy, image);
-        let in_use = used.contains(&image.id);
+        let keeps_a_tag = image.tags.iter().any(|tag| !candidates.contains(tag));
         for reference in candidates {
-            if in_use {
+            if used.contains(&image.id) && !keeps_a_tag {
                 plan.spared.push((reference, "a container uses it"));
             } else {
                 plan.remove.push(reference);
@@ -104,11 +155,12 @@ pub fn plan(policy: &PrunePolicy, images: &[LocalImage], used: &BTreeSet<String>
     plan
 }
 
+/// Tags that go; where the image has no tag of this repository, what else it has of it.
 fn candidates(policy: &PrunePolicy, image: &LocalImage) -> Vec<String> {
-    if image.tags.is_empty() {
-        return nameless(policy, image);
+    if image.tags.iter().any(|tag| is_of(policy, tag, ':')) {
+        return image.tags.iter().filter(|tag| goes(policy, tag)).cloned().collect();
     }
-    image.tags.iter().filter(|tag| goes(policy, tag)).cloned().collect()
+    nameless(policy, image)
 }
 
 /// An image that lost its last tag: the `latest` of the pipeline before, or a stage of this build.
@@ -119,7 +171,8 @@ fn nameless(policy: &PrunePolicy, image: &LocalImage) -> Vec<String> {
         return ours;
     }
     let of_this_commit = image.revision.as_deref() == Some(policy.commit.as_str());
-    if of_this_commit && others.is_empty() && !policy.commit.is_empty() {
+    let has_no_name = image.tags.is_empty() && others.is_empty();
+    if of_this_commit && has_no_name && !policy.commit.is_empty() {
         return vec![image.id.clone()];
     }
     Vec::new()
@@ -197,6 +250,27 @@ mod tests {
             plan.spared[0],
             ("reg.example:5000/team/app:test".to_owned(), "a container uses it")
         );
+    }
+
+    #[test]
+    fn a_used_image_loses_a_tag_only_while_it_keeps_another() {
+        let tags = ["reg.example:5000/team/app:test", "reg.example:5000/team/app:latest"];
+        assert_eq!(planned(&[tagged("a", &tags)], &["a"]).remove, tags[..1]);
+    }
+
+    #[test]
+    fn a_digest_goes_though_another_repository_has_a_tag() {
+        let digest = "reg.example:5000/team/app@sha256:11".to_owned();
+        let mut image = tagged("a", &["python:3.13"]);
+        image.digests = vec![digest.clone(), "python@sha256:22".to_owned()];
+        assert_eq!(planned(&[image], &[]).remove, [digest]);
+    }
+
+    #[test]
+    fn a_stage_of_this_commit_with_a_name_elsewhere_stays() {
+        let mut image = tagged("a", &["other:1"]);
+        image.revision = Some(SHA.to_owned());
+        assert_eq!(planned(&[image], &[]), PrunePlan::default());
     }
 
     #[test]

@@ -16,6 +16,14 @@ pub enum Refusal {
         /// The operator's patterns.
         allowed: String,
     },
+    /// There is no telling which of GitLab's helper images fits.
+    #[error(
+        "CI_RUNNER_VERSION {version:?} is no version of GitLab Runner, so there is no telling which helper image fits\n  remove the variable from the pipeline, or have the operator set [docker] helper_image"
+    )]
+    HelperImage {
+        /// What the variable holds.
+        version: String,
+    },
     /// The pull policy is not on the operator's list.
     #[error("the pull policy {policy} is not allowed on this runner\n  allowed: {allowed}")]
     PullPolicy {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::job::JobContext;
-use crate::settings::{SecretRule, Settings};
+use crate::settings::{KvVersion, SecretRule, Settings};
 
 use super::Refusal;
 
@@ -21,12 +21,16 @@ pub struct SecretRef {
     pub field: String,
     /// A version of KV v2.
     pub version: Option<u64>,
+    /// The kind of the mount, where the operator told it.
+    pub kv: Option<KvVersion>,
 }
 
 /// The secrets this job asks for.
 pub(super) fn asked(context: &JobContext, settings: &Settings) -> Result<Vec<SecretRef>, Refusal> {
     let mut wanted: Vec<SecretRef> = Vec::new();
-    for name in context.variable(ASK).unwrap_or_default().split([',', ' ', '\n']) {
+    for name in
+        context.variable(ASK).unwrap_or_default().split(|c: char| c == ',' || c.is_whitespace())
+    {
         if name.is_empty() || wanted.iter().any(|one| one.name == name) {
             continue;
         }
@@ -39,6 +43,7 @@ pub(super) fn asked(context: &JobContext, settings: &Settings) -> Result<Vec<Sec
             path: rule.path.clone(),
             field: rule.field.clone(),
             version: rule.version,
+            kv: rule.kv,
         });
     }
     Ok(wanted)

@@ -32,28 +32,29 @@ impl JobPlan {
     /// The job container, for an image whose `USER` is this.
     pub fn job_container(&self, image_user: &str) -> ContainerPlan {
         let capabilities: &[&str] = if is_root(&self.user(image_user)) { &ROOT } else { &AGENT };
-        let mut mounts = self.mounts();
-        if let (SocketMode::Raw, Some(path)) = (self.socket, &self.socket_path) {
+        let mut mounts = self.mounts(image_user);
+        if self.socket == SocketMode::Raw {
             mounts.push(MountPlan {
                 target: "/var/run/docker.sock".to_owned(),
-                source: MountSource::HostPath(path.clone()),
+                source: MountSource::HostPath(self.socket_path.clone()),
                 read_only: false,
             });
         }
         ContainerPlan {
             platform: self.image.platform.clone(),
+            hostname: Some(format!("longshore-{}", self.key)),
             network: ContainerNetwork::Slot { aliases: vec!["build".to_owned()] },
             mounts,
             ..self.container(Role::Job, &self.image.reference, capabilities)
         }
     }
 
-    /// The helper container, which joins the job's network.
-    pub fn helper_container(&self) -> Option<ContainerPlan> {
+    /// The helper container of a job image whose `USER` is this; it joins the job's network.
+    pub fn helper_container(&self, image_user: &str) -> Option<ContainerPlan> {
         let image = self.helper_image.as_ref()?;
         Some(ContainerPlan {
             network: ContainerNetwork::Join(self.container_name(Role::Job)),
-            mounts: self.mounts(),
+            mounts: self.mounts(image_user),
             ..self.container(Role::Helper, &image.reference, &AGENT)
         })
     }
@@ -70,9 +71,17 @@ impl JobPlan {
         chosen.iter().filter(|word| !word.is_empty()).cloned().collect()
     }
 
-    /// Directories that belong to the job's user.
+    /// Directories that belong to the job's user, parents first.
+    ///
+    /// The builds directory and all between it and the project too: with `GIT_STRATEGY: clone` the
+    /// runner's script removes the project directory and makes it anew (so it must not be a mount point
+    /// either, seen on 19.3.0: "Device or resource busy").
     pub fn directories(&self) -> Vec<String> {
-        vec![self.project_dir.clone(), self.file_variables_dir(), self.cache_dir.clone()]
+        let below = self.project_dir.strip_prefix(&self.builds_dir).unwrap_or_default();
+        let slashes = below.match_indices('/').skip(1).map(|(at, _)| at + self.builds_dir.len());
+        let parents = slashes.map(|end| self.project_dir[..end].to_owned());
+        let own = [self.project_dir.clone(), self.file_variables_dir(), self.cache_dir.clone()];
+        std::iter::once(self.builds_dir.clone()).chain(parents).chain(own).collect()
     }
 
     /// Where the runner's scripts write file variables.
@@ -107,17 +116,21 @@ impl JobPlan {
         }
     }
 
-    fn mounts(&self) -> Vec<MountPlan> {
+    fn mounts(&self, image_user: &str) -> Vec<MountPlan> {
         let mount = |target: String, source, read_only| MountPlan { target, source, read_only };
-        vec![
+        let own = [
             mount(AGENT_MOUNT.to_owned(), self.agent_source(), true),
-            mount(self.project_dir.clone(), self.volume("builds", None), false),
+            mount(self.builds_dir.clone(), self.volume("builds", None), false),
             mount(
                 self.file_variables_dir(),
                 self.volume("tmp", Some(self.file_variables_bytes)),
                 false,
             ),
-        ]
+        ];
+        let user = self.user(image_user);
+        let cache =
+            self.cache.as_ref().map(|cache| cache.mount(&self.cache_dir, &user, &self.project));
+        own.into_iter().chain(cache).collect()
     }
 
     fn agent_source(&self) -> MountSource {

@@ -42,18 +42,27 @@ pub struct Doomed {
     pub reason: &'static str,
 }
 
-/// Plans a sweep. `alive` tells whether an owner lives, `None` where that cannot be seen from here;
-/// `agent_volume` is the one in use.
+/// What a sweep has to know of this host.
+#[derive(Debug, Clone, Copy)]
+pub struct Host<'a> {
+    /// The agent volume in use.
+    pub agent_volume: &'a str,
+    /// The settings' slot networks; others belong to another installation.
+    pub slot_prefix: &'a str,
+    /// Unix seconds.
+    pub now_unix: u64,
+}
+
+/// Plans a sweep. `alive` tells whether an owner lives, `None` where that cannot be seen from here.
 pub fn plan(
     objects: &[Object],
     alive: impl Fn(&Owner) -> Option<bool>,
-    agent_volume: &str,
-    now_unix: u64,
+    host: &Host<'_>,
 ) -> Vec<Doomed> {
     let mut doomed: Vec<Doomed> = objects
         .iter()
         .filter_map(|object| {
-            let reason = reason(object, &alive, agent_volume, now_unix)?;
+            let reason = reason(object, &alive, host)?;
             Some(Doomed { kind: object.kind, name: object.name.clone(), reason })
         })
         .collect();
@@ -64,13 +73,15 @@ pub fn plan(
 fn reason(
     object: &Object,
     alive: impl Fn(&Owner) -> Option<bool>,
-    agent_volume: &str,
-    now_unix: u64,
+    host: &Host<'_>,
 ) -> Option<&'static str> {
     match object.labels.get("longshore.kind").map(String::as_str) {
-        Some("slot") => return (!object.used).then_some("the slot is idle"),
+        Some("slot") => {
+            let idle = !object.used && object.name.starts_with(host.slot_prefix);
+            return idle.then_some("the slot is idle");
+        }
         Some("agent") if object.kind == Kind::Volume => {
-            let old = !object.used && object.name != agent_volume;
+            let old = !object.used && object.name != host.agent_volume;
             return old.then_some("it carries another version of the agent");
         }
         // Only volumes are of this kind; the container that fills one is its job's.
@@ -81,7 +92,7 @@ fn reason(
         return None;
     }
     let deadline: u64 = object.labels.get("longshore.deadline")?.parse().ok()?;
-    if now_unix > deadline {
+    if host.now_unix > deadline {
         return Some("its job's deadline has passed");
     }
     let owner = Owner::read(&object.labels)?;
@@ -113,8 +124,19 @@ mod tests {
         Object { kind, name: format!("longshore-7-ab-{label}"), labels, used: false }
     }
 
+    fn at(now_unix: u64) -> Host<'static> {
+        Host { agent_volume: "current", slot_prefix: "longshore-7-ab-", now_unix }
+    }
+
     fn reason_of(object: &Object, alive: Option<bool>, now: u64) -> Option<&'static str> {
-        plan(std::slice::from_ref(object), |_| alive, "current", now).first().map(|one| one.reason)
+        plan(std::slice::from_ref(object), |_| alive, &at(now)).first().map(|one| one.reason)
+    }
+
+    #[test]
+    fn another_installations_slots_are_not_ours() {
+        let mut slot = object(Kind::Network, "slot");
+        slot.name = "longshore-other-slot-0".to_owned();
+        assert_eq!(reason_of(&slot, None, 0), None);
     }
 
     #[test]
@@ -160,7 +182,7 @@ mod tests {
     #[test]
     fn containers_go_before_what_they_use() {
         let objects = [object(Kind::Volume, "builds"), object(Kind::Container, "job")];
-        let doomed = plan(&objects, |_| Some(false), "current", 0);
+        let doomed = plan(&objects, |_| Some(false), &at(0));
         assert_eq!(doomed[0].kind, Kind::Container);
     }
 }

@@ -1,10 +1,10 @@
-//! `[docker]`, `[limits]` and `[[project]]`.
+//! `[docker]`: the engine, images and pulls.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Patterns, Period};
+use super::{Patterns, Period, SocketMode, value};
 
 /// `[docker]`
 #[derive(Debug, Clone, Deserialize)]
@@ -19,8 +19,10 @@ pub struct DockerSettings {
     /// Images that jobs may use; the default image always may.
     pub allowed_images: Patterns,
     /// Pull policies, tried in order.
+    #[serde(deserialize_with = "value::one_or_many")]
     pub pull_policy: Vec<PullPolicy>,
-    /// Policies that a job may choose itself; none by default.
+    /// Policies that a job may choose besides; none by default.
+    #[serde(deserialize_with = "value::one_or_many")]
     pub allowed_pull_policies: Vec<PullPolicy>,
     /// Longest a pull may take in all.
     pub pull_deadline: Period,
@@ -55,15 +57,22 @@ impl DockerSettings {
         if !self.host.starts_with("unix:///") && !self.host.starts_with("tcp://") {
             return fail("host", "write unix:///PATH or tcp://HOST:PORT");
         }
-        if self.slot_prefix.is_empty() {
-            return fail("slot_prefix", "must not be empty");
+        let legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let prefix = &self.slot_prefix;
+        let begins = prefix.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !begins || !prefix.chars().all(legal) || prefix.len() > 40 {
+            return fail(
+                "slot_prefix",
+                "write a letter or digit, then at most 39 letters, digits, `_`, `.` or `-`",
+            );
         }
         Ok(())
     }
 
-    /// The path of the engine's socket, where it has one on this host.
-    pub fn socket_path(&self) -> Option<&str> {
-        self.host.strip_prefix("unix://")
+    /// The path of the engine's socket on the engine's host.
+    pub fn socket_path(&self) -> &str {
+        // A remote daemon is asked for the socket that every daemon has.
+        self.host.strip_prefix("unix://").unwrap_or("/var/run/docker.sock")
     }
 }
 
@@ -87,51 +96,4 @@ impl fmt::Display for PullPolicy {
             Self::Never => "never",
         })
     }
-}
-
-/// What a job gets at `/var/run/docker.sock`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SocketMode {
-    /// Nothing.
-    Off,
-    /// The host's own socket: its jobs are root on the host.
-    Raw,
-}
-
-/// `[limits]`, of each container of a job.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitSettings {
-    /// Memory; swap is not given on top.
-    pub memory: Option<ByteSize>,
-    /// CPUs, fractions allowed.
-    pub cpus: Option<f64>,
-    /// Processes and threads.
-    pub pids: Option<u32>,
-    /// Size of the tmpfs for GitLab's file variables.
-    pub file_variables: ByteSize,
-}
-
-impl Default for LimitSettings {
-    fn default() -> Self {
-        Self { memory: None, cpus: None, pids: Some(4096), file_variables: ByteSize(64 << 20) }
-    }
-}
-
-/// `[[project]]`: what holds for some projects; keys that are absent keep the general value.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ProjectRule {
-    /// Project paths.
-    pub projects: Patterns,
-    /// Only for protected refs.
-    #[serde(default)]
-    pub protected_only: bool,
-    /// Instead of `docker.docker_socket`.
-    pub docker_socket: Option<SocketMode>,
-    /// Instead of `docker.allowed_images`.
-    pub allowed_images: Option<Patterns>,
-    /// Instead of `[limits]`.
-    pub limits: Option<LimitSettings>,
 }

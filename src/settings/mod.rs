@@ -8,16 +8,19 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 mod docker;
+mod document;
 mod error;
+mod project;
 mod prune;
 mod secrets;
 mod value;
 mod vault;
 
-pub use docker::{DockerSettings, LimitSettings, ProjectRule, PullPolicy, SocketMode};
+pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
+pub use project::{LimitOverrides, LimitSettings, ProjectRule, SocketMode};
 pub use prune::{BakeRule, PruneSettings};
-pub use secrets::SecretRule;
+pub use secrets::{KvVersion, SecretRule};
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
 
@@ -73,8 +76,7 @@ impl Settings {
     /// # Errors
     /// Unknown key, wrong type, or values that contradict each other: one, with line and hint.
     pub fn parse(text: &str, path: &Path) -> Result<Self, SettingsError> {
-        let settings: Self =
-            toml::from_str(text).map_err(|error| SettingsError::syntax(path, text, &error))?;
+        let settings: Self = document::read(text, path)?;
         settings.check().map_err(|(key, problem)| SettingsError::Value {
             path: path.to_path_buf(),
             key,
@@ -85,13 +87,9 @@ impl Settings {
 
     /// What types alone cannot say: key and problem of the first value that does not hold.
     fn check(&self) -> Result<(), (String, String)> {
-        for (key, directory) in [("builds_dir", &self.builds_dir), ("cache_dir", &self.cache_dir)] {
-            if !directory.starts_with('/') || directory.len() < 2 || directory.ends_with('/') {
-                let problem =
-                    format!("{directory:?} is not an absolute path without a slash at the end");
-                return Err((key.to_owned(), problem));
-            }
-        }
+        self.check_directories()?;
+        self.limits.check("limits")?;
+        self.project.iter().try_for_each(ProjectRule::check)?;
         self.docker.check()?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {
@@ -99,4 +97,36 @@ impl Settings {
         }
         self.bake.iter().try_for_each(|rule| rule.check(&self.secrets))
     }
+
+    fn check_directories(&self) -> Result<(), (String, String)> {
+        let (builds, cache) = (Path::new(&self.builds_dir), Path::new(&self.cache_dir));
+        let directories = [
+            ("builds_dir", builds),
+            ("cache_dir", cache),
+            ("state_dir", &self.state_dir),
+            ("run_dir", &self.run_dir),
+        ];
+        for (key, directory) in directories {
+            let problem = format!(
+                "{} is not an absolute path without a slash at the end and without `..`",
+                directory.display()
+            );
+            is_plain(directory).then_some(()).ok_or((key.to_owned(), problem))?;
+        }
+        if cache.starts_with(builds) || builds.starts_with(cache) {
+            let problem =
+                "must not lie in builds_dir, nor the other way round: each is a volume of its own";
+            return Err(("cache_dir".to_owned(), problem.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// A directory that can be mounted: absolute, not the root, no way up, not where the agent is.
+fn is_plain(path: &Path) -> bool {
+    let Some(text) = path.to_str() else { return false };
+    let Some(below) = text.strip_prefix('/') else { return false };
+    below.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        && !text.chars().any(char::is_control)
+        && !path.starts_with("/.longshore")
 }

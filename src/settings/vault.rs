@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Period;
+use crate::secrets::Secret;
 
 /// `[vault]`
 #[derive(Debug, Clone, Deserialize)]
@@ -16,6 +17,13 @@ pub struct VaultSettings {
     pub namespace: Option<String>,
     /// Then only this CA is trusted; else the host's own.
     pub ca_file: Option<PathBuf>,
+    /// PEM file of the certificate we show.
+    pub client_cert_file: Option<PathBuf>,
+    /// PEM file of its key.
+    pub client_key_file: Option<PathBuf>,
+    /// Speak plain `http://` to other hosts than this one.
+    #[serde(default)]
+    pub allow_plaintext: bool,
     /// For one connection.
     #[serde(default = "three_seconds")]
     pub connect_timeout: Period,
@@ -36,8 +44,11 @@ pub struct AppRoleSettings {
     /// Where `AppRole` is mounted.
     #[serde(default = "approle")]
     pub mount: String,
+    /// The role id, which is less than a secret; or [`Self::role_id_file`].
+    #[serde(default, deserialize_with = "secret")]
+    pub role_id: Option<Secret>,
     /// File with the role id, 0600.
-    pub role_id_file: PathBuf,
+    pub role_id_file: Option<PathBuf>,
     /// File with the secret id, 0600.
     pub secret_id_file: PathBuf,
 }
@@ -58,14 +69,41 @@ fn approle() -> String {
     "approle".to_owned()
 }
 
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    String::deserialize(deserializer).map(|text| Some(Secret::new(text)))
+}
+
 impl VaultSettings {
     pub(super) fn check(&self) -> Result<(), (String, String)> {
+        let fail = |key: &str, problem: &str| Err((format!("vault.{key}"), problem.to_owned()));
+        if !self.is_address_allowed() {
+            let problem = "write https://HOST:PORT; plain http is for loopback only, secrets would travel in clear";
+            return fail("address", problem);
+        }
+        if self.client_cert_file.is_some() != self.client_key_file.is_some() {
+            return fail("client_cert_file", "belongs to client_key_file: give both or none");
+        }
+        let role = &self.approle;
+        if role.role_id.is_some() == role.role_id_file.is_some() {
+            return fail("approle", "give one of role_id and role_id_file, and only one");
+        }
+        // The runner calls us from a new directory each time.
+        let files =
+            [&self.ca_file, &self.client_cert_file, &self.client_key_file, &role.role_id_file];
+        let mut files = files.into_iter().flatten().chain([&role.secret_id_file]);
+        match files.find(|file| !file.is_absolute()) {
+            Some(file) => fail(
+                "approle",
+                &format!("{} is a relative path; write an absolute one", file.display()),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn is_address_allowed(&self) -> bool {
         let loopback = ["http://127.", "http://localhost", "http://[::1]"];
         let plain = loopback.iter().any(|prefix| self.address.starts_with(prefix));
-        if self.address.starts_with("https://") || plain {
-            return Ok(());
-        }
-        let problem = "write https://HOST:PORT; plain http is for loopback only, secrets would travel in clear";
-        Err(("vault.address".to_owned(), problem.to_owned()))
+        let any = self.allow_plaintext && self.address.starts_with("http://");
+        self.address.starts_with("https://") || plain || any
     }
 }

@@ -26,7 +26,7 @@ pub async fn start<E: Engine>(
     image: &ImageFacts,
 ) -> Result<Started, CallError> {
     let (job, network) = create_job(call, engine, image).await?;
-    let helper = call.plan.helper_container();
+    let helper = call.plan.helper_container(&image.user);
     let (started, created) =
         tokio::join!(start_job(call, engine, &job, &network), create(engine, helper.as_ref()));
     started?;

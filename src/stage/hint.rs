@@ -28,7 +28,7 @@ pub fn of_pull(fault: Fault) -> &'static str {
         Fault::Untrusted => {
             "\n  put the registry's CA into /etc/docker/certs.d/HOST:PORT/ca.crt on this host"
         }
-        Fault::Transient => "\n  the registry was asked five times; is it up?",
+        Fault::Transient => "\n  the registry was asked three times; is its name right, is it up?",
         other => of_engine(other),
     }
 }

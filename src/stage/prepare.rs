@@ -8,7 +8,8 @@ use crate::engine::{Engine, ImageFacts};
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
 use crate::plan::{self, AGENT_BIN, Role};
-use crate::secrets::{Fetched, MaskSet, Secret, SecretRef, SecretSource, Unmaskable};
+use crate::secrets::{Fetched, KvVersion, MaskSet, Secret, SecretRef, SecretSource, Unmaskable};
+use crate::settings;
 
 use super::call::Call;
 use super::containers::{self, Started};
@@ -67,7 +68,11 @@ fn reference(planned: &plan::SecretRef) -> SecretRef {
         path: planned.path.clone(),
         field: Some(planned.field.clone()),
         version: planned.version,
-        kv: None,
+        kv: planned.kv.map(|kv| match kv {
+            settings::KvVersion::V1 => KvVersion::V1,
+            settings::KvVersion::V2 => KvVersion::V2,
+            settings::KvVersion::Raw => KvVersion::Raw,
+        }),
     }
 }
 

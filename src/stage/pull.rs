@@ -14,12 +14,9 @@ use crate::plan::ImagePlan;
 use crate::settings::PullPolicy;
 
 /// Waits between tries where a registry fails for now.
-const BACK_OFF: [Duration; 4] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
+///
+/// Few: the runner itself tries a failed `prepare` three times.
+const BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// Longest wait that a registry may ask for by `Retry-After`.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);

@@ -18,14 +18,20 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// The runner's side of a stage's output, shared by the stage and its keep-alive.
 pub struct RunnerSink {
     output: Output,
-    position: RefCell<Position>,
+    stdout: RefCell<Position>,
+    stderr: RefCell<Position>,
     last: Cell<Instant>,
 }
 
 impl RunnerSink {
     /// Begins with an empty line.
     pub fn new(output: Output) -> Self {
-        Self { output, position: RefCell::default(), last: Cell::new(Instant::now()) }
+        Self {
+            output,
+            stdout: RefCell::default(),
+            stderr: RefCell::default(),
+            last: Cell::new(Instant::now()),
+        }
     }
 
     /// Writes an invisible keep-alive whenever nothing was written for a while; never returns.
@@ -39,11 +45,18 @@ impl RunnerSink {
             if self.last.get() + SILENCE > due {
                 continue;
             }
-            if self.position.borrow().is_clear() {
-                self.output.write(Channel::Stdout, Bytes::from_static(KEEP_ALIVE)).await?;
+            if let Some(channel) = self.clear_channel() {
+                self.output.write(channel, Bytes::from_static(KEEP_ALIVE)).await?;
             }
             self.last.set(Instant::now());
         }
+    }
+
+    /// A stream that stands at the start of a line; the runner keeps the two apart.
+    fn clear_channel(&self) -> Option<Channel> {
+        let clear = |position: &RefCell<Position>| position.borrow().is_clear();
+        let stderr = clear(&self.stderr).then_some(Channel::Stderr);
+        clear(&self.stdout).then_some(Channel::Stdout).or(stderr)
     }
 
     /// A line of our own, after the stage's output.
@@ -67,8 +80,8 @@ impl StageSink for &RunnerSink {
     async fn write(&mut self, channel: frame::Channel, bytes: Bytes) -> io::Result<()> {
         let stderr = channel == frame::Channel::STDERR;
         let channel = if stderr { Channel::Stderr } else { Channel::Stdout };
-        // Both end up in one job log, so either may leave it inside an escape sequence.
-        self.position.borrow_mut().advance(&bytes);
+        let position = if stderr { &self.stderr } else { &self.stdout };
+        position.borrow_mut().advance(&bytes);
         self.last.set(Instant::now());
         self.output.write(channel, bytes).await
     }

@@ -2,7 +2,7 @@
 
 use crate::secrets::vault::{AppRole, RoleId, Vault, VaultSettings};
 use crate::secrets::{Fetched, SecretError, SecretRef, SecretSource};
-use crate::settings::Settings;
+use crate::settings::{AppRoleSettings, Settings};
 
 /// The settings' Vault, or nothing.
 pub struct Source(Option<Vault>);
@@ -13,6 +13,11 @@ pub fn source(settings: &Settings) -> Source {
         Vault::new(VaultSettings {
             namespace: written.namespace.clone(),
             ca_file: written.ca_file.clone(),
+            client_certificate: written
+                .client_cert_file
+                .clone()
+                .zip(written.client_key_file.clone()),
+            allow_plaintext: written.allow_plaintext,
             connect_timeout: written.connect_timeout.0,
             timeout: written.timeout.0,
             deadline: written.deadline.0,
@@ -21,12 +26,20 @@ pub fn source(settings: &Settings) -> Source {
                 &written.address,
                 AppRole {
                     mount: written.approle.mount.clone(),
-                    role_id: RoleId::File(written.approle.role_id_file.clone()),
+                    role_id: role_id(&written.approle),
                     secret_id_file: written.approle.secret_id_file.clone(),
                 },
             )
         })
     }))
+}
+
+/// Settings with neither or both of the two are refused when they are read.
+fn role_id(written: &AppRoleSettings) -> RoleId {
+    match (&written.role_id, &written.role_id_file) {
+        (Some(value), _) => RoleId::Value(value.clone()),
+        (None, file) => RoleId::File(file.clone().unwrap_or_default()),
+    }
 }
 
 impl SecretSource for Source {

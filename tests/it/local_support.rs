@@ -13,7 +13,7 @@ use longshore::pipeline::local;
 use longshore::world::{Stdio, World};
 
 /// A driver that runs every stage's script on this host, below `$HERE/builds`.
-pub const HOST_DRIVER: &str = r#"#!/bin/sh
+pub(crate) const HOST_DRIVER: &str = r#"#!/bin/sh
 HERE="$(dirname "$0")"
 shift 2
 echo "$*" >> "$HERE/calls.$CUSTOM_ENV_CI_JOB_NAME"
@@ -34,21 +34,21 @@ esac
 "#;
 
 /// A place of a test's own with a repository and a driver.
-pub struct Place {
+pub(crate) struct Place {
     directory: tempfile::TempDir,
 }
 
 /// What a run came to.
 #[derive(Debug)]
-pub struct Ran {
-    pub number: Result<u8, String>,
-    pub log: String,
-    pub summary: serde_json::Value,
+pub(crate) struct Ran {
+    pub(crate) number: Result<u8, String>,
+    pub(crate) log: String,
+    pub(crate) summary: serde_json::Value,
 }
 
 impl Ran {
     /// Result and exit code of a job.
-    pub fn job(&self, name: &str) -> &serde_json::Value {
+    pub(crate) fn job(&self, name: &str) -> &serde_json::Value {
         let jobs = self.summary["jobs"].as_array().expect("a list of jobs");
         jobs.iter().find(|job| job["name"] == name).expect("a job of this name")
     }
@@ -56,7 +56,7 @@ impl Ran {
 
 impl Place {
     /// With this CI file and driver.
-    pub fn new(ci_file: &str, driver: &str) -> Self {
+    pub(crate) fn new(ci_file: &str, driver: &str) -> Self {
         let place = Self { directory: tempfile::tempdir().unwrap() };
         let repository = place.path("project");
         fs::create_dir_all(&repository).unwrap();
@@ -78,25 +78,25 @@ impl Place {
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    pub fn executable(&self, name: &str, text: &str) {
+    pub(crate) fn executable(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    pub fn git(&self, words: &[&str]) {
+    pub(crate) fn git(&self, words: &[&str]) {
         let status = Command::new("git").args(words).current_dir(self.path("project")).status();
         assert!(status.unwrap().success(), "{words:?}");
     }
 
-    pub fn world(&self) -> World {
+    pub(crate) fn world(&self) -> World {
         let environment = BTreeMap::from([
             (OsString::from("PATH"), std::env::var_os("PATH").unwrap()),
             (OsString::from("TMPDIR"), self.path("tmp").into_os_string()),
@@ -111,8 +111,12 @@ impl Place {
         }
     }
 
-    pub fn args(&self) -> LocalArgs {
+    #[expect(clippy::unused_self, reason = "reads well where a place is run")]
+    pub(crate) fn args(&self) -> LocalArgs {
         LocalArgs {
+            registry: None,
+            registry_user: None,
+            registry_password_file: None,
             jobs: Vec::new(),
             file: "ci.yml".into(),
             repository: ".".into(),
@@ -132,7 +136,7 @@ impl Place {
         }
     }
 
-    pub async fn run(&self, args: LocalArgs) -> Ran {
+    pub(crate) async fn run(&self, args: LocalArgs) -> Ran {
         let (log, answer) = (self.path("log"), self.path("answer"));
         let stdio = Stdio {
             stdin: File::open("/dev/null").unwrap(),
@@ -151,7 +155,7 @@ impl Place {
     }
 
     /// Nothing of a run may stay in the directory for scripts and artifacts.
-    pub fn assert_nothing_left(&self) {
+    pub(crate) fn assert_nothing_left(&self) {
         let left: Vec<_> = list(&self.path("tmp"));
         assert!(left.is_empty(), "{left:?}");
     }

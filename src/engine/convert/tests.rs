@@ -1,3 +1,5 @@
+//! Tests of the bodies that plans become.
+
 use super::*;
 use crate::plan::container::MountSource;
 

@@ -1,3 +1,5 @@
+//! Tests of how registries are told apart.
+
 use super::*;
 
 const IMAGE: &str = "registry.example.com:5000/team/app:1";

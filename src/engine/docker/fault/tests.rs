@@ -1,3 +1,5 @@
+//! Tests of how the daemon's words are classed.
+
 use super::*;
 
 fn answered(status_code: u16, message: &str) -> EngineError {

@@ -1,3 +1,5 @@
+//! Tests of what is taken from the daemon's lists.
+
 use super::*;
 
 fn read<T: serde::de::DeserializeOwned>(json: &str) -> T {

@@ -1,0 +1,56 @@
+//! The volume that keeps a project's caches from job to job. It says which jobs share one.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::container::{Labels, MountPlan, MountSource};
+use super::key;
+use crate::job::JobContext;
+
+/// What jobs must have in common to share a cache.
+///
+/// Protected refs have a cache of their own, as with GitLab's executor: else whoever may push a branch
+/// could plant files into the next delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CacheKey {
+    server: String,
+    project_id: u64,
+    protected: bool,
+}
+
+impl CacheKey {
+    pub(super) fn of(context: &JobContext) -> Self {
+        let job = &context.response;
+        Self {
+            server: key::server(&job.git_info.repo_url).to_owned(),
+            project_id: job.job_info.project_id,
+            protected: context.is_protected(),
+        }
+    }
+
+    /// The mount for jobs that work as this user: files in it belong to who made them.
+    pub(super) fn mount(&self, target: &str, user: &str, project: &str) -> MountPlan {
+        let labels = [("longshore.kind", "cache"), ("longshore.cache", project)];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        MountPlan {
+            target: target.to_owned(),
+            source: MountSource::Volume {
+                name: self.volume(user),
+                labels: Labels::from(labels),
+                tmpfs_bytes: None,
+            },
+            read_only: false,
+        }
+    }
+
+    fn volume(&self, user: &str) -> String {
+        let mut hash = Sha256::new();
+        for part in [self.server.as_str(), user] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        let hex = key::hex(&hash.finalize());
+        let refs = if self.protected { "protected" } else { "unprotected" };
+        format!("longshore-cache-{}-{hex}-{refs}", self.project_id)
+    }
+}

@@ -1,0 +1,309 @@
+//! Golden plans: what GitLab said and what the operator allows, and the plan that follows; with every
+//! sentence by which a job or a settings file is refused.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use longshore::job::{JobContext, JobError, Stage};
+use longshore::plan::owner::Owner;
+use longshore::plan::{self, HostFacts, JobPlan, Role};
+use longshore::settings::{Settings, SettingsError};
+use serde_json::{Value, json};
+
+fn read(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/plans").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn settings() -> Settings {
+    Settings::parse(&read("settings.toml"), Path::new("settings.toml")).unwrap()
+}
+
+fn environment(case: &str) -> BTreeMap<String, String> {
+    let text = read(&format!("{case}.env"));
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn facts() -> HostFacts {
+    let owner = Owner {
+        boot_id: "boot".into(),
+        pid_namespace: "4026531836".into(),
+        pid: 300,
+        start_time: 7,
+    };
+    HostFacts { owner, agent_volume: "longshore-agent-0123abcd".into(), now_unix: 1_800_000_000 }
+}
+
+fn context(case: &str) -> JobContext {
+    JobContext::new(environment(case), read(&format!("{case}.json")).as_bytes()).unwrap()
+}
+
+fn compiled(case: &str) -> JobPlan {
+    plan::compile(&context(case), &settings(), &facts()).unwrap()
+}
+
+/// The plan with the containers that follow for an image of this user.
+fn whole(plan: &JobPlan, image_user: &str) -> Value {
+    json!({
+        "plan": plan,
+        "job": plan.job_container(image_user),
+        "helper": plan.helper_container(image_user),
+        "removal": plan.removal(),
+        "user_env": plan.user_env("longshore-slot-3"),
+        "directories": plan.directories(),
+    })
+}
+
+#[test]
+fn a_job_that_needs_nothing_gets_one_container() {
+    insta::assert_yaml_snapshot!("trivial", whole(&compiled("trivial"), "1000:1000"));
+}
+
+#[test]
+fn a_build_gets_all_that_it_may_have() {
+    insta::assert_yaml_snapshot!("build", whole(&compiled("build"), ""));
+}
+
+#[test]
+fn a_delivery_knows_what_goes_after_it() {
+    insta::assert_yaml_snapshot!("delivery", whole(&compiled("delivery"), "root"));
+}
+
+#[test]
+fn no_plan_tells_a_secret() {
+    for case in ["trivial", "build", "delivery"] {
+        let plan = compiled(case);
+        let shown = format!("{plan:?} {}", whole(&plan, ""));
+        for secret in [
+            "glcbt-",
+            "masked-value-of-the-job",
+            "content-of-a-file",
+            "registry-password",
+            "dependency-token",
+            "tools-password",
+        ] {
+            assert!(!shown.contains(secret), "{secret} in the plan of {case}");
+        }
+    }
+}
+
+#[test]
+fn stages_go_where_they_belong() {
+    let (with_helper, alone) = (compiled("build"), compiled("trivial"));
+    for (stage, role, user_stage) in [
+        ("prepare_script", Role::Helper, false),
+        ("get_sources", Role::Helper, false),
+        ("upload_artifacts_on_success", Role::Helper, false),
+        ("a_stage_of_tomorrow", Role::Helper, false),
+        ("build_script", Role::Job, true),
+        ("step_release", Role::Job, true),
+        ("after_script", Role::Job, true),
+    ] {
+        let route = with_helper.route(&Stage::new(stage));
+        assert_eq!((route.container, route.user_stage), (role, user_stage), "{stage}");
+        let route = alone.route(&Stage::new(stage));
+        assert_eq!(
+            (route.container, route.user_stage),
+            (Role::Job, user_stage),
+            "{stage}, no helper"
+        );
+    }
+}
+
+#[test]
+fn the_entrypoint_is_the_jobs_or_the_images() {
+    let own = ["/entry".to_owned()];
+    assert_eq!(compiled("trivial").entrypoint(&own), own);
+    assert_eq!(compiled("build").entrypoint(&own), ["/init", "--"]);
+}
+
+#[test]
+fn names_do_not_depend_on_the_call() {
+    let later = HostFacts { now_unix: 1_900_000_000, ..facts() };
+    let mut variables = environment("build");
+    variables.insert("CI_PROJECT_DIR".into(), String::new());
+    variables.insert("CI_JOB_ID".into(), "999".into());
+    let context = JobContext::new(variables, read("build.json").as_bytes()).unwrap();
+    let again = plan::compile(&context, &settings(), &later).unwrap();
+    assert_eq!(again.removal(), compiled("build").removal());
+}
+
+/// A change to the job `build`, and the sentence it is refused with.
+type Change = (&'static str, fn(&mut Value, &mut BTreeMap<String, String>));
+
+const REFUSED: [Change; 9] = [
+    ("services", |job, _| job["services"] = json!([{"name": "postgres:17"}, {"name": "redis"}])),
+    ("image not allowed", |job, _| job["image"]["name"] = json!("evil.example/miner:1")),
+    ("pull policy", |job, _| job["image"]["pull_policy"] = json!(["never"])),
+    ("unknown secret", |_, env| set(env, "LONGSHORE_SECRETS", "API_KEY,TYPO")),
+    ("another project's secret", |_, env| set(env, "LONGSHORE_SECRETS", "OTHERS_KEY")),
+    ("unprotected ref", |job, _| job["git_info"]["protected"] = json!(false)),
+    ("project directory outside", |_, env| set(env, "CI_PROJECT_DIR", "/etc/cron.d")),
+    ("project directory that climbs", |_, env| set(env, "CI_PROJECT_DIR", "/builds/../etc")),
+    ("overridden runner version", |_, env| set(env, "CI_RUNNER_VERSION", "evil.example/x")),
+];
+
+fn set(environment: &mut BTreeMap<String, String>, name: &str, value: &str) {
+    environment.insert(name.to_owned(), value.to_owned());
+}
+
+#[test]
+fn every_refusal_says_what_why_and_what_to_do() {
+    let mut sentences = String::new();
+    for (name, change) in REFUSED {
+        let mut job: Value = serde_json::from_str(&read("build.json")).unwrap();
+        let mut variables = environment("build");
+        change(&mut job, &mut variables);
+        let context = JobContext::new(variables, job.to_string().as_bytes()).unwrap();
+        let refusal = plan::compile(&context, &settings(), &facts()).unwrap_err();
+        write!(sentences, "# {name}\n{refusal}\n\n").unwrap();
+    }
+    let mut job: Value = serde_json::from_str(&read("build.json")).unwrap();
+    job["image"] = Value::Null;
+    let context = JobContext::new(environment("build"), job.to_string().as_bytes()).unwrap();
+    let refusal = plan::compile(&context, &Settings::default(), &facts()).unwrap_err();
+    write!(sentences, "# no image\n{refusal}\n").unwrap();
+    insta::assert_snapshot!("refusals", sentences);
+}
+
+#[test]
+fn an_override_in_the_pipeline_opens_nothing() {
+    let mut variables = environment("build");
+    set(&mut variables, "CI_PROJECT_PATH", "other/app");
+    set(&mut variables, "CI_COMMIT_REF_PROTECTED", "true");
+    set(&mut variables, "LONGSHORE_SECRETS", "OTHERS_KEY");
+    let mut job: Value = serde_json::from_str(&read("build.json")).unwrap();
+    job["git_info"]["protected"] = json!(false);
+    let context = JobContext::new(variables, job.to_string().as_bytes()).unwrap();
+    let refusal = plan::compile(&context, &settings(), &facts()).unwrap_err().to_string();
+    assert!(refusal.ends_with("allowed here: API_KEY"), "{refusal}");
+}
+
+#[test]
+fn a_registry_image_of_another_project_is_not_pruned() {
+    let mut job: Value = serde_json::from_str(&read("delivery.json")).unwrap();
+    job["variables"][2]["value"] = json!("registry.example.com/victim/app");
+    let context = JobContext::new(environment("delivery"), job.to_string().as_bytes()).unwrap();
+    let plan = plan::compile(&context, &settings(), &facts()).unwrap();
+    assert_eq!(plan.prune, None);
+    let told =
+        plan.notices.iter().filter(|notice| notice.contains("nothing will be pruned")).count();
+    assert_eq!(told, 1, "{:?}", plan.notices);
+}
+
+#[test]
+fn a_job_that_is_none_is_named_without_a_value() {
+    let whole = read("build.json");
+    let broken: [(&str, String); 5] = [
+        ("cut off", whole[..whole.len() / 2].to_owned()),
+        ("not JSON", whole.replace("\"id\": 1002,\n  \"token\"", "\"id\": oops,\n  \"token\"")),
+        ("a list", "[]".to_owned()),
+        ("no git_info", whole.replace("\"git_info\"", "\"git\"")),
+        (
+            "id is text",
+            whole.replace("\"id\": 1002,\n  \"token\"", "\"id\": \"glcbt-x\",\n  \"token\""),
+        ),
+    ];
+    let mut sentences = String::new();
+    for (name, text) in broken {
+        let error: JobError = JobContext::new(environment("build"), text.as_bytes()).err().unwrap();
+        write!(sentences, "# {name}\n{error}\n\n").unwrap();
+    }
+    assert!(!sentences.contains("glcbt"), "{sentences}");
+    insta::assert_snapshot!("job-errors", sentences);
+}
+
+fn settings_error(text: &str) -> SettingsError {
+    Settings::parse(text, Path::new("/etc/longshore/longshore.toml")).unwrap_err()
+}
+
+#[test]
+fn every_mistake_in_settings_names_line_and_key() {
+    let mut sentences = String::new();
+    for text in [
+        "builds_dir = \"/builds\"\n[docker]\ndocker_sokcet = \"raw\"",
+        "[dokcer]\nhost = \"unix:///x\"",
+        "[docker]\nsomething_else_entirely = 1",
+        "[docker]\ndefault_image = 3",
+        "[docker]\npull_policy = [\"always\", \"sometimes\"]",
+        "[docker]\npull_policy = []",
+        "[docker]\ndocker_socket = \"brokered\"",
+        "[docker]\npull_deadline = 10",
+        "[docker]\nslot_prefix = \"-x\"",
+        "[docker]\nhost = \"/var/run/docker.sock\"",
+        "[limits]\nmemory = \"4 elephants\"",
+        "[limits]\nmemory = \"1m\"",
+        "[limits]\ncpus = -1.0",
+        "[limits]\n\npids = \"many\"",
+        "[[project]]\nprojects = [\"a/[b\"]",
+        "[[project]]\nmatch = [\"a/b\"]",
+        "[[project]]\nprojects = [\"a/b\"]\nlimits = { memroy = \"1g\" }",
+        "builds_dir = \"builds\"",
+        "builds_dir = \"/a/../b\"",
+        "cache_dir = \"/builds/cache\"",
+        "[secrets]\nCI_TOKEN = \"kv/a#b\"",
+        "[secrets]\nA-B = \"kv/a#b\"",
+        "[secrets]\nA = \"kv/a\"",
+        "[secrets]\nA = { path = \"kv/a#b\" }",
+        "[secrets]\nA = { path = \"kv/a#b\", projects = [\"**\"], kv = 3 }",
+        "[secrets]\nA = \"kv/a#b\"",
+        "[[bake]]\nsecret = \"A\"\nrepository = \"r\"",
+        "[vault]\naddress = \"vault.example:8200\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"",
+        "[vault]\naddress = \"http://vault.example:8200\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"",
+        "[vault]\naddress = \"https://v\"\n[vault.approle]\nsecret_id_file = \"/s\"",
+        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"s\"",
+        "[vault]\naddress = \"https://v\"",
+        "[docker\n",
+        "builds_dir = \"/a\"\nbuilds_dir = \"/b\"",
+    ] {
+        write!(sentences, "# {}\n{}\n\n", text.replace('\n', " | "), settings_error(text)).unwrap();
+    }
+    insta::assert_snapshot!("settings-errors", sentences);
+}
+
+fn example(name: &str) -> String {
+    let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn the_example_settings_are_the_defaults() {
+    let settings =
+        Settings::parse(&example("longshore.toml.example"), Path::new("example")).unwrap();
+    assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
+}
+
+#[test]
+fn every_line_that_the_example_settings_show_is_right() {
+    let shown = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '[') => {
+            rest.to_owned()
+        }
+        _ => line.to_owned(),
+    };
+    let text: Vec<String> = example("longshore.toml.example").lines().map(shown).collect();
+    let settings = Settings::parse(&text.join("\n"), Path::new("example")).unwrap();
+    assert_eq!(settings.project.len(), 2);
+    assert_eq!(settings.secrets.len(), 2);
+    assert!(settings.vault.is_some());
+    assert_eq!(settings.bake.len(), 1);
+}
+
+#[test]
+fn the_example_of_the_runner_calls_all_four() {
+    let config: toml::Table = toml::from_str(&example("config.toml.example")).unwrap();
+    let runner = &config["runners"][0];
+    assert_eq!(runner["executor"].as_str(), Some("custom"));
+    assert_eq!(runner["custom_build_dir"]["enabled"].as_bool(), Some(true));
+    assert_eq!(runner["safe_directory_checkout"].as_bool(), Some(true));
+    assert_eq!(runner["custom"]["graceful_kill_timeout"].as_integer(), Some(60));
+    for call in ["config", "prepare", "run", "cleanup"] {
+        assert_eq!(runner["custom"][&format!("{call}_args")][0].as_str(), Some(call));
+        assert_eq!(
+            runner["custom"][&format!("{call}_exec")].as_str(),
+            Some("/usr/local/bin/longshore")
+        );
+    }
+}
