@@ -163,15 +163,23 @@ fn a_prepare_that_fails_is_tried_three_times_with_cleanup_between() {
 }
 
 #[test]
-fn a_prepare_under_way_can_be_cancelled_and_leaves_nothing() {
+fn a_cancel_in_the_middle_of_prepare_leaves_nothing() {
     let host = Host::new();
-    for _ in 0..3 {
-        let job = busybox(["true"]).after_script(["echo never"]);
+    let mut jobs = Vec::new();
+    for pause in [0, 20, 40, 80, 160] {
+        let job = busybox(["true"]).sources("git://127.0.0.1:1/none.git", &"0".repeat(40));
         let running = host.runner().start(&job);
         running.wait_for_call("prepare", SOON);
+        // Not to wait for anything: to meet it at another point each time.
+        std::thread::sleep(Duration::from_millis(pause));
         running.cancel();
         let result = running.join();
+        assert_ne!(result.status, JobStatus::Success);
         await_gone(&job);
-        assert_eq!(result.status, JobStatus::Canceled);
+        jobs.push(job);
+    }
+    // What a killed driver had asked for came only after cleanup had looked.
+    for job in &jobs {
+        assert_eq!(left_of(job), Vec::<String>::new());
     }
 }
