@@ -39,6 +39,7 @@ mod real_secrets;
 mod real_sources;
 mod stages_over_fakes;
 mod support;
+mod tree;
 mod vault;
 mod vault_access;
 mod vault_faults;
