@@ -65,13 +65,13 @@ pub async fn fill<E: Engine>(
     })?;
     let filler = filler(plan, image);
     engine.remove_container(&filler.name).await?;
-    let filled = match engine.create(&filler).await {
+    let uploaded = match engine.create(&filler).await {
         Ok(_) => engine.upload(&filler.name, AGENT_MOUNT, archive).await,
         Err(error) => Err(error),
     };
     // After a failed creation too: it may have had its effect, and only the answer was lost.
     let removed = engine.remove_container(&filler.name).await;
-    filled?;
+    uploaded?;
     removed?;
     Ok(())
 }
