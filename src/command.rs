@@ -137,7 +137,7 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
         CallError::system(format!("failed to read the script {}: {error}", args.script.display()))
     })?;
     let asked = run::Asked { stage: Stage::new(&args.stage), script: Secret::new(script) };
-    block_on(async {
+    let outcome = block_on(async {
         let engine = engine(&call.settings)?;
         let sink = RunnerSink::new(Output::start(stdio.stdout, stdio.stderr));
         let outcome = run::run(call, &engine, asked, &sink).await;
@@ -147,7 +147,12 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
             CallError::system(format!("the runner closed the job log: {error}"))
         })?;
         Ok(outcome)
-    })
+    });
+    if call.is_orphaned() {
+        // The runner was killed: nobody else will ever call `cleanup` for this job.
+        cleanup::hand_over(call.world, &call.settings_path)?;
+    }
+    outcome
 }
 
 fn engine(settings: &Settings) -> Result<DockerEngine, CallError> {

@@ -42,8 +42,8 @@ fn a_silent_job_shows_signs_of_life_and_can_be_cancelled() {
     let running = host.runner().start(&job);
     running.wait_for_output("\nbegun", SOON);
     let silent = Instant::now();
-    // The only such sequence there is without sections: the echo of a command ends with another one.
-    running.wait_for_output("\u{1b}[0K", SOON);
+    // The script's wrapper ends its lines with other sequences; this one stands alone in a chunk.
+    running.wait_for_output("\n\r\u{1b}[0K", SOON);
     let waited = silent.elapsed();
     running.cancel();
     let result = running.join();
@@ -91,13 +91,36 @@ fn a_stage_out_of_its_own_time_is_followed_by_after_script() {
     assert_says(&result.call("after_script").stdout(), &["afterwards\n"]);
 }
 
+/// A real runner's own drill: the containers of a job whose runner was killed stayed until the next reap.
 #[test]
-fn when_the_runner_is_killed_the_driver_ends_by_itself_and_reap_removes_the_rest() {
+fn when_the_runner_is_killed_the_driver_ends_the_stage_and_cleans_up_itself() {
     let (host, job) = (Host::new(), busybox(["echo begun", "sleep 300"]));
     let running = host.runner().own_process().start(&job);
     running.wait_for_output("\nbegun", SOON);
     let driver = running.wait_for_call("run build_script", SOON);
     running.kill_runner();
+    assert_eq!(running.join().status, JobStatus::Lost);
+    await_end(driver);
+    await_gone(&job);
+}
+
+#[test]
+fn when_runner_and_driver_are_killed_reap_removes_the_rest() {
+    let (host, job) = (Host::new(), busybox(["echo begun", "sleep 300"]));
+    let running = host.runner().own_process().start(&job);
+    running.wait_for_output("\nbegun", SOON);
+    let driver = running.wait_for_call("run build_script", SOON);
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(driver).unwrap(),
+        rustix::process::Signal::STOP,
+    )
+    .unwrap();
+    running.kill_runner();
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(driver).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
     assert_eq!(running.join().status, JobStatus::Lost);
     await_end(driver);
     assert!(!left_of(&job).is_empty(), "cleanup was never called");
