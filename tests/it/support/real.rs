@@ -138,6 +138,22 @@ impl Host {
     }
 }
 
+impl Drop for Host {
+    /// Waits for the workers: what one writes last, after all is gone, would make the directory anew.
+    fn drop(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let ledger = self.path("state/ledger.jsonl");
+        let at_work = || {
+            let text = fs::read_to_string(&ledger).unwrap_or_default();
+            let count = |event: &str| text.matches(&format!("\"event\":\"{event}\"")).count();
+            count("removing") > count("removed")
+        };
+        while !std::thread::panicking() && at_work() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 /// What a single call wrote to stderr.
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
