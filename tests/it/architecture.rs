@@ -32,8 +32,9 @@ const EVERYTHING: &[&str] = &[
     "secrets", "settings", "stage", "world",
 ];
 
-/// Leaf types that every room may use.
-const LEAVES: [&[&str]; 2] = [&["secrets", "Secret"], &["secrets", "value", "Secret"]];
+/// Leaves that every room may use: a type, and the runner's way to expand variables.
+const LEAVES: [&[&str]; 3] =
+    [&["secrets", "Secret"], &["secrets", "value", "Secret"], &["job", "expand"]];
 
 /// Paths of others, and the only files (or directories) that may name them.
 const WORLD: [(&[&str], &[&str]); 6] = [

@@ -3,9 +3,10 @@
 
 use super::error::ArtifactsError;
 use super::given::{Given, wrong};
+use crate::job::expand::expand;
 use crate::secrets::Secret;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 /// What is to be done.
@@ -138,7 +139,10 @@ pub(super) fn parse(
         Err(foreign) => return Ok(Command::Foreign(foreign)),
     };
     if words[0] == "artifacts-uploader" {
-        upload(&given).map(Command::Upload)
+        let expanded = |text: &str| {
+            expand(text, |name| environment.get(OsStr::new(name))?.to_str().map(str::to_owned))
+        };
+        upload(&given, expanded).map(Command::Upload)
     } else {
         download(&given).map(Command::Download)
     }
@@ -162,7 +166,10 @@ fn target(given: &Given) -> Result<Target, ArtifactsError> {
     })
 }
 
-fn upload(given: &Given) -> Result<Upload, ArtifactsError> {
+/// Paths and names come from the scripts as the CI file has them; GitLab's binary expands the variables in
+/// them from its environment, and so do we.
+fn upload(given: &Given, expanded: impl Fn(&str) -> String) -> Result<Upload, ArtifactsError> {
+    let all = |name: &str| given.all(name).iter().map(|text| expanded(text)).collect();
     let format = match given.last("--artifact-format") {
         None | Some("default" | "zip") => Format::Zip,
         Some("gzip") => Format::Gzip,
@@ -173,10 +180,10 @@ fn upload(given: &Given) -> Result<Upload, ArtifactsError> {
     };
     Ok(Upload {
         target: target(given)?,
-        paths: given.all("--path"),
-        exclude: given.all("--exclude"),
+        paths: all("--path"),
+        exclude: all("--exclude"),
         untracked: given.flag("--untracked"),
-        name: given.last("--name").unwrap_or("default").to_owned(),
+        name: expanded(given.last("--name").unwrap_or("default")),
         expire_in: given.last("--expire-in").unwrap_or_default().to_owned(),
         format,
         kind: given.last("--artifact-type").unwrap_or("archive").to_owned(),
@@ -227,6 +234,26 @@ mod tests {
         assert_eq!((upload.format, upload.kind.as_str()), (Format::Zip, "archive"));
         assert_eq!((upload.target.url.as_str(), upload.target.job), ("http://gitlab", 7));
         assert_eq!(upload.target.token.expose(), b"t");
+    }
+
+    /// Seen beside GitLab's docker executor: the file named by `$CI_PROJECT_DIR/...` was not in the archive.
+    #[test]
+    fn variables_in_names_and_paths_are_expanded_from_the_environment() {
+        let words = [
+            "--path",
+            "$CI_PROJECT_DIR/a",
+            "--exclude",
+            "${X}.o",
+            "--name",
+            "x-$CI_JOB_NAME-$NONE",
+        ];
+        let words = [&["artifacts-uploader"], &TARGET[..], &words].concat();
+        let environment =
+            [("CI_PROJECT_DIR", "/builds/g/p"), ("CI_JOB_NAME", "prod docker"), ("X", "y")];
+        let Ok(Command::Upload(upload)) = read(&words, &environment) else { panic!("an upload") };
+        assert_eq!(upload.paths, ["/builds/g/p/a"]);
+        assert_eq!(upload.exclude, ["y.o"]);
+        assert_eq!(upload.name, "x-prod docker-");
     }
 
     #[test]
