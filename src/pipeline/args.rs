@@ -39,7 +39,7 @@ pub struct LocalArgs {
     /// A file of NAME=VALUE lines, mode 0600; values of 8 bytes and more are masked in the log.
     #[arg(long, value_name = "FILE")]
     pub variables_file: Option<PathBuf>,
-    /// The registry, as GitLab's CI_REGISTRY.
+    /// The registry's host.
     #[arg(long, value_name = "HOST[:PORT]")]
     pub registry: Option<String>,
     /// The registry's user.
