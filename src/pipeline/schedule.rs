@@ -167,6 +167,7 @@ impl Schedule {
         let spec = self.spec(one, &|text| lines.error(text));
         self.store.admit(&spec.token, spec.id);
         let allow_failure = spec.allow_failure.clone();
+        let lines = lines.masking(spec.masked());
         (JobRun::new(Arc::clone(&self.caller), spec, lines, &self.scripts), allow_failure)
     }
 

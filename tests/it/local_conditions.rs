@@ -1,4 +1,7 @@
-//! What `local` must not let pass: a gate nobody opened, a report GitLab refuses, a job that is not there.
+//! What `local` must not let pass: a gate nobody opened, a report GitLab refuses, a job that is not there,
+//! a secret in the log.
+
+use std::os::unix::fs::PermissionsExt;
 
 use super::local_support::{HOST_DRIVER, Place};
 
@@ -79,4 +82,27 @@ async fn a_dotenv_report_that_gitlab_refuses_fails_its_job() {
     assert_eq!(ran.job("make")["result"], "failed", "{}", ran.log);
     assert_eq!(ran.job("take")["result"], "skipped", "{}", ran.log);
     assert!(ran.log.contains("line 1 of the dotenv report"), "{}", ran.log);
+}
+
+/// The runner masks what GitLab marked, whatever the driver does; also over the borders of writes.
+#[tokio::test]
+async fn masked_variables_never_reach_the_log() {
+    let script =
+        "echo $LONG_SECRET $SHORT; printf hunter2; sleep 0.2; echo hunter2; echo $CI_JOB_TOKEN";
+    let file = format!(r#"{{"job": {{"script": ["{script}", "cat .git/config"]}}}}"#);
+    let place = Place::new(&file, HOST_DRIVER);
+    let secrets = place.path("secrets");
+    std::fs::write(&secrets, "LONG_SECRET=hunter2hunter2\nSHORT=yes\n").unwrap();
+    std::fs::set_permissions(&secrets, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let mut args = place.args();
+    args.variables_file = Some(secrets);
+    let ran = place.run(args).await;
+    assert_eq!(ran.number, Ok(0), "{}", ran.log);
+    assert!(
+        ran.log.contains("job | [MASKED] yes\njob | [MASKED]\njob | [MASKED]\n"),
+        "{}",
+        ran.log
+    );
+    assert!(!ran.log.contains("hunter2hunter2"), "{}", ran.log);
+    assert!(!ran.log.contains("gitlab-ci-token"), "{}", ran.log);
 }
