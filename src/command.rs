@@ -24,6 +24,9 @@ use crate::stage::sink::RunnerSink;
 use crate::stage::{cleanup, config, prepare, run, vault};
 use crate::world::{Stdio, World};
 
+/// Room in the pipe to the runner; with the default of 64 KiB a stage's output waits for every 64 KiB.
+const LOG_PIPE_BYTES: usize = 256 * 1024;
+
 /// The number of a command line that cannot be parsed, as clap has it.
 const USAGE: u8 = 2;
 
@@ -137,7 +140,9 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
         CallError::system(format!("failed to read the script {}: {error}", args.script.display()))
     })?;
     let asked = run::Asked { stage: Stage::new(&args.stage), script: Secret::new(script) };
-    block_on(async {
+    // Best effort: it may be no pipe, or the user's share of pipe memory is used up.
+    let _ = rustix::pipe::fcntl_setpipe_size(&stdio.stdout, LOG_PIPE_BYTES);
+    let outcome = block_on(async {
         let engine = engine(&call.settings)?;
         let sink = RunnerSink::new(Output::start(stdio.stdout, stdio.stderr));
         let outcome = run::run(call, &engine, asked, &sink).await;
@@ -147,7 +152,12 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
             CallError::system(format!("the runner closed the job log: {error}"))
         })?;
         Ok(outcome)
-    })
+    });
+    if call.is_orphaned() {
+        // The runner was killed: nobody else will ever call `cleanup` for this job.
+        cleanup::hand_over(call.world, &call.settings_path)?;
+    }
+    outcome
 }
 
 fn engine(settings: &Settings) -> Result<DockerEngine, CallError> {

@@ -138,15 +138,20 @@ push_line() {
   [[ $(cat "$LINE_LOG.result" 2>/dev/null) == "$LINE_COMMIT 0" ]]
 }
 
-# show_line_seconds: each job and its stages, from the summary.
+# show_line_seconds: each job and its calls in the runner's order, from the summary.
 show_line_seconds() {
-  jq -r '.jobs[] | "  \(.name)\t\(.result)\t\(.seconds * 100 | round / 100) s",
-    (.calls[] | "    \(.name)\t\t\(.seconds * 100 | round / 100) s")' "$LINE_LOG.json" | expand -t 34,52
-  line_result
+  jq -r '
+    def order: ["config", "prepare", "prepare_script", "get_sources", "restore_cache", "download_artifacts", "build_script",
+      "after_script", "archive_cache", "upload_artifacts_on_success", "upload_artifacts_on_failure", "cleanup_file_variables", "cleanup"];
+    def short: . * 100 | round / 100;
+    def known: .key as $name | order | index($name) // 6;
+    .jobs[] | "  \(.name)\t\(.result)\t\(.seconds | short) s",
+      (.calls | to_entries | sort_by(known)[] | "    \(.key)\t\t\(.value | short) s")
+  ' "$LINE_LOG.json" | expand -t 34,52
 }
 
 # line_result: one line.
-line_result() { jq -r '"pipeline \(.pipeline) \(.result) in \(.seconds * 10 | round / 10) s"' "$LINE_LOG.json"; }
+line_result() { jq -r '"the pipeline \(.result), \([.jobs[].result] | group_by(.) | map("\(length) \(.[0])") | join(", "))"' "$LINE_LOG.json"; }
 
 # line_git ARGUMENT...: git without this user's settings, as whoever the demo is.
 line_git() {

@@ -18,6 +18,10 @@ use super::request::{Request, RequestReader};
 /// Most frames written with one system call.
 const BATCH: usize = 16;
 
+/// Room in the pipe to the daemon; with the default of 64 KiB each frame waits for the one before.
+/// Best effort: the kernel refuses where the user's share of pipe memory is used up.
+const PIPE_BYTES: usize = 256 * 1024;
+
 /// One frame, ready to be written.
 pub(super) struct Frame {
     head: [u8; HEADER],
@@ -102,6 +106,7 @@ pub(super) async fn write_frames(
     mut answers: mpsc::UnboundedReceiver<Frame>,
     mut output: mpsc::Receiver<Frame>,
 ) -> std::io::Result<()> {
+    let _ = rustix::pipe::fcntl_setpipe_size(&stdout, PIPE_BYTES);
     let mut out = pipe::Sender::from_owned_fd(stdout)?;
     let mut batch = Vec::with_capacity(BATCH);
     loop {

@@ -223,10 +223,13 @@ fn sorted<T>(answers: impl Iterator<Item = T>, key: impl FnMut(&T) -> String) ->
 
 /// A piece of output in our type. Without a TTY all of it comes in frames; what does not (`Console`, to
 /// bollard) can only be what the container wrote.
+///
+/// The bytes are copied: bollard reads into one buffer that grows with each frame, and a frame that is
+/// kept makes it begin anew with 8 KiB, four reads and three copies for each of the daemon's 32 KiB.
 fn heard(item: Result<LogOutput, Error>, object: &str) -> Result<Output, EngineError> {
     match item {
-        Ok(LogOutput::StdErr { message }) => Ok(Output::Stderr(message)),
-        Ok(other) => Ok(Output::Stdout(other.into_bytes())),
+        Ok(LogOutput::StdErr { message }) => Ok(Output::Stderr(Bytes::copy_from_slice(&message))),
+        Ok(other) => Ok(Output::Stdout(Bytes::copy_from_slice(other.as_ref()))),
         Err(error) => Err(fault::of("read the output of container", object, &error)),
     }
 }

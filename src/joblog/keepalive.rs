@@ -9,6 +9,11 @@
 /// it would wipe out half a line, so a keep-alive stands at a line's start only.
 pub const KEEP_ALIVE: &[u8] = b"\r\x1b[0K";
 
+const ESC: u8 = 0x1b;
+
+/// Bytes of the longest UTF-8 character.
+const LONGEST_CHARACTER: usize = 4;
+
 /// Follows a byte stream and knows whether a keep-alive would cut something in two.
 #[derive(Debug)]
 pub struct Position {
@@ -44,7 +49,12 @@ impl Position {
         if tail > 0 {
             *self = Self::default();
         }
-        for &byte in &bytes[tail..] {
+        let bytes = &bytes[tail..];
+        // Where no sequence begins or goes on, only the last character, of four bytes at most, can be
+        // cut; stepping through all of a log took a third of the driver's time.
+        let plain = self.escape == Escape::Outside && !bytes.contains(&ESC);
+        let from = if plain { bytes.len().saturating_sub(LONGEST_CHARACTER) } else { 0 };
+        for &byte in &bytes[from..] {
             self.step(byte);
         }
     }
@@ -58,7 +68,7 @@ impl Position {
         self.at_line_start = byte == b'\n';
         self.escape = match (&self.escape, byte) {
             (Escape::Text, 0x07) => Escape::Outside,
-            (_, 0x1b) | (Escape::Start, 0x20..=0x2f) => Escape::Start,
+            (_, ESC) | (Escape::Start, 0x20..=0x2f) => Escape::Start,
             (Escape::Start, b'[') | (Escape::Control, 0x20..=0x3f) => Escape::Control,
             (Escape::Start, b']' | b'P' | b'X' | b'^' | b'_') | (Escape::Text, _) => Escape::Text,
             _ => Escape::Outside,
@@ -98,6 +108,23 @@ mod tests {
         assert!(clear_after(b"\x1b]0;title\x1b\\\n"));
         assert!(clear_after(b"\x1b(B\n"));
         assert!(clear_after(b"\x1b[31mred\n"));
+    }
+
+    #[test]
+    fn wherever_the_stream_is_cut_the_judgement_is_the_same() {
+        let stream =
+            "plain \u{20ac}\u{1f600} text \x1b[31mred\x1b]0;\u{20ac} title\x07 \u{1f600}end"
+                .as_bytes();
+        for end in 0..=stream.len() {
+            let mut bytewise = Position::default();
+            stream[..end].iter().for_each(|byte| bytewise.step(*byte));
+            for cut in 0..=end {
+                let mut position = Position::default();
+                position.advance(&stream[..cut]);
+                position.advance(&stream[cut..end]);
+                assert_eq!(position.is_clear(), bytewise.is_clear(), "{cut} of {end}");
+            }
+        }
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! Writes a stage's output to the runner from a thread of its own, so that a stalled runner stops the
 //! stage's output (back-pressure) but neither pings nor a cancel.
 
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-/// Chunks under way to the thread; with chunks of 64 KiB at most 512 KiB.
-const QUEUE: usize = 8;
+/// Chunks under way to the thread; with the daemon's chunks of 32 KiB at most 2 MiB.
+const QUEUE: usize = 64;
 
 /// Which of the call's two streams bytes belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,14 +78,35 @@ fn drain(
     mut stdout: impl Write,
     mut stderr: impl Write,
 ) -> io::Result<()> {
-    while let Some((channel, bytes)) = chunks.blocking_recv() {
-        match channel {
-            Channel::Stdout => stdout.write_all(&bytes)?,
-            Channel::Stderr => stderr.write_all(&bytes)?,
+    let mut batch = Vec::with_capacity(QUEUE);
+    while chunks.blocking_recv_many(&mut batch, QUEUE) > 0 {
+        // The order between the two streams is what a reader of the log sees.
+        for run in batch.chunk_by(|one, next| one.0 == next.0) {
+            match run[0].0 {
+                Channel::Stdout => write_run(&mut stdout, run)?,
+                Channel::Stderr => write_run(&mut stderr, run)?,
+            }
         }
+        batch.clear();
         if chunks.is_empty() {
             stdout.flush()?;
         }
     }
     stdout.flush()
+}
+
+/// Writes chunks of one stream with as few system calls as the reader allows.
+fn write_run(out: &mut impl Write, run: &[(Channel, Bytes)]) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = run.iter().map(|(_, bytes)| IoSlice::new(bytes)).collect();
+    let mut slices = slices.as_mut_slice();
+    IoSlice::advance_slices(&mut slices, 0); // drops empty ones at the front
+    while !slices.is_empty() {
+        match out.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }

@@ -84,7 +84,7 @@ fn reason(
             let old = !object.used && object.name != host.agent_volume;
             return old.then_some("it carries another version of the agent");
         }
-        // A filler is removed by who made it, within moments.
+        // Only volumes are of this kind; the container that fills one is its job's.
         Some("agent") | None => return None,
         Some(_) => {}
     }

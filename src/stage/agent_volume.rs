@@ -19,7 +19,7 @@ use crate::engine::{Engine, EngineError};
 use crate::plan::container::{
     ContainerNetwork, ContainerPlan, Labels, LimitPlan, MountPlan, MountSource,
 };
-use crate::plan::{AGENT_MOUNT, AGENT_PATH};
+use crate::plan::{AGENT_MOUNT, AGENT_PATH, JobPlan};
 
 /// The name of the volume that carries the binary at `executable`.
 ///
@@ -48,35 +48,47 @@ pub fn is_missing(error: &EngineError) -> bool {
     error.cause.contains(AGENT_PATH) && error.cause.contains("no such file")
 }
 
-/// Fills the volume with the binary at `executable`, through a container of `image` that never starts.
+/// Fills a job's agent volume with the binary at `executable`, through a container of `image` that
+/// never starts.
 ///
 /// # Errors
 /// When the binary cannot be read or the engine refuses.
 pub async fn fill<E: Engine>(
     engine: &E,
     executable: &Path,
-    volume: &str,
+    plan: &JobPlan,
     image: &str,
 ) -> Result<(), CallError> {
     let archive = archive(executable).map_err(|error| {
         let path = executable.display();
         CallError::system(format!("failed to pack our own binary {path}: {error}"))
     })?;
-    let filler = filler(volume, image);
+    let filler = filler(plan, image);
     engine.remove_container(&filler.name).await?;
-    engine.create(&filler).await?;
-    let uploaded = engine.upload(&filler.name, AGENT_MOUNT, archive).await;
-    engine.remove_container(&filler.name).await?;
-    Ok(uploaded?)
+    let filled = match engine.create(&filler).await {
+        Ok(_) => engine.upload(&filler.name, AGENT_MOUNT, archive).await,
+        Err(error) => Err(error),
+    };
+    // After a failed creation too: it may have had its effect, and only the answer was lost.
+    let removed = engine.remove_container(&filler.name).await;
+    filled?;
+    removed?;
+    Ok(())
 }
 
-fn filler(volume: &str, image: &str) -> ContainerPlan {
-    let labels = Labels::from([("longshore.kind".to_owned(), "agent".to_owned())]);
-    let source =
-        MountSource::Volume { name: volume.to_owned(), labels: labels.clone(), tmpfs_bytes: None };
+/// It carries the job's labels, so that `reap` finds it where we are killed before its removal.
+fn filler(plan: &JobPlan, image: &str) -> ContainerPlan {
+    let kind = |name: &str| ("longshore.kind".to_owned(), name.to_owned());
+    let mut labels = plan.labels.clone();
+    labels.extend([kind("filler")]);
+    let source = MountSource::Volume {
+        name: plan.agent_volume.clone(),
+        labels: Labels::from([kind("agent")]),
+        tmpfs_bytes: None,
+    };
     ContainerPlan {
-        // The process id keeps two fillers apart; both write the same bytes.
-        name: format!("{volume}-filler-{}", std::process::id()),
+        // Fillers of two jobs may be at work side by side; both write the same bytes.
+        name: plan.key.name("filler"),
         image: image.to_owned(),
         platform: None,
         entrypoint: vec![AGENT_PATH.to_owned()],

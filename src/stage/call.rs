@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::process::{Pid, getppid};
+
 use crate::host::ledger::{Event, Ledger};
 use crate::host::owner;
 use crate::job::JobContext;
@@ -26,6 +28,8 @@ pub struct Call<'a> {
     pub context: JobContext,
     /// What we are going to do.
     pub plan: JobPlan,
+    /// The process that called us.
+    pub parent: Option<Pid>,
 }
 
 impl<'a> Call<'a> {
@@ -35,11 +39,17 @@ impl<'a> Call<'a> {
     /// Ours where a file or variable is missing or wrong; the job's where it asks for what is not
     /// allowed.
     pub fn load(world: &'a World, settings_path: PathBuf) -> Result<Self, CallError> {
+        let parent = getppid();
         let settings = read_settings(&settings_path)?;
         let context = read_context(world)?;
         let facts = host_facts(world)?;
         let plan = plan::compile(&context, &settings, &facts).map_err(CallError::job)?;
-        Ok(Self { world, settings_path, settings, context, plan })
+        Ok(Self { world, settings_path, settings, context, plan, parent })
+    }
+
+    /// Whether the process that called us has ended since.
+    pub fn is_orphaned(&self) -> bool {
+        getppid() != self.parent
     }
 
     /// Writes an event to the ledger, which is history and not state: a job does not fail for it.
@@ -83,7 +93,7 @@ pub fn read_context(world: &World) -> Result<JobContext, CallError> {
 }
 
 fn host_facts(world: &World) -> Result<HostFacts, CallError> {
-    let parent = rustix::process::getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
+    let parent = getppid().map_or(1, |pid| pid.as_raw_nonzero().get());
     let owner = owner::describe(parent.unsigned_abs()).map_err(|error| {
         CallError::system(format!("failed to read who called us from /proc: {error}"))
     })?;

@@ -135,8 +135,7 @@ async fn start_filled<E: Engine>(
 ) -> Result<(), StartError> {
     match engine.start(&container.name).await {
         Err(error) if agent_volume::is_missing(&error) => {
-            let (executable, volume) = (&call.world.executable, &call.plan.agent_volume);
-            agent_volume::fill(engine, executable, volume, &container.image)
+            agent_volume::fill(engine, &call.world.executable, &call.plan, &container.image)
                 .await
                 .map_err(StartError::Call)?;
             engine.start(&container.name).await.map_err(StartError::Engine)

@@ -13,6 +13,7 @@ use crate::settings;
 
 use super::call::Call;
 use super::containers::{self, Started};
+use super::ending::Ending;
 use super::error::CallError;
 use super::{attach, pull, removal};
 
@@ -30,13 +31,16 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
     for notice in &call.plan.notices {
         log.line(format!("longshore: {notice}"));
     }
-    let (secrets, images) = tokio::join!(fetch(call, source), images(call, engine, log));
+    let mut ending = Ending::watch()?;
+    // The source is seen through: what is dropped there leaves a token behind.
+    let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, engine, log)));
     let (secrets, image) = (secrets?, images?);
     let set = MaskSet::new(masks(call, &secrets));
     check_maskable(&set, &secrets)?;
     log.mask(set);
     tell_secrets(&secrets, log);
-    match start(call, engine, &image, secrets).await {
+    ending.check()?;
+    match start(call, engine, &image, secrets).await.and_then(|()| ending.check()) {
         Ok(()) => Ok(()),
         Err(error) => {
             for left in removal::remove(engine, &call.plan.removal()).await {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use longshore::engine::Fault;
+use longshore::engine::{Engine as _, Fault};
 use longshore::outcome::Outcome;
 use longshore::stage::error::CallError;
 
@@ -18,6 +18,11 @@ async fn live(life: &Life) -> Vec<(&'static str, Result<(), CallError>)> {
         for (stage, script) in stages.into_iter().chain([("cleanup_file_variables", "true")]) {
             parts.push((stage, life.run(stage, script).await.map(drop)));
         }
+    } else {
+        // A prepare that fails leaves nothing for a cleanup that may never come, but for a filler whose
+        // very removal failed.
+        let left = life.engine.left(OF_A_JOB);
+        assert!(left.iter().all(|name| name.ends_with("-filler")), "{left:?}: {parts:?}");
     }
     parts.push(("cleanup", life.cleanup().await.map(drop)));
     parts
@@ -78,7 +83,9 @@ async fn each_call_fails_once_and_nothing_is_left() {
             assert_eq!(life.engine.unmet(), [], "{context}");
             // What a cleanup could not remove is the next one's, or reap's.
             life.cleanup().await.unwrap_or_else(|error| panic!("{context}: {error}"));
+            life.reap().await.unwrap_or_else(|error| panic!("{context}: {error}"));
             assert_eq!(life.engine.left(OF_A_JOB), Vec::<String>::new(), "{context}");
+            assert_eq!(life.engine.containers(None).await.unwrap(), [], "{context}");
             swept.insert(verb);
         }
     }
@@ -97,6 +104,38 @@ async fn each_call_fails_once_and_nothing_is_left() {
         Verb::Upload,
     ];
     assert_eq!(swept, used.into());
+}
+
+#[tokio::test]
+async fn a_filler_goes_though_its_creation_seems_to_fail() {
+    let life = Life::new();
+    life.engine.trouble(Verb::Create, 2, Trouble::FailAfter(Fault::Daemon));
+    life.prepare().await.unwrap_err();
+    assert_eq!(life.engine.unmet(), []);
+    assert_eq!(life.engine.containers(None).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_filler_that_could_not_be_removed_is_reaped() {
+    let life = Life::new();
+    life.engine.trouble(Verb::RemoveContainer, 2, Trouble::Fail(Fault::Daemon));
+    life.prepare().await.unwrap_err();
+    let left = life.engine.left("longshore.kind=filler");
+    assert_eq!(left, [life.container().replace("-job", "-filler")]);
+    life.reap().await.unwrap();
+    assert_eq!(life.engine.containers(None).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_cleanup_says_what_it_could_not_remove() {
+    let life = Life::new();
+    life.prepare().await.unwrap();
+    let nth = 1 + life.engine.calls().iter().filter(|one| one.verb == Verb::RemoveVolume).count();
+    life.engine.trouble(Verb::RemoveVolume, nth, Trouble::Fail(Fault::Conflict));
+    let error = life.cleanup().await.unwrap_err();
+    let left = life.engine.left(OF_A_JOB);
+    assert_eq!(left.len(), 1);
+    assert!(error.to_string().contains(&left[0]), "{error} {left:?}");
 }
 
 #[tokio::test]

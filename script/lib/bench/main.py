@@ -11,6 +11,7 @@ import time
 from urllib.parse import quote
 
 import throughput
+import tree
 from counting_proxy import CountingProxy
 from docker_api import Floor, call
 from runner import Runner
@@ -132,7 +133,7 @@ def main() -> int:
     """All figures; 1 when one does not hold."""
     options = arguments()
     rows = []
-    for part in (jobs, requests, start_up, throughput.rows):
+    for part in (jobs, requests, start_up, tree.rows, throughput.rows):
         print(f"measuring: {(part.__doc__ or '').splitlines()[0]}", file=sys.stderr, flush=True)
         rows += part(options)
     if options.json:

@@ -23,7 +23,7 @@ use super::{Client, ClientError, Consumption, unexpected};
 const SILENCE: Duration = Duration::from_mins(1);
 
 /// Consumed output that is acknowledged at once and not with the next ping.
-const ACKNOWLEDGE_AT: usize = WINDOW / 8;
+const ACKNOWLEDGE_AT: usize = WINDOW / 4;
 
 /// Where a stage's output goes.
 #[expect(async_fn_in_trait, reason = "one thread drives a call; no future crosses threads")]

@@ -126,6 +126,7 @@ impl Life {
             settings: self.settings.clone(),
             context: self.context.clone(),
             plan: plan::compile(&self.context, &self.settings, &host).unwrap(),
+            parent: rustix::process::getppid(),
         }
     }
 
