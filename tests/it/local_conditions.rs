@@ -72,10 +72,10 @@ curl -s --fail-with-body --noproxy '*' -H "JOB-TOKEN: $token" -F file=@up.gz \
 
 #[tokio::test]
 async fn a_dotenv_report_that_gitlab_refuses_fails_its_job() {
-    let file = r##"{"stages": ["a", "b"],
+    let file = r#"{"stages": ["a", "b"],
         "make": {"stage": "a", "script": ["echo '# no' > vars"],
             "artifacts": {"reports": {"dotenv": "vars"}}},
-        "take": {"stage": "b", "script": ["true"]}}"##;
+        "take": {"stage": "b", "script": ["true"]}}"#;
     let place = Place::new(file, HOST_DRIVER);
     place.executable("bin/gitlab-runner", UPLOADER);
     let ran = place.run(place.args()).await;
