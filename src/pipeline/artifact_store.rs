@@ -60,6 +60,11 @@ impl ArtifactStore {
         Ok(())
     }
 
+    /// Forgets one artifact of a job.
+    pub fn discard(&self, job: u64, kind: &str) {
+        self.state().stored.remove(&(job, kind.to_owned()));
+    }
+
     /// Where a job's artifact lies, and its size; `None` where it left none.
     pub fn find(&self, job: u64, kind: &str) -> Option<(PathBuf, u64)> {
         let size = self.state().stored.get(&(job, kind.to_owned())).copied()?;

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::secrets::{MaskSet, Masker, Secret};
+
 /// Foreground colours of job names, one job after another.
 const COLOURS: [u8; 6] = [36, 35, 34, 33, 32, 96];
 
@@ -46,7 +48,7 @@ impl Console {
         } else {
             name
         };
-        JobLines { console: self.clone(), prefix }
+        JobLines { console: self.clone(), prefix, masks: MaskSet::new(Vec::new()) }
     }
 }
 
@@ -55,12 +57,25 @@ impl Console {
 pub struct JobLines {
     console: Console,
     prefix: String,
+    masks: MaskSet,
 }
 
 impl JobLines {
+    /// The same lines with these values masked: the runner's part, whatever the driver does.
+    #[must_use]
+    pub fn masking(self, values: Vec<Secret>) -> Self {
+        Self { masks: MaskSet::new(values), ..self }
+    }
+
+    /// A masker for one stream of the driver.
+    pub fn masker(&self) -> Masker {
+        Masker::new(&self.masks)
+    }
+
     /// A line of ours.
     pub fn say(&self, text: &str) {
-        self.console.line(&format!("{}{text}", self.prefix));
+        let text = self.masks.mask(text.as_bytes());
+        self.console.line(&format!("{}{}", self.prefix, String::from_utf8_lossy(&text)));
     }
 
     /// A line of ours that heads a stage.
@@ -77,7 +92,7 @@ impl JobLines {
         self.say(&shown);
     }
 
-    /// One line of the driver's output, without its end.
+    /// One line of the driver's output, masked already, without its end.
     pub fn output(&self, line: &[u8]) {
         if let Some(line) = presentable(line, self.console.colour) {
             let mut all = self.prefix.clone().into_bytes();

@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
@@ -142,9 +142,7 @@ impl DriverCall<'_> {
         let stdout = child.stdout.take();
         let read = async {
             match stdout {
-                Some(mut stdout) => {
-                    tokio::io::AsyncReadExt::read_to_end(&mut stdout, &mut answer).await
-                }
+                Some(mut stdout) => stdout.read_to_end(&mut answer).await,
                 None => Ok(0),
             }
         };
@@ -171,24 +169,32 @@ fn send(group: Option<Pid>, signal: Signal) {
     }
 }
 
+/// Masks before it looks for lines: a value may span several of them.
 async fn pass(stream: Option<impl AsyncRead + Unpin>, lines: &JobLines) {
-    let Some(stream) = stream else { return };
-    let mut reader = BufReader::with_capacity(LINE_LIMIT, stream);
-    let mut line = Vec::new();
-    while let Ok(buffer) = reader.fill_buf().await {
-        if buffer.is_empty() {
-            break;
-        }
-        let end = buffer.iter().position(|byte| *byte == b'\n');
-        let taken = end.map_or(buffer.len(), |end| end + 1);
-        line.extend_from_slice(&buffer[..end.unwrap_or(taken)]);
-        reader.consume(taken);
-        if end.is_some() || line.len() >= LINE_LIMIT {
-            lines.output(&line);
-            line.clear();
-        }
+    let Some(mut stream) = stream else { return };
+    let mut masker = lines.masker();
+    let (mut buffer, mut pending) = (vec![0; LINE_LIMIT], Vec::new());
+    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+        masker.push(&buffer[..count], &mut pending);
+        show_lines(&mut pending, lines);
     }
-    if !line.is_empty() {
-        lines.output(&line);
+    masker.finish(&mut pending);
+    show_lines(&mut pending, lines);
+    if !pending.is_empty() {
+        lines.output(&pending);
+    }
+}
+
+/// Shows the lines that have ended, and one that is too long to wait for its end.
+fn show_lines(pending: &mut Vec<u8>, lines: &JobLines) {
+    let mut shown = 0;
+    while let Some(length) = pending[shown..].iter().position(|byte| *byte == b'\n') {
+        lines.output(&pending[shown..shown + length]);
+        shown += length + 1;
+    }
+    pending.drain(..shown);
+    if pending.len() >= LINE_LIMIT {
+        lines.output(pending);
+        pending.clear();
     }
 }

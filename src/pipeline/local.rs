@@ -112,6 +112,7 @@ impl Ready {
         })?;
         let caller = Arc::new(self.caller(format!("http://{address}"), cancelled)?);
         let planned = schedule::plan(&self.pipeline, &caller, &self.args.jobs);
+        schedule::check(&planned).map_err(CallError::system)?;
         let scripts = workspace(&parent_of_scripts(&self.world), "scripts")?;
         let artifacts = workspace(&parent_of_artifacts(&self.world), "artifacts")?;
         let (log, answer) =

@@ -32,6 +32,8 @@ pub enum Verdict {
     AllowedToFail,
     /// It was stopped.
     Cancelled,
+    /// It waits for a person, and later stages with it.
+    Blocking,
     /// It did not run, and why.
     Skipped(&'static str),
 }
@@ -56,6 +58,7 @@ impl Verdict {
             Self::Failed => "failed",
             Self::AllowedToFail => "allowed to fail",
             Self::Cancelled => "cancelled",
+            Self::Blocking => "manual",
             Self::Skipped(_) => "skipped",
         }
     }
@@ -65,7 +68,7 @@ impl Verdict {
             Self::Passed => 32,
             Self::Failed => 31,
             Self::AllowedToFail | Self::Cancelled => 33,
-            Self::Skipped(_) => 90,
+            Self::Blocking | Self::Skipped(_) => 90,
         }
     }
 }
@@ -75,6 +78,7 @@ pub fn reason(row: &Row) -> String {
     let ending = row.report.as_ref().map(|report| &report.ending);
     match (&row.result, ending) {
         (Verdict::Skipped(why), _) => (*why).to_owned(),
+        (Verdict::Blocking, _) => "later stages wait for it; name it to run it".to_owned(),
         (_, Some(Ending::ScriptFailed(code))) => format!("exit code {code}"),
         (_, Some(Ending::SystemFailed(why))) => why.clone(),
         (_, Some(Ending::TimedOut)) => "took longer than its timeout".to_owned(),
@@ -146,6 +150,8 @@ pub fn result(rows: &[Row]) -> &'static str {
         "cancelled"
     } else if any(&Verdict::Failed) {
         "failed"
+    } else if any(&Verdict::Blocking) {
+        "blocked"
     } else {
         "passed"
     }

@@ -39,6 +39,14 @@ pub struct Planned {
     pub named: bool,
 }
 
+impl Planned {
+    /// Whether later stages wait for it while it waits for a person. Source: GitLab's "Types of manual
+    /// jobs": one that is allowed to fail is optional.
+    fn blocks(&self) -> bool {
+        !matches!(&self.decision, Decision::Run { allow_failure: AllowFailure::Yes, .. })
+    }
+}
+
 /// A pipeline on its way.
 pub struct Schedule {
     /// The file.
@@ -78,16 +86,34 @@ pub fn plan(pipeline: &Pipeline, caller: &Caller, wanted: &[String]) -> Vec<Plan
     planned
 }
 
+/// Whether there is anything to run: GitLab makes no pipeline without jobs, and a job that was named and
+/// is left out must not look like one that passed.
+///
+/// # Errors
+/// In words for who asked.
+pub fn check(planned: &[Planned]) -> Result<(), String> {
+    let left_out = |one: &&Planned| matches!(one.decision, Decision::Skip);
+    if let Some(one) = planned.iter().find(|one| one.named && left_out(one)) {
+        let name = &one.job.name;
+        return Err(format!("the job {name:?} is not in this pipeline: its rules leave it out"));
+    }
+    if planned.iter().all(|one| left_out(&one)) {
+        return Err("no job is in this pipeline: the rules leave all of them out".to_owned());
+    }
+    Ok(())
+}
+
 impl Schedule {
     /// Runs everything, at most `side_by_side` jobs at a time.
     pub async fn run(mut self, planned: Vec<Planned>, side_by_side: usize) -> Vec<Row> {
         let places = Arc::new(Semaphore::new(side_by_side));
         for stage in self.pipeline.stages.clone() {
             let failed = self.rows.iter().any(|(_, row)| row.result == Verdict::Failed);
+            let blocked = self.rows.iter().any(|(_, row)| row.result == Verdict::Blocking);
             let mut running = JoinSet::new();
             for one in planned.iter().filter(|one| one.job.stage == stage) {
-                if let Some(why) = self.left_out(one, failed) {
-                    self.rows.push((one.clone(), row(one, Verdict::Skipped(why), None)));
+                if let Some(verdict) = self.left_out(one, failed, blocked) {
+                    self.rows.push((one.clone(), row(one, verdict, None)));
                     continue;
                 }
                 let (run, allow_failure) = self.start(one);
@@ -112,24 +138,28 @@ impl Schedule {
         self.rows.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// Why a job does not run; `None` where it does.
-    fn left_out(&self, one: &Planned, failed: bool) -> Option<&'static str> {
+    /// What becomes of a job that does not run; `None` where it does.
+    fn left_out(&self, one: &Planned, failed: bool, blocked: bool) -> Option<Verdict> {
         let Decision::Run { when, .. } = &one.decision else {
-            return Some("its rules do not hold");
+            return Some(Verdict::Skipped("its rules do not hold"));
         };
         if !one.wanted {
-            return Some("not asked for");
+            return Some(Verdict::Skipped("not asked for"));
         }
         if *self.caller.cancelled.borrow() {
-            return Some("the pipeline was cancelled");
+            return Some(Verdict::Skipped("the pipeline was cancelled"));
         }
-        match (when, failed) {
-            (When::OnSuccess, true) => Some("an earlier job failed"),
-            (When::OnFailure, false) => Some("no earlier job failed"),
-            (When::Manual, _) if !one.named => Some("manual: name it to run it"),
-            (When::Never, _) => Some("when: never"),
-            _ => None,
-        }
+        let why = match when {
+            When::OnSuccess if failed => "an earlier job failed",
+            When::OnSuccess if blocked => "an earlier job waits for a person",
+            When::OnFailure if !failed => "no earlier job failed",
+            When::Manual if one.named => return None,
+            When::Manual if one.blocks() && !failed && !blocked => return Some(Verdict::Blocking),
+            When::Manual => "manual: name it to run it",
+            When::Never => "when: never",
+            _ => return None,
+        };
+        Some(Verdict::Skipped(why))
     }
 
     fn start(&self, one: &Planned) -> (std::io::Result<JobRun>, AllowFailure) {
@@ -137,6 +167,7 @@ impl Schedule {
         let spec = self.spec(one, &|text| lines.error(text));
         self.store.admit(&spec.token, spec.id);
         let allow_failure = spec.allow_failure.clone();
+        let lines = lines.masking(spec.masked());
         (JobRun::new(Arc::clone(&self.caller), spec, lines, &self.scripts), allow_failure)
     }
 

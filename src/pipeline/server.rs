@@ -159,6 +159,13 @@ async fn upload(request: Request<Incoming>, served: &Served, job: u64) -> io::Re
         }
     };
     served.store.keep(job, &kind, &body[range])?;
+    // GitLab reads this report at once, and the job fails where it cannot be read.
+    if kind == "dotenv"
+        && let Err(why) = served.store.dotenv(job)
+    {
+        served.store.discard(job, &kind);
+        return Ok(plain(StatusCode::BAD_REQUEST, &format!("400 Bad Request: {why}")));
+    }
     Ok(plain(StatusCode::CREATED, "201 Created"))
 }
 

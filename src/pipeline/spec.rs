@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::job::expand;
+use crate::secrets::Secret;
 
 use super::model::{AllowFailure, Job};
 use super::source::Source;
@@ -103,6 +104,15 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// The values that the log must not show, as scripts see them.
+    pub fn masked(&self) -> Vec<Secret> {
+        let hidden = |name: &str| self.variables.iter().any(|one| one.masked && one.key == name);
+        let seen = expanded(&self.variables).into_iter();
+        seen.filter(|(key, value)| hidden(key) && !value.is_empty())
+            .map(|(_, value)| Secret::new(value))
+            .collect()
+    }
+
     /// The URL that sources are fetched from; carries the token.
     pub fn repository_url(&self, facts: &PipelineFacts) -> String {
         repository_url(facts, &self.token)

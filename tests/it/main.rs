@@ -26,6 +26,7 @@ mod engine_wire;
 mod fake_runner_calls;
 mod fake_runner_endings;
 mod local_cancel;
+mod local_conditions;
 mod local_run;
 mod local_server;
 mod local_support;
