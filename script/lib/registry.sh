@@ -63,8 +63,19 @@ registry_call() {
 # registry_tags REPOSITORY: its tags, one a line; none when it does not exist.
 registry_tags() { registry_call GET "/v2/$1/tags/list" 2>/dev/null | jq -r '.tags // [] | .[]' || true; }
 
-# registry_login: logs the scripts' CLI in (its own DOCKER_CONFIG).
-registry_login() { docker login -u "$REGISTRY_USER" --password-stdin "$REGISTRY" <"$REGISTRY_DIR/password"; }
+# registry_login: logs the scripts' CLI in (its own DOCKER_CONFIG), through the daemon, which may read
+# /etc/hosts anew only 5 s after it last did.
+registry_login() {
+  wait_until 10 daemon_knows_registry || true
+  docker login -u "$REGISTRY_USER" --password-stdin "$REGISTRY" <"$REGISTRY_DIR/password"
+}
+
+# daemon_knows_registry: any answer to a login but that there is no such name.
+daemon_knows_registry() {
+  local answer
+  answer=$(docker login -u "$REGISTRY_USER" --password-stdin "$REGISTRY" <"$REGISTRY_DIR/password" 2>&1) ||
+    [[ $answer != *'no such host'* ]]
+}
 
 # collect_registry_garbage: frees what no tag or digest names any more.
 collect_registry_garbage() { docker-registry garbage-collect "$REGISTRY_DIR/config.yml"; }
