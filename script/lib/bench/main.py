@@ -14,6 +14,7 @@ import throughput
 import tree
 from counting_proxy import CountingProxy
 from docker_api import Floor, call
+from figures import row
 from runner import Runner
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -47,14 +48,6 @@ def until_gone(label: str) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError("containers of a finished job are still there after 30 s")
         time.sleep(0.01)
-
-
-def row(name: str, value: float, limit: float, unit: str, **more) -> dict:
-    """One figure; `limit` is an upper bound unless `at_least` says otherwise."""
-    at_least = more.pop("at_least", False)
-    holds = value >= limit if at_least else value <= limit
-    bound = "at least" if at_least else "at most"
-    return {"name": name, "value": round(value, 3), "limit": limit, "bound": bound, "unit": unit, "holds": holds, **more}
 
 
 def jobs(options: argparse.Namespace) -> list[dict]:

@@ -7,6 +7,7 @@ import tempfile
 import time
 
 from docker_api import Floor, attach, call
+from figures import row
 from runner import SCRIPT, Runner, _private
 
 BYTES = 256 * 1024 * 1024
@@ -87,8 +88,6 @@ class Job:
 
 def rows(options) -> list[dict]:
     """Log throughput of a stage against a bare attach, and the memory of driver and agent."""
-    from main import row  # pylint: disable=import-outside-toplevel,cyclic-import
-
     runner = Runner([options.binary, "--settings", options.settings], options.image)
     floor = Floor(options.image)
     job = Job(options, runner)

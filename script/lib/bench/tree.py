@@ -3,6 +3,8 @@
 import os
 import subprocess
 
+from figures import row
+
 PROJECT = os.path.join(os.path.dirname(os.path.abspath(__file__)), *[os.pardir] * 3)
 
 # Crates that do the cryptography of TLS, whatever speaks the protocol above them.
@@ -22,8 +24,6 @@ def crates() -> set[tuple[str, str]]:
 
 def rows(_options) -> list[dict]:
     """Crates and TLS providers in the shipped binary's tree."""
-    from main import row  # pylint: disable=import-outside-toplevel,cyclic-import
-
     tree = crates()
     providers = sorted({name for name, _ in tree} & PROVIDERS)
     return [
