@@ -125,14 +125,27 @@ fn print_plan(call: &Call<'_>, mut stdio: Stdio) -> Result<Outcome, CallError> {
 }
 
 fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
-    block_on(async {
+    let outcome = block_on(async {
         let engine = engine(&call.settings)?;
         let source = vault::source(&call.settings);
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
         log.mask(MaskSet::new(call.context.masked_values()));
         Box::pin(prepare::prepare(call, &engine, &source, &mut log)).await?;
         Ok(Outcome::Success)
-    })
+    });
+    unless_orphaned(call, outcome)
+}
+
+/// Where the runner was killed during this call, nobody else will ever call `cleanup` for its job.
+fn unless_orphaned(
+    call: &Call<'_>,
+    outcome: Result<Outcome, CallError>,
+) -> Result<Outcome, CallError> {
+    if call.is_orphaned() {
+        let removal = call.plan.removal();
+        cleanup::start_worker(call.world, &call.settings_path, &call.settings, &removal)?;
+    }
+    outcome
 }
 
 fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, CallError> {
@@ -153,11 +166,7 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
         })?;
         Ok(outcome)
     });
-    if call.is_orphaned() {
-        // The runner was killed: nobody else will ever call `cleanup` for this job.
-        cleanup::hand_over(call.world, &call.settings_path)?;
-    }
-    outcome
+    unless_orphaned(call, outcome)
 }
 
 fn engine(settings: &Settings) -> Result<DockerEngine, CallError> {

@@ -26,10 +26,23 @@ pub fn hand_over(world: &World, settings_path: &Path) -> Result<Outcome, CallErr
     let settings = call::read_settings(settings_path)?;
     let context = call::read_context(world)?;
     let plan = RemovalPlan::of(&JobKey::of(&context.response));
+    start_worker(world, settings_path, &settings, &plan)
+}
+
+/// Starts the worker for a plan; needs nothing of the runner's files, which may be gone with it.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn start_worker(
+    world: &World,
+    settings_path: &Path,
+    settings: &Settings,
+    plan: &RemovalPlan,
+) -> Result<Outcome, CallError> {
     let event = Event::Removing { job: &plan.job };
     // History; the worker removes whether it is written down or not.
     drop(Ledger::at(&settings.state_dir).append(&event, (world.clock)()));
-    let json = serde_json::to_vec(&plan).map_err(CallError::system)?;
+    let json = serde_json::to_vec(plan).map_err(CallError::system)?;
     worker::hand_over(&world.executable, settings_path, &json).map_err(|error| {
         CallError::system(format!(
             "failed to start the worker that removes the job's containers: {error}\n  \

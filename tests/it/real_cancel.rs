@@ -104,6 +104,18 @@ fn when_the_runner_is_killed_the_driver_ends_the_stage_and_cleans_up_itself() {
     await_gone(&job);
 }
 
+/// A real runner's own drill: five of five jobs whose runner was killed during prepare left containers.
+#[test]
+fn when_the_runner_is_killed_during_prepare_nothing_stays() {
+    let (host, job) = (Host::new(), busybox(["echo begun"]));
+    let running = host.runner().own_process().start(&job);
+    let driver = running.wait_for_call("prepare", SOON);
+    running.kill_runner();
+    assert_eq!(running.join().status, JobStatus::Lost);
+    await_end(driver);
+    await_gone(&job);
+}
+
 #[test]
 fn when_runner_and_driver_are_killed_reap_removes_the_rest() {
     let (host, job) = (Host::new(), busybox(["echo begun", "sleep 300"]));
