@@ -67,4 +67,12 @@ mod tests {
         assert_eq!(server("http://localhost/p.git"), "localhost");
         assert_eq!(server("odd"), "odd");
     }
+
+    #[test]
+    fn the_key_as_text_is_what_names_are_made_of() {
+        let key = super::JobKey("7-ab".to_owned());
+        assert_eq!(key.as_str(), "7-ab");
+        assert_eq!(key.to_string(), key.as_str());
+        assert_eq!(key.name("job"), "longshore-7-ab-job");
+    }
 }

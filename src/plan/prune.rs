@@ -290,4 +290,11 @@ mod tests {
         };
         assert_eq!(planned(&[stage("mine", SHA), stage("theirs", "other")], &[]).remove, ["mine"]);
     }
+
+    #[test]
+    fn an_image_tells_its_commit_by_the_oci_label() {
+        let labels = [(REVISION.to_owned(), SHA.to_owned())].into();
+        assert_eq!(LocalImage::revision_of(&labels).as_deref(), Some(SHA));
+        assert_eq!(LocalImage::revision_of(&[].into()), None);
+    }
 }
