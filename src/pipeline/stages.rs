@@ -130,17 +130,9 @@ fn downloads(scene: &Scene<'_>) -> Option<String> {
     }
     let mut lines = scene.inside();
     for dependency in &scene.spec.dependencies {
-        let id = dependency.id.to_string();
-        let words = [
-            "gitlab-runner",
-            "artifacts-downloader",
-            "--url",
-            &scene.facts.server_url,
-            "--token",
-            &scene.spec.token,
-            "--id",
-            &id,
-        ];
+        let id = dependency.id;
+        let words = gitlab_runner(scene, "artifacts-downloader", id);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         lines = lines.say(&format!("Downloading artifacts for {} ({id})...", dependency.name));
         lines = guarded(lines, "Downloading artifacts", &words);
     }
@@ -168,24 +160,20 @@ fn uploads(scene: &Scene<'_>, passed: bool) -> Option<String> {
     Some(lines.finish())
 }
 
+/// What every call of the helper binary begins with; `id` is the job whose artifacts are meant.
+fn gitlab_runner(scene: &Scene<'_>, command: &str, id: u64) -> Vec<String> {
+    let mut words = vec!["gitlab-runner".to_owned(), command.to_owned()];
+    option(&mut words, "--url", &scene.facts.server_url);
+    option(&mut words, "--token", &scene.spec.token);
+    option(&mut words, "--id", &id.to_string());
+    words
+}
+
 fn uploader(scene: &Scene<'_>, format: &str, kind: &str) -> Vec<String> {
-    let id = scene.spec.id.to_string();
-    [
-        "gitlab-runner",
-        "artifacts-uploader",
-        "--url",
-        &scene.facts.server_url,
-        "--token",
-        &scene.spec.token,
-        "--id",
-        &id,
-        "--artifact-format",
-        format,
-        "--artifact-type",
-        kind,
-    ]
-    .map(str::to_owned)
-    .to_vec()
+    let mut words = gitlab_runner(scene, "artifacts-uploader", scene.spec.id);
+    option(&mut words, "--artifact-format", format);
+    option(&mut words, "--artifact-type", kind);
+    words
 }
 
 fn option(words: &mut Vec<String>, name: &str, value: &str) {

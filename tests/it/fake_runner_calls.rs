@@ -2,8 +2,8 @@
 
 use crate::support::api::FakeApi;
 use crate::support::job_json::FakeJob;
-use crate::support::recorder::Recorder;
-use crate::support::running::{FailureReason, JobResult, JobStatus};
+use crate::support::recorder::{Recorder, SMALLEST, failed, verdict};
+use crate::support::running::FailureReason;
 use serde_json::Value;
 use std::fs;
 use std::time::Duration;
@@ -11,27 +11,6 @@ use tempfile::TempDir;
 
 fn job() -> FakeJob {
     FakeJob::new()
-}
-
-const SMALLEST: [&str; 7] = [
-    "config",
-    "prepare",
-    "run prepare_script",
-    "run get_sources",
-    "run build_script",
-    "run cleanup_file_variables",
-    "cleanup",
-];
-
-fn verdict(result: &JobResult) -> (JobStatus, Option<i32>, Option<FailureReason>) {
-    (result.status, result.exit_code, result.failure_reason)
-}
-
-fn failed(
-    code: Option<i32>,
-    reason: FailureReason,
-) -> (JobStatus, Option<i32>, Option<FailureReason>) {
-    (JobStatus::Failed, code, Some(reason))
 }
 
 #[test]

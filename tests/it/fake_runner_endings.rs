@@ -3,35 +3,14 @@
 use crate::support::call::Exit;
 use crate::support::fake_runner::FakeRunner;
 use crate::support::job_json::FakeJob;
-use crate::support::recorder::{Recorder, is_empty};
-use crate::support::running::{FailureReason, JobResult, JobStatus};
+use crate::support::recorder::{Recorder, SMALLEST, failed, is_empty, verdict};
+use crate::support::running::{FailureReason, JobStatus};
 use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(20);
 
 fn job() -> FakeJob {
     FakeJob::new()
-}
-
-const SMALLEST: [&str; 7] = [
-    "config",
-    "prepare",
-    "run prepare_script",
-    "run get_sources",
-    "run build_script",
-    "run cleanup_file_variables",
-    "cleanup",
-];
-
-fn verdict(result: &JobResult) -> (JobStatus, Option<i32>, Option<FailureReason>) {
-    (result.status, result.exit_code, result.failure_reason)
-}
-
-fn failed(
-    code: Option<i32>,
-    reason: FailureReason,
-) -> (JobStatus, Option<i32>, Option<FailureReason>) {
-    (JobStatus::Failed, code, Some(reason))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use super::fake_runner::FakeRunner;
 use super::job_json::FakeJob;
-use super::running::JobResult;
+use super::running::{FailureReason, JobResult, JobStatus};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -73,4 +73,28 @@ impl Recorder {
 
 pub fn is_empty(directory: &Path) -> bool {
     fs::read_dir(directory).unwrap().next().is_none()
+}
+
+/// The calls of a job that has nothing to fetch, keep or say afterwards.
+pub const SMALLEST: [&str; 7] = [
+    "config",
+    "prepare",
+    "run prepare_script",
+    "run get_sources",
+    "run build_script",
+    "run cleanup_file_variables",
+    "cleanup",
+];
+
+/// What GitLab hears of a job.
+pub fn verdict(result: &JobResult) -> (JobStatus, Option<i32>, Option<FailureReason>) {
+    (result.status, result.exit_code, result.failure_reason)
+}
+
+/// A failure as GitLab hears of it.
+pub fn failed(
+    code: Option<i32>,
+    reason: FailureReason,
+) -> (JobStatus, Option<i32>, Option<FailureReason>) {
+    (JobStatus::Failed, code, Some(reason))
 }
