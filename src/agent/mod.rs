@@ -15,6 +15,7 @@ mod launch;
 mod memory;
 mod outflow;
 mod pid1;
+mod probe;
 pub mod protocol;
 mod pump;
 mod reaper;

@@ -16,8 +16,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::secrets::Secret;
 
+mod probe;
 mod refusal;
 
+pub use probe::{Probe, ProbeKind, ProbeTarget};
 pub use refusal::Refusal;
 
 /// Version of this protocol; driver and agent come from one binary, so they must be equal.
@@ -72,6 +74,9 @@ pub enum Verb {
     Stat,
     /// Ends whatever stage runs, whoever runs it; answered by [`Reply::Done`] once it is gone.
     Takeover,
+    /// Asks whether services answer on the container's network; answered by [`Reply::Probed`]. Needs no
+    /// Init and holds nothing else up.
+    Probe(Probe),
 }
 
 /// Everything a container's life needs from the driver, secrets included.
@@ -215,6 +220,8 @@ pub enum Reply {
     Done,
     /// Not done, and why.
     Refused(Refusal),
+    /// Why each target is not ready, `None` for those that are, in the order asked.
+    Probed(Vec<Option<String>>),
 }
 
 /// What a driver learns when it attaches.

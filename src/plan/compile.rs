@@ -5,7 +5,7 @@ use crate::settings::{LimitOverrides, LimitSettings, Patterns, Settings, SocketM
 
 use super::container::{Labels, LimitPlan};
 use super::prune::{PrunePolicy, Repository};
-use super::{CacheKey, HostFacts, JobKey, JobPlan, Refusal, image, notice, secret};
+use super::{CacheKey, HostFacts, JobKey, JobPlan, Refusal, image, notice, secret, service};
 
 /// What a job's objects may outlive its timeout by: `after_script` and the last uploads.
 const GRACE_SECONDS: u64 = 30 * 60;
@@ -23,11 +23,12 @@ pub fn compile(
     host: &HostFacts,
 ) -> Result<JobPlan, Refusal> {
     let job = &context.response;
-    refuse_services(job)?;
     let rule = Rule::of(context, settings);
     let helper = needs_helper(context).then(|| image::of_helper(context, settings)).transpose()?;
     let image = image::of_job(context, settings, rule.allowed_images)?;
     let repository = Repository::of(context, &settings.prune);
+    let (allowed, limited) = (rule.allowed_services, rule.limits);
+    let terms = service::Terms { context, settings, allowed, limits: limited };
     Ok(JobPlan {
         key: JobKey::of(job),
         project: job.job_info.project_full_path.clone(),
@@ -43,6 +44,9 @@ pub fn compile(
         agent_volume: host.agent_volume.clone(),
         file_variables_bytes: rule.limits.file_variables.0,
         limits: limits(&rule.limits),
+        services: service::all(&terms)?,
+        services_timeout_seconds: settings.docker.wait_for_services_timeout.0.as_secs(),
+        service_log_bytes: settings.docker.service_log.0,
         socket: rule.socket,
         socket_path: settings.docker.socket_path().to_owned(),
         secrets: secret::asked(context, settings)?,
@@ -56,6 +60,7 @@ pub fn compile(
 struct Rule<'a> {
     socket: SocketMode,
     allowed_images: &'a Patterns,
+    allowed_services: &'a Patterns,
     limits: LimitSettings,
 }
 
@@ -71,19 +76,14 @@ impl<'a> Rule<'a> {
             allowed_images: rule
                 .and_then(|rule| rule.allowed_images.as_ref())
                 .unwrap_or(&settings.docker.allowed_images),
+            allowed_services: rule
+                .and_then(|rule| rule.allowed_services.as_ref())
+                .unwrap_or(&settings.docker.allowed_services),
             limits: settings
                 .limits
                 .with(rule.map_or(LimitOverrides::default(), |rule| rule.limits)),
         }
     }
-}
-
-fn refuse_services(job: &JobResponse) -> Result<(), Refusal> {
-    if job.services.is_empty() {
-        return Ok(());
-    }
-    let names = job.services.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
-    Err(Refusal::Services { names })
 }
 
 /// A job that needs neither sources nor cache nor artifacts does without the image with git.
@@ -148,7 +148,7 @@ fn labels(context: &JobContext, host: &HostFacts) -> Labels {
     clippy::cast_sign_loss,
     reason = "a negative or huge number of CPUs saturates, and the engine refuses it"
 )]
-fn limits(limits: &LimitSettings) -> LimitPlan {
+pub(super) fn limits(limits: &LimitSettings) -> LimitPlan {
     LimitPlan {
         memory_bytes: limits.memory.map(|bytes| bytes.0),
         nano_cpus: limits.cpus.map(|cpus| (cpus * 1e9) as u64),

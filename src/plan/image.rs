@@ -7,6 +7,7 @@ use crate::settings::{Patterns, PullPolicy, Settings};
 
 use super::Refusal;
 use super::login::{self, Login};
+use super::service::Terms;
 
 /// One image to have on the host before the job starts.
 #[derive(Debug, Clone, Serialize)]
@@ -38,6 +39,34 @@ pub(super) fn of_job(
     };
     if Some(reference) != default && !allowed.matches(reference) {
         return Err(Refusal::ImageNotAllowed {
+            image: reference.to_owned(),
+            allowed: allowed.written().join(", "),
+        });
+    }
+    let platform = context.expand(&wanted.executor_opts.docker.platform);
+    Ok(ImagePlan {
+        reference: reference.to_owned(),
+        platform: (!platform.is_empty()).then_some(platform),
+        policies: policies(wanted, settings)?,
+        login: login::of(reference, context),
+    })
+}
+
+/// A service's image. The operator's own services need not be on the list.
+pub(super) fn of_service(
+    terms: &Terms<'_>,
+    wanted: &JobImage,
+    operators: bool,
+) -> Result<ImagePlan, Refusal> {
+    let Terms { context, settings, allowed, .. } = terms;
+    let name = context.expand(&wanted.name);
+    let reference = name.trim();
+    if reference.is_empty() {
+        return Err(Refusal::ServiceImage { name: wanted.name.clone() });
+    }
+    let known = settings.services.iter().any(|one| one.name == reference);
+    if !operators && !known && !allowed.matches(reference) {
+        return Err(Refusal::ServiceNotAllowed {
             image: reference.to_owned(),
             allowed: allowed.written().join(", "),
         });

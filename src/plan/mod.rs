@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::job::Stage;
 use crate::settings::SocketMode;
 
+mod alias;
 mod cache;
 mod compile;
 pub mod container;
@@ -18,6 +19,7 @@ pub mod prune;
 mod refusal;
 pub mod removal;
 mod secret;
+mod service;
 mod shape;
 pub mod sweep;
 
@@ -27,6 +29,7 @@ pub use image::ImagePlan;
 pub use key::JobKey;
 pub use refusal::Refusal;
 pub use secret::SecretRef;
+pub use service::{Check, ServiceEnv, ServicePlan};
 
 use container::{Labels, LimitPlan};
 use owner::Owner;
@@ -83,6 +86,12 @@ pub struct JobPlan {
     pub file_variables_bytes: u64,
     /// Limits of each container.
     pub limits: LimitPlan,
+    /// Containers beside the job, in their order.
+    pub services: Vec<ServicePlan>,
+    /// How long they may take to be ready, all together; 0 does not wait.
+    pub services_timeout_seconds: u64,
+    /// How much of each one's output the daemon keeps, in bytes.
+    pub service_log_bytes: u64,
     /// What the job gets at `/var/run/docker.sock`.
     pub socket: SocketMode,
     /// The engine's socket on the host, for [`SocketMode::Raw`].

@@ -44,13 +44,21 @@ pub enum Refusal {
         /// The names that would be allowed.
         allowed: String,
     },
-    /// Services are not there yet.
+    /// A service's image is not on the operator's list.
+    #[error("the service {image} is not allowed on this runner\n  allowed: {allowed}")]
+    ServiceNotAllowed {
+        /// The image.
+        image: String,
+        /// The operator's patterns.
+        allowed: String,
+    },
+    /// A service's name says nothing.
     #[error(
-        "this runner cannot start services yet, and the job asks for {names}\n  remove `services:` or run the job on another runner"
+        "a service of this job names no image (its name is {name:?})\n  are the variables in it set?"
     )]
-    Services {
-        /// Their images.
-        names: String,
+    ServiceImage {
+        /// As it is written.
+        name: String,
     },
     /// The project directory lies elsewhere.
     #[error(

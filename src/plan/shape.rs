@@ -12,7 +12,7 @@ use super::{AGENT_MOUNT, AGENT_PATH, JobPlan, Role};
 const AGENT: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETUID"];
 
 /// Docker's own default set less `NET_RAW`, for images whose user is root.
-const ROOT: [&str; 13] = [
+pub(super) const ROOT: [&str; 13] = [
     "AUDIT_WRITE",
     "CHOWN",
     "DAC_OVERRIDE",
@@ -113,6 +113,7 @@ impl JobPlan {
             capabilities: capabilities.iter().map(|name| (*name).to_owned()).collect(),
             security: vec!["no-new-privileges".to_owned()],
             labels: self.labelled(kind),
+            own_process: None,
         }
     }
 
@@ -142,7 +143,7 @@ impl JobPlan {
         MountSource::Volume { name: self.key.name(what), labels: self.labelled(what), tmpfs_bytes }
     }
 
-    fn labelled(&self, kind: &str) -> Labels {
+    pub(super) fn labelled(&self, kind: &str) -> Labels {
         let mut labels = self.labels.clone();
         labels.insert("longshore.kind".to_owned(), kind.to_owned());
         labels

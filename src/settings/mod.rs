@@ -13,6 +13,7 @@ mod error;
 mod project;
 mod prune;
 mod secrets;
+mod services;
 mod value;
 mod vault;
 
@@ -21,6 +22,7 @@ pub use error::SettingsError;
 pub use project::{LimitOverrides, LimitSettings, ProjectRule, SocketMode};
 pub use prune::{BakeRule, PruneSettings};
 pub use secrets::{KvVersion, SecretRule};
+pub use services::{DefaultService, ServiceLimits, ServiceRule};
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
 
@@ -42,6 +44,12 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Rules for some projects; the first that matches holds.
     pub project: Vec<ProjectRule>,
+    /// Services that jobs get besides their own.
+    pub services: Vec<DefaultService>,
+    /// How services of some images are treated; the first that matches holds.
+    pub service_rule: Vec<ServiceRule>,
+    /// Limits of services, where they differ from `limits`.
+    pub service_limits: ServiceLimits,
     /// The Vault server.
     pub vault: Option<VaultSettings>,
     /// Secrets that jobs may ask for, by name.
@@ -62,6 +70,9 @@ impl Default for Settings {
             docker: DockerSettings::default(),
             limits: LimitSettings::default(),
             project: Vec::new(),
+            services: Vec::new(),
+            service_rule: Vec::new(),
+            service_limits: ServiceLimits::default(),
             vault: None,
             secrets: BTreeMap::new(),
             prune: PruneSettings::default(),
@@ -91,6 +102,8 @@ impl Settings {
         self.limits.check("limits")?;
         self.project.iter().try_for_each(ProjectRule::check)?;
         self.docker.check()?;
+        services::check(&self.services, &self.service_rule)?;
+        self.service_limits.check()?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {
             vault.check()?;

@@ -123,6 +123,8 @@ pub struct ProjectRule {
     pub docker_socket: Option<SocketMode>,
     /// Instead of `docker.allowed_images`.
     pub allowed_images: Option<Patterns>,
+    /// Instead of `docker.allowed_services`.
+    pub allowed_services: Option<Patterns>,
     /// Instead of single limits.
     #[serde(default)]
     pub limits: LimitOverrides,

@@ -37,6 +37,8 @@ mod real_cancel;
 mod real_jobs;
 mod real_output;
 mod real_secrets;
+mod real_services;
+mod real_services_ready;
 mod real_sources;
 mod stages_over_fakes;
 mod support;

@@ -50,6 +50,7 @@ fn whole(plan: &JobPlan, image_user: &str) -> Value {
         "plan": plan,
         "job": plan.job_container(image_user),
         "helper": plan.helper_container(image_user),
+        "services": plan.service_containers("longshore-slot-3"),
         "removal": plan.removal(),
         "user_env": plan.user_env("longshore-slot-3"),
         "directories": plan.directories(),
@@ -133,8 +134,9 @@ fn names_do_not_depend_on_the_call() {
 /// A change to the job `build`, and the sentence it is refused with.
 type Change = (&'static str, fn(&mut Value, &mut BTreeMap<String, String>));
 
-const REFUSED: [Change; 9] = [
-    ("services", |job, _| job["services"] = json!([{"name": "postgres:17"}, {"name": "redis"}])),
+const REFUSED: [Change; 10] = [
+    ("service not allowed", |job, _| job["services"] = json!([{"name": "evil.example/db:1"}])),
+    ("service without a name", |job, _| job["services"] = json!([{"name": "$NOT_SET"}])),
     ("image not allowed", |job, _| job["image"]["name"] = json!("evil.example/miner:1")),
     ("pull policy", |job, _| job["image"]["pull_policy"] = json!(["never"])),
     ("unknown secret", |_, env| set(env, "LONGSHORE_SECRETS", "API_KEY,TYPO")),
@@ -235,6 +237,9 @@ fn every_mistake_in_settings_names_line_and_key() {
         "[docker]\nhost = \"/var/run/docker.sock\"",
         "[limits]\nmemory = \"4 elephants\"",
         "[limits]\nmemory = \"1m\"",
+        "[service_limits]\nmemory = \"1m\"",
+        "[[services]]\nname = \" \"",
+        "[[service_rule]]\nimages = \"a\"\nhttp = \"/health\"",
         "[limits]\ncpus = -1.0",
         "[limits]\n\npids = \"many\"",
         "[[project]]\nprojects = [\"a/[b\"]",
@@ -289,6 +294,7 @@ fn every_line_that_the_example_settings_show_is_right() {
     assert_eq!(settings.secrets.len(), 2);
     assert!(settings.vault.is_some());
     assert_eq!(settings.bake.len(), 1);
+    assert_eq!((settings.services.len(), settings.service_rule.len()), (1, 1));
 }
 
 #[test]

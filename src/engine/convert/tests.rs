@@ -51,6 +51,7 @@ fn job() -> ContainerPlan {
         capabilities: vec!["CHOWN".to_owned(), "SETUID".to_owned()],
         security: vec!["no-new-privileges".to_owned()],
         labels: [("longshore.job".to_owned(), "7".to_owned())].into(),
+        own_process: None,
     }
 }
 
