@@ -23,6 +23,7 @@ pub mod request;
 mod sessions;
 mod stage;
 mod sys;
+mod usage;
 mod wire;
 
 pub use pid1::{AgentError, run};

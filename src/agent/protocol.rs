@@ -18,9 +18,11 @@ use crate::secrets::Secret;
 
 mod probe;
 mod refusal;
+mod usage;
 
 pub use probe::{Probe, ProbeKind, ProbeTarget};
 pub use refusal::Refusal;
+pub use usage::{DiskFacts, PidFacts, Usage};
 
 /// Version of this protocol; driver and agent come from one binary, so they must be equal.
 pub const VERSION: u16 = 1;
@@ -278,6 +280,8 @@ pub struct StageExit {
     pub script_unread: bool,
     /// A process could not be killed within the sweep's deadline (it hangs in the kernel).
     pub survivors: bool,
+    /// What it used.
+    pub usage: Usage,
 }
 
 /// How a process ended.
@@ -308,6 +312,8 @@ pub enum EndedBy {
     Takeover,
     /// Its driver fell silent for [`SILENCE_ENDS`].
     Silence,
+    /// The engine stopped the container.
+    Stop,
 }
 
 /// Memory of the container as its cgroup tells; `None` where it tells nothing.

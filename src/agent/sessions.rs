@@ -214,6 +214,14 @@ impl Agent {
         None
     }
 
+    /// The container is being stopped: what ends now is not the stage's own doing.
+    pub(super) fn stop(&self) {
+        if let Some(stage) = self.running_stage() {
+            let order = Order { signal: StageSignal::Terminate, by: EndedBy::Stop };
+            let _ = stage.orders.send(order); // ended this moment
+        }
+    }
+
     /// Whether a stage runs now.
     pub(super) fn is_busy(&self) -> bool {
         self.running.is_some()

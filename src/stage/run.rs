@@ -53,7 +53,7 @@ pub async fn run<E: Engine>(
     };
     // An attach that nobody reads from would hold up everyone else's.
     drop(agent);
-    let outcome = verdict::of(call, &exit, sink).await?;
+    let outcome = verdict::of(call, &exit, sink, route.user_stage).await?;
     if asked.stage.is_last() {
         prune::after_delivery(call, engine, sink).await?;
     }
