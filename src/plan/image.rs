@@ -17,6 +17,8 @@ pub struct ImagePlan {
     pub platform: Option<String>,
     /// Tried in order.
     pub policies: Vec<PullPolicy>,
+    /// Seconds that getting it may take in all, tries and waits included.
+    pub deadline_seconds: u64,
     /// Credentials of its registry; the password is not printed.
     pub login: Option<Login>,
 }
@@ -47,6 +49,7 @@ pub(super) fn of_job(
         reference: reference.to_owned(),
         platform: (!platform.is_empty()).then_some(platform),
         policies: policies(wanted, settings)?,
+        deadline_seconds: settings.docker.pull_deadline.0.as_secs(),
         login: login::of(reference, context),
     })
 }
@@ -59,7 +62,13 @@ pub(super) fn of_helper(context: &JobContext, settings: &Settings) -> Result<Ima
     };
     let login = login::of(&reference, context);
     // Its tag names its content; asking a registry before each job would buy nothing.
-    Ok(ImagePlan { reference, platform: None, policies: vec![PullPolicy::IfNotPresent], login })
+    Ok(ImagePlan {
+        reference,
+        platform: None,
+        policies: vec![PullPolicy::IfNotPresent],
+        deadline_seconds: settings.docker.pull_deadline.0.as_secs(),
+        login,
+    })
 }
 
 /// GitLab publishes one helper for each release and architecture, and `latest` for what is not released.

@@ -29,6 +29,11 @@ pub fn of_pull(fault: Fault) -> &'static str {
             "\n  put the registry's CA into /etc/docker/certs.d/HOST:PORT/ca.crt on this host"
         }
         Fault::Transient => "\n  the registry was asked three times; is its name right, is it up?",
+        Fault::Throttled => {
+            "\n  the registry limits how often this host may pull: log in there, or have the operator name \
+             a mirror or a pull policy with `if-not-present`"
+        }
+        Fault::Deadline => "\n  the operator can give pulls more time: [docker] pull_deadline",
         other => of_engine(other),
     }
 }

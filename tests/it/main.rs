@@ -36,6 +36,7 @@ mod properties;
 mod real_cancel;
 mod real_jobs;
 mod real_output;
+mod real_registry;
 mod real_secrets;
 mod real_sources;
 mod stages_over_fakes;
