@@ -82,7 +82,7 @@ impl FakeRegistry {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let state = Arc::clone(&shared);
-                std::thread::spawn(move || drop(serve(stream, &state)));
+                std::thread::spawn(move || drop(serve(&stream, &state)));
             }
         });
         Self { address, state }
@@ -140,11 +140,11 @@ impl Seen {
     }
 }
 
-fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let Some(request) = read(&mut reader)? else {
         // The daemon tries TLS first.
-        return (&stream).write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
+        return stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n");
     };
     let slow = {
         let mut state = state.lock().expect("no request died with the state in hand");
@@ -152,7 +152,6 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         state.slow
     };
     let (head, body) = state.lock().expect("as above").reply(&request);
-    let mut stream = &stream;
     stream.write_all(head.as_bytes())?;
     if request.method == "HEAD" {
         return Ok(());
@@ -257,14 +256,15 @@ impl State {
 }
 
 fn rendered(status: u16, headers: &[(String, String)], body: Vec<u8>) -> (String, Vec<u8>) {
-    let mut head = format!("HTTP/1.1 {status} Status\r\nConnection: close\r\n");
-    head += &format!("Content-Length: {}\r\n", body.len());
-    head += "Docker-Distribution-Api-Version: registry/2.0\r\n";
-    if !headers.iter().any(|(name, _)| name == "Content-Type") {
-        head += "Content-Type: application/json\r\n";
-    }
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    (head + "\r\n", body)
+    let own = [
+        ("Connection", "close".to_owned()),
+        ("Content-Length", body.len().to_string()),
+        ("Docker-Distribution-Api-Version", "registry/2.0".to_owned()),
+    ];
+    let given = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+    let own = own.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+    let typed = headers.iter().any(|(name, _)| name == "Content-Type");
+    let json = (!typed).then(|| "Content-Type: application/json\r\n".to_owned());
+    let lines: Vec<String> = own.chain(given).chain(json).collect();
+    (format!("HTTP/1.1 {status} Status\r\n{}\r\n", lines.concat()), body)
 }
