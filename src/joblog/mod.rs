@@ -8,6 +8,7 @@ use crate::secrets::MaskSet;
 
 pub mod keepalive;
 pub mod output;
+pub mod phrase;
 
 /// The job log of one call: lines and folded sections, masked.
 pub struct JobLog<W: Write> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::job::{JobContext, JobImage, RunnerVersion};
-use crate::settings::{Patterns, PullPolicy, Settings};
+use crate::settings::{PullPolicy, Settings};
 
 use super::Refusal;
 use super::login::{self, Login};
@@ -24,11 +24,8 @@ pub struct ImagePlan {
 }
 
 /// The job's own image.
-pub(super) fn of_job(
-    context: &JobContext,
-    settings: &Settings,
-    allowed: &Patterns,
-) -> Result<ImagePlan, Refusal> {
+pub(super) fn of_job(context: &JobContext, settings: &Settings) -> Result<ImagePlan, Refusal> {
+    let allowed = &settings.docker.allowed_images;
     let wanted = &context.response.image;
     let default = settings.docker.default_image.as_deref();
     // The runner has expanded it already; one of 17.9 to 18 leaves some forms as they are.

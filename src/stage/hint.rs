@@ -2,6 +2,11 @@
 
 use crate::engine::Fault;
 
+/// Where `sudo` failed because nobody in the job may gain privileges.
+pub const NO_SUDO: &str = "longshore: sudo cannot work here: this runner lets nobody in a job gain privileges. \
+    Run as root instead (image:docker:user: root), or ask the operator of this runner for \
+    no_new_privileges = false in [isolation]";
+
 /// The next step after an engine failure, as a line of its own; empty where there is none to offer.
 pub fn of_engine(fault: Fault) -> &'static str {
     match fault {

@@ -34,6 +34,7 @@ mod masker;
 mod plans;
 mod properties;
 mod real_cancel;
+mod real_isolation;
 mod real_jobs;
 mod real_output;
 mod real_registry;
