@@ -28,16 +28,18 @@ pub(super) async fn all(probe: Probe) -> Vec<Option<String>> {
 }
 
 async fn one(target: &ProbeTarget, until: Instant) -> Option<String> {
-    let mut problem = "nothing was tried in time".to_owned();
+    let mut problem = None;
     loop {
-        let within = until.min(Instant::now() + TRY);
-        match timeout_at(within, attempt(target)).await {
+        let full = Instant::now() + TRY;
+        match timeout_at(until.min(full), attempt(target)).await {
             Ok(Ok(())) => return None,
-            Ok(Err(said)) => problem = said,
-            Err(_elapsed) => "no answer".clone_into(&mut problem),
+            Ok(Err(said)) => problem = Some(said),
+            // One that was cut short has nothing to say against those before it.
+            Err(_elapsed) if full > until && problem.is_some() => {}
+            Err(_elapsed) => problem = Some("no answer".to_owned()),
         }
         if Instant::now() + AGAIN >= until {
-            return Some(problem);
+            return problem;
         }
         sleep(AGAIN).await;
     }

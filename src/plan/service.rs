@@ -7,11 +7,11 @@ use serde::{Serialize, Serializer};
 
 use crate::job::{JobContext, JobImage, JobVariable};
 use crate::secrets::Secret;
-use crate::settings::{DefaultService, LimitSettings, Patterns, Settings};
+use crate::settings::{DefaultService, Settings};
 
 use super::compile::limits;
 use super::container::{ContainerNetwork, ContainerPlan, LimitPlan, OwnProcess};
-use super::{ImagePlan, JobPlan, Refusal, alias, image, shape};
+use super::{ImagePlan, JobPlan, Refusal, Rights, alias, image};
 
 /// GitLab's variable for the one port to be looked at.
 const TCP_PORT: &str = "HEALTHCHECK_TCP_PORT";
@@ -43,6 +43,17 @@ pub struct ServicePlan {
     pub critical: bool,
     /// Its limits.
     pub limits: LimitPlan,
+    /// What it may do to its host.
+    pub rights: Rights,
+}
+
+impl ServicePlan {
+    /// One line for each thing that is less safe than it could be.
+    pub(super) fn unsafe_in_force(&self) -> Vec<String> {
+        let lines = self.rights.unsafe_in_force().into_iter();
+        let whose = format!("the service {}", self.image.reference);
+        lines.map(|line| line.replacen("this job", &whose, 1)).collect()
+    }
 }
 
 /// What a service is asked to find it ready.
@@ -98,28 +109,28 @@ impl Serialize for ServiceEnv {
     }
 }
 
-/// What holds for all services of a job.
-pub(super) struct Terms<'a> {
-    pub(super) context: &'a JobContext,
-    pub(super) settings: &'a Settings,
-    pub(super) allowed: &'a Patterns,
-    pub(super) limits: LimitSettings,
-}
-
-/// All services of a job: the operator's first, as with GitLab's executor, and then its own.
-pub(super) fn all(terms: &Terms<'_>) -> Result<Vec<ServicePlan>, Refusal> {
-    let project = &terms.context.response.job_info.project_full_path;
-    let defaults = terms.settings.services.iter().filter(|one| one.projects.matches(project));
+/// All services of a job: the operator's first, as with GitLab's executor, and then its own. `settings`
+/// are those that hold for this job.
+pub(super) fn all(context: &JobContext, settings: &Settings) -> Result<Vec<ServicePlan>, Refusal> {
+    let terms = Terms { context, settings };
+    let project = &context.response.job_info.project_full_path;
+    let defaults = settings.services.iter().filter(|one| one.projects.matches(project));
     let mut all = Vec::new();
     // `build` is the job's own name on its network.
     let mut taken = vec!["build".to_owned()];
     for wanted in defaults.map(of_operator) {
         all.push(terms.service(&wanted, true, &mut taken)?);
     }
-    for wanted in &terms.context.response.services {
+    for wanted in &context.response.services {
         all.push(terms.service(wanted, false, &mut taken)?);
     }
     Ok(all)
+}
+
+/// What holds for all services of a job.
+struct Terms<'a> {
+    context: &'a JobContext,
+    settings: &'a Settings,
 }
 
 fn of_operator(service: &DefaultService) -> JobImage {
@@ -148,7 +159,7 @@ impl Terms<'_> {
         operators: bool,
         taken: &mut Vec<String>,
     ) -> Result<ServicePlan, Refusal> {
-        let image = image::of_service(self, wanted, operators)?;
+        let image = image::of_service(self.context, self.settings, wanted, operators)?;
         let mut aliases = alias::all(&image.reference, &self.context.expand(&wanted.alias));
         aliases.retain(|alias| !taken.contains(alias));
         taken.extend(aliases.iter().cloned());
@@ -165,7 +176,8 @@ impl Terms<'_> {
             check: check(&env, rule.and_then(|rule| rule.http.as_deref())),
             entrypoint: wanted.entrypoint.clone(),
             command: wanted.command.clone(),
-            limits: limits(&self.settings.service_limits.over(self.limits)),
+            limits: limits(&self.settings.service_container.limits),
+            rights: Rights::of(&self.settings.service_container.isolation, &image.reference),
             image,
             aliases,
             user,
@@ -254,8 +266,11 @@ impl JobPlan {
             },
             mounts: Vec::new(),
             limits: service.limits.clone(),
-            capabilities: shape::ROOT.iter().map(|name| (*name).to_owned()).collect(),
-            security: vec!["no-new-privileges".to_owned()],
+            isolation: service.rights.isolation.clone(),
+            resolver: self.network.resolver.clone(),
+            // Servers begin as root, whatever their image says, and become somebody else.
+            capabilities: service.rights.capabilities(true),
+            security: service.rights.security.clone(),
             labels: self.labelled(&super::removal::service(index)),
             own_process: Some(OwnProcess {
                 command: service.command.clone(),

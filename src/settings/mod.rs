@@ -10,6 +10,9 @@ use serde::Deserialize;
 mod docker;
 mod document;
 mod error;
+mod isolation;
+mod limits;
+mod network;
 mod project;
 mod prune;
 mod secrets;
@@ -19,12 +22,18 @@ mod vault;
 
 pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
-pub use project::{LimitOverrides, LimitSettings, ProjectRule, SocketMode};
+pub use isolation::{Gpus, IsolationSettings};
+pub use limits::{Capacity, LimitOverrides, LimitSettings, Share, Ulimit};
+pub use network::{NetworkSettings, SLOT};
+pub use project::{ContainerSettings, ProjectRule, SocketMode};
 pub use prune::{BakeRule, PruneSettings};
 pub use secrets::{KvVersion, SecretRule};
-pub use services::{DefaultService, ServiceLimits, ServiceRule};
+pub use services::{DefaultService, ServiceRule};
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
+
+/// The dotted key of the first value that does not hold, and what is wrong with it.
+type Problem = Result<(), (String, String)>;
 
 /// The whole file; every key is optional.
 #[derive(Debug, Clone, Deserialize)]
@@ -40,16 +49,24 @@ pub struct Settings {
     pub run_dir: PathBuf,
     /// The engine and the images.
     pub docker: DockerSettings,
-    /// Limits of job containers.
+    /// How many jobs the runner runs at once, as `concurrent` in its config.toml.
+    pub concurrency: Option<u32>,
+    /// Limits of each container.
     pub limits: LimitSettings,
+    /// What the job container may do to its host.
+    pub isolation: IsolationSettings,
+    /// The job's network.
+    pub network: NetworkSettings,
+    /// What differs for the helper container.
+    pub helper: ContainerSettings,
     /// Rules for some projects; the first that matches holds.
     pub project: Vec<ProjectRule>,
     /// Services that jobs get besides their own.
     pub services: Vec<DefaultService>,
     /// How services of some images are treated; the first that matches holds.
     pub service_rule: Vec<ServiceRule>,
-    /// Limits of services, where they differ from `limits`.
-    pub service_limits: ServiceLimits,
+    /// What differs for containers of services.
+    pub service_container: ContainerSettings,
     /// The Vault server.
     pub vault: Option<VaultSettings>,
     /// Secrets that jobs may ask for, by name.
@@ -68,11 +85,15 @@ impl Default for Settings {
             state_dir: PathBuf::from("/var/lib/longshore"),
             run_dir: PathBuf::from("/run/longshore"),
             docker: DockerSettings::default(),
+            concurrency: None,
             limits: LimitSettings::default(),
+            isolation: IsolationSettings::default(),
+            network: NetworkSettings::default(),
+            helper: ContainerSettings::default(),
             project: Vec::new(),
             services: Vec::new(),
             service_rule: Vec::new(),
-            service_limits: ServiceLimits::default(),
+            service_container: ContainerSettings::default(),
             vault: None,
             secrets: BTreeMap::new(),
             prune: PruneSettings::default(),
@@ -96,14 +117,50 @@ impl Settings {
         Ok(settings)
     }
 
+    /// What holds for a job: the general settings with the first rule that matches over them, and each
+    /// share of the host worked out.
+    #[must_use]
+    pub fn for_job(&self, project: &str, protected: bool, capacity: Capacity) -> Self {
+        let mut settings = self.clone();
+        if let Some(rule) = self.project.iter().find(|rule| rule.applies(project, protected)) {
+            rule.lay_over(&mut settings);
+        }
+        let concurrency = settings.concurrency.unwrap_or(1);
+        for other in [&mut settings.helper, &mut settings.service_container] {
+            other.limits = settings.limits.with(&other.limits).shared(capacity, concurrency);
+        }
+        settings.limits = settings.limits.shared(capacity, concurrency);
+        settings
+    }
+
+    /// A share needs to be told by how many to divide: the runner does not say.
+    fn check_shares(&self) -> Problem {
+        let auto = self.limits.is_auto()
+            || self.helper.limits.is_auto()
+            || self.service_container.limits.is_auto()
+            || self.project.iter().any(ProjectRule::is_auto);
+        match self.concurrency {
+            Some(0) => Err(("concurrency".to_owned(), "must not be 0".to_owned())),
+            None if auto => {
+                let problem = "\"auto\" limits need it: write the runner's `concurrent` here";
+                Err(("concurrency".to_owned(), problem.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What types alone cannot say: key and problem of the first value that does not hold.
-    fn check(&self) -> Result<(), (String, String)> {
+    fn check(&self) -> Problem {
         self.check_directories()?;
         self.limits.check("limits")?;
-        self.project.iter().try_for_each(ProjectRule::check)?;
+        self.isolation.check("isolation")?;
+        self.network.check("network")?;
+        self.helper.check("helper", &self.limits)?;
+        self.service_container.check("service_container", &self.limits)?;
+        self.check_shares()?;
+        self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;
         services::check(&self.services, &self.service_rule)?;
-        self.service_limits.check()?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {
             vault.check()?;
@@ -111,7 +168,7 @@ impl Settings {
         self.bake.iter().try_for_each(|rule| rule.check(&self.secrets))
     }
 
-    fn check_directories(&self) -> Result<(), (String, String)> {
+    fn check_directories(&self) -> Problem {
         let (builds, cache) = (Path::new(&self.builds_dir), Path::new(&self.cache_dir));
         let directories = [
             ("builds_dir", builds),

@@ -1,11 +1,11 @@
-//! `[[services]]`, `[[service_rule]]` and `[service_limits]`: what the operator says about services. It
+//! `[[services]]` and `[[service_rule]]`: what the operator says about services. It
 //! does not know how a service is made or found ready.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{ByteSize, LimitOverrides, LimitSettings, Patterns, value};
+use super::{Patterns, Problem, value};
 
 /// `[[services]]`: a service that jobs get besides their own.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,35 +44,7 @@ pub struct ServiceRule {
     pub http: Option<String>,
 }
 
-/// `[service_limits]`: keys that are absent hold as in `[limits]`.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ServiceLimits {
-    /// Instead of `limits.memory`.
-    pub memory: Option<ByteSize>,
-    /// Instead of `limits.cpus`.
-    pub cpus: Option<f64>,
-    /// Instead of `limits.pids`.
-    pub pids: Option<u32>,
-}
-
-impl ServiceLimits {
-    /// A service's limits in a job with these.
-    #[must_use]
-    pub fn over(self, job: LimitSettings) -> LimitSettings {
-        let Self { memory, cpus, pids } = self;
-        job.with(LimitOverrides { memory, cpus, pids, ..LimitOverrides::default() })
-    }
-
-    pub(super) fn check(self) -> Result<(), (String, String)> {
-        self.over(LimitSettings::default()).check("service_limits")
-    }
-}
-
-pub(super) fn check(
-    services: &[DefaultService],
-    rules: &[ServiceRule],
-) -> Result<(), (String, String)> {
+pub(super) fn check(services: &[DefaultService], rules: &[ServiceRule]) -> Problem {
     if services.iter().any(|one| one.name.trim().is_empty()) {
         return Err(("services.name".to_owned(), "names no image".to_owned()));
     }

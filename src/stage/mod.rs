@@ -19,6 +19,7 @@ pub mod pull;
 pub mod ready;
 pub mod removal;
 pub mod run;
+pub mod seccomp;
 pub mod service_report;
 pub mod services;
 pub mod sink;

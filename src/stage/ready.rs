@@ -114,6 +114,14 @@ struct Span {
     deadline: Instant,
 }
 
+impl Span {
+    /// When it is looked again who still runs; a last round is no shorter than half a usual one.
+    fn next_look(self) -> Instant {
+        let next = Instant::now() + ROUND;
+        if next + ROUND / 2 < self.deadline { next } else { self.deadline }
+    }
+}
+
 /// Looks who still runs, and asks those.
 async fn round<E: Engine>(
     engine: &E,
@@ -125,7 +133,7 @@ async fn round<E: Engine>(
         all.iter_mut().filter(|one| one.outcome.is_none()).collect();
     let states = join_all(pending.iter().map(|one| engine.inspect(&one.name))).await;
     let late = Instant::now() >= span.deadline;
-    let until = span.deadline.min(Instant::now() + ROUND);
+    let until = span.next_look();
     let (mut commands, mut targets) = (Vec::new(), Vec::new());
     for (one, state) in pending.iter_mut().zip(states) {
         let state = state?;

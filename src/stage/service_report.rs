@@ -77,7 +77,7 @@ fn sentence(outcome: &Readiness) -> String {
             "runs; it exposes no port and has no health check, so it was not waited for".to_owned()
         }
         Readiness::Died { out_of_memory: true, .. } => {
-            "was killed for its memory ([service_limits] memory)".to_owned()
+            "was killed for its memory ([service_container] limits)".to_owned()
         }
         Readiness::Died { code, .. } => format!("ended with exit code {code}"),
         Readiness::NotReady { problem } => format!("is not ready in time: {problem}"),
@@ -127,7 +127,7 @@ mod tests {
         for (outcome, expected) in [
             (Readiness::Ready(Duration::from_millis(1260)), "is ready after 1.3 s"),
             (died(false), "ended with exit code 137"),
-            (died(true), "was killed for its memory ([service_limits] memory)"),
+            (died(true), "was killed for its memory ([service_container] limits)"),
             (
                 Readiness::NotReady { problem: "port 1: no".into() },
                 "is not ready in time: port 1: no",

@@ -89,7 +89,7 @@ fn the_operators_services_come_besides_the_jobs_own() {
 fn a_service_is_limited_labelled_and_of_the_job() {
     let host = Host::new()
         .docker("service_log", "\"1m\"")
-        .table("[limits]\nmemory = \"512m\"\n[service_limits]\nmemory = \"64m\"\npids = 99\n");
+        .table("[limits]\nmemory = \"512m\"\n[service_container]\nlimits = { memory = \"64m\", pids = 99 }\n");
     let user = json!({"docker": {"platform": "", "user": "1000"}});
     let job = busybox(["echo ready", "sleep 300"])
         .masked("PASSWORD", "canary-of-a-masked-variable")

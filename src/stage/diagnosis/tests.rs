@@ -15,7 +15,7 @@ fn ended(status: ExitStatus) -> StageExit {
         survivors: false,
         usage: Usage {
             wall: Duration::from_millis(12_340),
-            cpu: Some(Duration::from_millis(8_000)),
+            cpu: Some(Duration::from_secs(8)),
             disk: Some((1536, 20)),
             network: Some((5 << 20, 0)),
             pids: PidFacts { refused: 0, limit: Some(64) },
