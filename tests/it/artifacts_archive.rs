@@ -164,7 +164,7 @@ fn reports_travel_as_named_gzip_members() {
     let seen = api.upload("dotenv").unwrap();
     assert_eq!(seen.query, "artifact_format=gzip&artifact_type=dotenv");
     let (name, bytes) = seen.file();
-    assert_eq!(name, "default.gz");
+    assert_eq!(name, "artifacts.gz");
     let mut text = String::new();
     let mut first = flate2::read::GzDecoder::new(&bytes[..]);
     MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();

@@ -10,6 +10,7 @@
 
 pub mod api;
 pub mod bao;
+pub mod cache_script;
 pub mod call;
 pub mod calls;
 pub mod environment;

@@ -6,7 +6,7 @@ use zip::DateTime;
 const DAY: i64 = 86_400;
 
 /// The zip date of a Unix time in seconds; the earliest one for times that zip cannot tell.
-pub(super) fn from_unix(seconds: i64) -> DateTime {
+pub(crate) fn from_unix(seconds: i64) -> DateTime {
     let (year, month, day) = date_of(seconds.div_euclid(DAY));
     let rest = seconds.rem_euclid(DAY);
     let small = |number: i64| u8::try_from(number).unwrap_or_default();
@@ -28,7 +28,7 @@ pub(super) fn from_unix(seconds: i64) -> DateTime {
 }
 
 /// The Unix time in seconds of a zip date.
-pub(super) fn to_unix(date: DateTime) -> i64 {
+pub(crate) fn to_unix(date: DateTime) -> i64 {
     let days = days_to(date.year().into(), date.month().into(), date.day().into());
     let (hour, minute, second) = (date.hour(), date.minute(), date.second());
     days * DAY + i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second)

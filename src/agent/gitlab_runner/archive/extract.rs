@@ -1,7 +1,7 @@
 //! Unpacks an inspected archive below one directory. Nothing is written through a link that leads out of
 //! it, whoever made the link; an entry that is longer than it said ends the unpacking.
 
-use super::error::ArtifactsError;
+use super::super::error::TransferError;
 use super::inspect::{Entry, Kind, inspect};
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, statvfs, utimensat};
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -17,8 +17,8 @@ use zip::ZipArchive;
 ///
 /// # Errors
 /// When the archive is refused, or a file cannot be written.
-pub(super) fn unpack(archive: File, directory: &Path) -> Result<usize, ArtifactsError> {
-    let unreadable = |source| ArtifactsError::Unreadable { source };
+pub(crate) fn unpack(archive: File, directory: &Path) -> Result<usize, TransferError> {
+    let unreadable = |source| TransferError::Unreadable { source };
     let length = archive.metadata().map_err(|source| error("read", directory, source))?.len();
     let mut archive = ZipArchive::new(archive).map_err(unreadable)?;
     let entries = inspect(&mut archive, length, room(directory)?)?;
@@ -43,7 +43,7 @@ pub(super) fn unpack(archive: File, directory: &Path) -> Result<usize, Artifacts
 }
 
 /// Bytes that can still be written below a directory.
-fn room(directory: &Path) -> Result<u64, ArtifactsError> {
+fn room(directory: &Path) -> Result<u64, TransferError> {
     let stat = statvfs(directory).map_err(|errno| error("measure", directory, errno.into()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
@@ -58,7 +58,7 @@ struct Target {
 
 impl Target {
     /// Makes a directory with all above it, and sees that it lies below the root, links and all.
-    fn make_directory(&mut self, path: &Path) -> Result<PathBuf, ArtifactsError> {
+    fn make_directory(&mut self, path: &Path) -> Result<PathBuf, TransferError> {
         let mut full = self.root.clone();
         if path == self.checked {
             full.push(path);
@@ -79,19 +79,19 @@ impl Target {
     }
 
     /// Checks what is there already before anything is put behind it.
-    fn enter(&self, full: &Path) -> Result<(), ArtifactsError> {
+    fn enter(&self, full: &Path) -> Result<(), TransferError> {
         let real = full.canonicalize().map_err(|source| error("enter", full, source))?;
         if real.starts_with(&self.root) {
             return Ok(());
         }
         let (full, real) = (full.display(), real.display());
-        Err(ArtifactsError::Refused {
+        Err(TransferError::Refused {
             reason: format!("{full} is a link to {real}, outside the project directory"),
         })
     }
 
     /// The place of an entry, free of what was there before.
-    fn place(&mut self, path: &Path) -> Result<PathBuf, ArtifactsError> {
+    fn place(&mut self, path: &Path) -> Result<PathBuf, TransferError> {
         let parent = self.make_directory(path.parent().unwrap_or(Path::new("")))?;
         let full = parent.join(path.file_name().unwrap_or_default());
         match fs::remove_file(&full) {
@@ -102,7 +102,7 @@ impl Target {
         }
     }
 
-    fn write_file(&mut self, entry: &Entry, content: &mut impl Read) -> Result<(), ArtifactsError> {
+    fn write_file(&mut self, entry: &Entry, content: &mut impl Read) -> Result<(), TransferError> {
         let full = self.place(&entry.path)?;
         let mut options = OpenOptions::new();
         let opened = options.write(true).create_new(true).mode(0o600).open(&full);
@@ -122,7 +122,7 @@ impl Target {
         set_time(&full, entry.modified)
     }
 
-    fn write_link(&mut self, entry: &Entry, content: &mut impl Read) -> Result<(), ArtifactsError> {
+    fn write_link(&mut self, entry: &Entry, content: &mut impl Read) -> Result<(), TransferError> {
         let full = self.place(&entry.path)?;
         let mut target = String::new();
         content
@@ -133,7 +133,7 @@ impl Target {
         set_time(&full, entry.modified)
     }
 
-    fn finish_directory(&self, entry: &Entry) -> Result<(), ArtifactsError> {
+    fn finish_directory(&self, entry: &Entry) -> Result<(), TransferError> {
         let full = self.root.join(&entry.path);
         fs::set_permissions(&full, Permissions::from_mode(entry.mode))
             .map_err(|source| error("set the mode of", &full, source))?;
@@ -141,13 +141,13 @@ impl Target {
     }
 }
 
-fn set_time(full: &Path, seconds: i64) -> Result<(), ArtifactsError> {
+fn set_time(full: &Path, seconds: i64) -> Result<(), TransferError> {
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
     utimensat(CWD, full, &times, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|errno| error("set the time of", full, errno.into()))
 }
 
-fn error(verb: &'static str, path: &Path, source: io::Error) -> ArtifactsError {
-    ArtifactsError::File { verb, path: path.to_owned(), source }
+fn error(verb: &'static str, path: &Path, source: io::Error) -> TransferError {
+    TransferError::File { verb, path: path.to_owned(), source }
 }

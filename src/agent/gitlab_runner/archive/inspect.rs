@@ -1,8 +1,8 @@
 //! Looks through a downloaded archive before anything of it is written: names that lead out of the
 //! directory, entries behind links of the archive's own, and more bytes than it can honestly hold.
 
+use super::super::error::TransferError;
 use super::dos_time;
-use super::error::ArtifactsError;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,7 +19,7 @@ const LONGEST_TARGET: u64 = 4096;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A regular file.
     File,
     /// A directory.
@@ -30,30 +30,30 @@ pub(super) enum Kind {
 
 /// One entry that may be written.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Its number in the archive.
-    pub(super) index: usize,
+    pub(crate) index: usize,
     /// Below the directory it is unpacked to; normal names only.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// What it is.
-    pub(super) kind: Kind,
+    pub(crate) kind: Kind,
     /// Permission bits without setuid, setgid and sticky.
-    pub(super) mode: u32,
+    pub(crate) mode: u32,
     /// Unix time in seconds.
-    pub(super) modified: i64,
+    pub(crate) modified: i64,
     /// Bytes it says it has.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 /// Reads the directory of an archive of `length` bytes, of which `room` bytes can be written.
 ///
 /// # Errors
-/// [`ArtifactsError::Refused`] when any entry is unfit: then none is written.
-pub(super) fn inspect(
+/// [`TransferError::Refused`] when any entry is unfit: then none is written.
+pub(crate) fn inspect(
     archive: &mut ZipArchive<File>,
     length: u64,
     room: u64,
-) -> Result<Vec<Entry>, ArtifactsError> {
+) -> Result<Vec<Entry>, TransferError> {
     if archive.len() > MOST_ENTRIES {
         return Err(refused(format!("it has {} entries", archive.len())));
     }
@@ -76,9 +76,9 @@ pub(super) fn inspect(
     Ok(entries)
 }
 
-fn read_entry(archive: &mut ZipArchive<File>, index: usize) -> Result<Entry, ArtifactsError> {
+fn read_entry(archive: &mut ZipArchive<File>, index: usize) -> Result<Entry, TransferError> {
     let file =
-        archive.by_index_raw(index).map_err(|source| ArtifactsError::Unreadable { source })?;
+        archive.by_index_raw(index).map_err(|source| TransferError::Unreadable { source })?;
     let name = file.name_raw().to_vec();
     let shown = String::from_utf8_lossy(&name).into_owned();
     if file.encrypted() {
@@ -108,7 +108,7 @@ fn read_entry(archive: &mut ZipArchive<File>, index: usize) -> Result<Entry, Art
 }
 
 /// The path of an entry, if it stays below the directory it is unpacked to.
-fn safe_path(name: &[u8]) -> Result<PathBuf, ArtifactsError> {
+fn safe_path(name: &[u8]) -> Result<PathBuf, TransferError> {
     let shown = || String::from_utf8_lossy(name).into_owned();
     if name.contains(&0) {
         return Err(refused(format!("the name {:?} has a zero byte", shown())));
@@ -127,7 +127,7 @@ fn safe_path(name: &[u8]) -> Result<PathBuf, ArtifactsError> {
 }
 
 /// No entry may lie behind a link of the archive, nor be a link and something else as well.
-fn check_links(entries: &[Entry]) -> Result<(), ArtifactsError> {
+fn check_links(entries: &[Entry]) -> Result<(), TransferError> {
     let mut kinds: BTreeMap<&Path, Kind> = BTreeMap::new();
     for entry in entries {
         let before = kinds.insert(&entry.path, entry.kind);
@@ -146,8 +146,8 @@ fn check_links(entries: &[Entry]) -> Result<(), ArtifactsError> {
     Ok(())
 }
 
-fn refused(reason: String) -> ArtifactsError {
-    ArtifactsError::Refused { reason }
+fn refused(reason: String) -> TransferError {
+    TransferError::Refused { reason }
 }
 
 #[cfg(test)]

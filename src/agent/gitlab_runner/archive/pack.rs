@@ -1,9 +1,8 @@
 //! Packs collected files into one stream: zip, gzip members, or one file as it is. It writes forwards only
 //! and holds no file in memory, so that an upload of any size needs no disk and little memory.
 
-use super::dos_time;
-use super::error::ArtifactsError;
-use super::options::Format;
+use super::super::error::TransferError;
+use super::{Format, Level, dos_time};
 use flate2::{Compression, GzBuilder};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -21,30 +20,30 @@ const LARGE: u64 = 0xfff0_0000;
 
 /// What to pack and how.
 #[derive(Debug)]
-pub(super) struct Packing {
+pub(crate) struct Packing {
     /// The project directory.
-    pub(super) project: PathBuf,
+    pub(crate) project: PathBuf,
     /// Relative to it, in order.
-    pub(super) paths: Vec<PathBuf>,
+    pub(crate) paths: Vec<PathBuf>,
     /// Zip, gzip or raw.
-    pub(super) format: Format,
-    /// Deflate level 0 to 9.
-    pub(super) level: u32,
+    pub(crate) format: Format,
+    /// How tightly.
+    pub(crate) level: Level,
 }
 
 /// Writes the archive; returns notes on what was left out.
 ///
 /// # Errors
 /// When a file cannot be read or the sink is closed. A file that vanished meanwhile is a note.
-pub(super) fn pack(packing: &Packing, sink: impl Write) -> Result<Vec<String>, ArtifactsError> {
+pub(crate) fn pack(packing: &Packing, sink: impl Write) -> Result<Vec<String>, TransferError> {
     match packing.format {
-        Format::Zip => zip(packing, sink),
+        Format::Zip | Format::ZipZstd | Format::TarZstd => zip(packing, sink),
         Format::Gzip => gzip(packing, sink),
         Format::Raw => raw(packing, sink),
     }
 }
 
-fn zip(packing: &Packing, sink: impl Write) -> Result<Vec<String>, ArtifactsError> {
+fn zip(packing: &Packing, sink: impl Write) -> Result<Vec<String>, TransferError> {
     let mut writer = ZipWriter::new_stream(sink);
     let mut notes = Vec::new();
     for path in &packing.paths {
@@ -68,9 +67,9 @@ fn add<W: Write>(
     packing: &Packing,
     path: &Path,
     metadata: &Metadata,
-) -> Result<Option<String>, ArtifactsError> {
+) -> Result<Option<String>, TransferError> {
     let full = packing.project.join(path);
-    let options = options(metadata, packing.level)?;
+    let options = options(metadata, packing.level.deflate())?;
     let kind = metadata.file_type();
     if kind.is_file() {
         let mut file = match File::open(&full) {
@@ -103,7 +102,7 @@ fn add<W: Write>(
 fn options<'n>(
     metadata: &Metadata,
     level: u32,
-) -> Result<FullFileOptions<'static, 'n>, ArtifactsError> {
+) -> Result<FullFileOptions<'static, 'n>, TransferError> {
     let mut options = FullFileOptions::default()
         .compression_method(CompressionMethod::Deflated)
         .compression_level(Some(level.into()))
@@ -120,7 +119,7 @@ fn options<'n>(
 }
 
 /// Reports travel as gzip: each file is a member of its own that carries its name.
-fn gzip(packing: &Packing, mut sink: impl Write) -> Result<Vec<String>, ArtifactsError> {
+fn gzip(packing: &Packing, mut sink: impl Write) -> Result<Vec<String>, TransferError> {
     let mut notes = Vec::new();
     for path in &packing.paths {
         let full = packing.project.join(path);
@@ -135,7 +134,7 @@ fn gzip(packing: &Packing, mut sink: impl Write) -> Result<Vec<String>, Artifact
         let mut encoder = GzBuilder::new()
             .filename(path.as_os_str().as_bytes())
             .mtime(u32::try_from(metadata.mtime()).unwrap_or_default())
-            .write(&mut sink, Compression::new(packing.level));
+            .write(&mut sink, Compression::new(packing.level.deflate()));
         let packed = io::copy(&mut file, &mut encoder).and_then(|_| encoder.finish());
         packed.map_err(|source| file_error("pack", full, source))?;
     }
@@ -143,9 +142,9 @@ fn gzip(packing: &Packing, mut sink: impl Write) -> Result<Vec<String>, Artifact
     Ok(notes)
 }
 
-fn raw(packing: &Packing, mut sink: impl Write) -> Result<Vec<String>, ArtifactsError> {
+fn raw(packing: &Packing, mut sink: impl Write) -> Result<Vec<String>, TransferError> {
     let [path] = packing.paths.as_slice() else {
-        return Err(ArtifactsError::NotOneFile { count: packing.paths.len() });
+        return Err(TransferError::NotOneFile { count: packing.paths.len() });
     };
     let full = packing.project.join(path);
     let mut file = File::open(&full).map_err(|source| file_error("read", full.clone(), source))?;
@@ -154,10 +153,10 @@ fn raw(packing: &Packing, mut sink: impl Write) -> Result<Vec<String>, Artifacts
     Ok(Vec::new())
 }
 
-fn archive_error(source: ZipError) -> ArtifactsError {
-    ArtifactsError::Archive { source }
+fn archive_error(source: ZipError) -> TransferError {
+    TransferError::Archive { source }
 }
 
-fn file_error(verb: &'static str, path: PathBuf, source: io::Error) -> ArtifactsError {
-    ArtifactsError::File { verb, path, source }
+fn file_error(verb: &'static str, path: PathBuf, source: io::Error) -> TransferError {
+    TransferError::File { verb, path, source }
 }
