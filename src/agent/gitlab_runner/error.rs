@@ -57,9 +57,16 @@ pub enum TransferError {
     /// The archive could not be written.
     #[error("cannot write the archive")]
     Archive {
-        /// What the zip writer said.
+        /// What packer or sink said.
         #[source]
-        source: zip::result::ZipError,
+        source: io::Error,
+    },
+    /// The archive could not be read, or is none.
+    #[error("the archive cannot be read")]
+    NotReadable {
+        /// What kernel or unpacker said.
+        #[source]
+        source: io::Error,
     },
     /// More than one file, or none, for a format that takes one.
     #[error("format raw takes exactly one file, and {count} match; name one file or use zip")]

@@ -2,13 +2,10 @@
 //! directory, entries behind links of the archive's own, and more bytes than it can honestly hold.
 
 use super::super::error::TransferError;
-use super::dos_time;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use zip::{ExtraField, ZipArchive};
 
 /// Deflate cannot pack tighter than this, so an archive that claims more counts some bytes twice.
 const TIGHTEST: u128 = 1032;
@@ -19,7 +16,7 @@ const LONGEST_TARGET: u64 = 4096;
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     /// A regular file.
     File,
     /// A directory.
@@ -30,85 +27,72 @@ pub(crate) enum Kind {
 
 /// One entry that may be written.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(super) struct Entry {
     /// Its number in the archive.
-    pub(crate) index: usize,
+    pub(super) index: usize,
     /// Below the directory it is unpacked to; normal names only.
-    pub(crate) path: PathBuf,
+    pub(super) path: PathBuf,
     /// What it is.
-    pub(crate) kind: Kind,
+    pub(super) kind: Kind,
     /// Permission bits without setuid, setgid and sticky.
-    pub(crate) mode: u32,
+    pub(super) mode: u32,
     /// Unix time in seconds.
-    pub(crate) modified: i64,
+    pub(super) modified: i64,
     /// Bytes it says it has.
-    pub(crate) size: u64,
+    pub(super) size: u64,
 }
 
-/// Reads the directory of an archive of `length` bytes, of which `room` bytes can be written.
-///
-/// # Errors
-/// [`TransferError::Refused`] when any entry is unfit: then none is written.
-pub(crate) fn inspect(
-    archive: &mut ZipArchive<File>,
-    length: u64,
-    room: u64,
-) -> Result<Vec<Entry>, TransferError> {
-    if archive.len() > MOST_ENTRIES {
-        return Err(refused(format!("it has {} entries", archive.len())));
-    }
-    let mut entries = Vec::with_capacity(archive.len());
-    let mut total: u128 = 0;
-    for index in 0..archive.len() {
-        let entry = read_entry(archive, index)?;
-        total += u128::from(entry.size);
-        entries.push(entry);
-    }
-    if total > u128::from(length) * TIGHTEST {
-        return Err(refused(format!(
-            "it claims {total} bytes from {length}, which no packing can do"
-        )));
-    }
-    if total > u128::from(room) {
-        return Err(refused(format!("it needs {total} bytes and {room} are free")));
-    }
-    check_links(&entries)?;
-    Ok(entries)
+/// The entries of an archive, gathered one by one.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    entries: Vec<Entry>,
+    total: u128,
 }
 
-fn read_entry(archive: &mut ZipArchive<File>, index: usize) -> Result<Entry, TransferError> {
-    let file =
-        archive.by_index_raw(index).map_err(|source| TransferError::Unreadable { source })?;
-    let name = file.name_raw().to_vec();
-    let shown = String::from_utf8_lossy(&name).into_owned();
-    if file.encrypted() {
-        return Err(refused(format!("{shown} is encrypted")));
-    }
-    let kind = match file.unix_mode().unwrap_or_default() & 0o170_000 {
-        0o120_000 => Kind::Link,
-        0o040_000 => Kind::Directory,
-        0 | 0o100_000 if name.ends_with(b"/") => Kind::Directory,
-        0 | 0o100_000 => Kind::File,
-        _ => {
-            return Err(refused(format!("{shown} is neither file, directory nor link")));
+impl Listing {
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// [`TransferError::Refused`] when there are too many, or a link is too long.
+    pub(super) fn add(&mut self, entry: Entry) -> Result<(), TransferError> {
+        if self.entries.len() == MOST_ENTRIES {
+            return Err(refused(format!("it has more than {MOST_ENTRIES} entries")));
         }
-    };
-    if kind == Kind::Link && file.size() > LONGEST_TARGET {
-        return Err(refused(format!("the link {shown} has a target of {} bytes", file.size())));
+        if entry.kind == Kind::Link && entry.size > LONGEST_TARGET {
+            let (path, size) = (entry.path.display(), entry.size);
+            return Err(refused(format!("the link {path} has a target of {size} bytes")));
+        }
+        self.total += u128::from(entry.size);
+        self.entries.push(entry);
+        Ok(())
     }
-    let stamp = file.extra_data_fields().find_map(|field| match field {
-        ExtraField::ExtendedTimestamp(stamp) => stamp.mod_time(),
-        _ => None,
-    });
-    let modified =
-        stamp.map_or_else(|| file.last_modified().map_or(0, dos_time::to_unix), i64::from);
-    let default = if kind == Kind::Directory { 0o755 } else { 0o644 };
-    let mode = file.unix_mode().map_or(default, |mode| mode & 0o777);
-    Ok(Entry { index, path: safe_path(&name)?, kind, mode, modified, size: file.size() })
+
+    /// The entries, if all are fit. `length` are the bytes of an archive that is packed by deflate alone,
+    /// `room` those that can be written.
+    ///
+    /// # Errors
+    /// [`TransferError::Refused`] when any entry is unfit: then none is written.
+    pub(super) fn checked(
+        self,
+        length: Option<u64>,
+        room: u64,
+    ) -> Result<Vec<Entry>, TransferError> {
+        let Self { entries, total } = self;
+        if let Some(length) = length.filter(|length| total > u128::from(*length) * TIGHTEST) {
+            return Err(refused(format!(
+                "it claims {total} bytes from {length}, which no packing can do"
+            )));
+        }
+        if total > u128::from(room) {
+            return Err(refused(format!("it needs {total} bytes and {room} are free")));
+        }
+        check_links(&entries)?;
+        Ok(entries)
+    }
 }
 
 /// The path of an entry, if it stays below the directory it is unpacked to.
-fn safe_path(name: &[u8]) -> Result<PathBuf, TransferError> {
+pub(super) fn safe_path(name: &[u8]) -> Result<PathBuf, TransferError> {
     let shown = || String::from_utf8_lossy(name).into_owned();
     if name.contains(&0) {
         return Err(refused(format!("the name {:?} has a zero byte", shown())));
@@ -146,7 +130,7 @@ fn check_links(entries: &[Entry]) -> Result<(), TransferError> {
     Ok(())
 }
 
-fn refused(reason: String) -> TransferError {
+pub(super) fn refused(reason: String) -> TransferError {
     TransferError::Refused { reason }
 }
 

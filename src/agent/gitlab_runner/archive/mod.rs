@@ -1,12 +1,19 @@
 //! Archives: which files, into which form, and out of it again. It knows directories and streams, no network
 //! and no cache.
 
+mod blocks;
 mod collect;
+mod compress;
 mod dos_time;
 mod extract;
 mod glob;
 mod inspect;
 mod pack;
+mod source;
+mod tar_zstd;
+mod target;
+mod unzip;
+mod zip_stream;
 
 pub(crate) use collect::{Selection, collect};
 pub(crate) use extract::unpack;
@@ -82,6 +89,16 @@ impl Level {
             Self::Default => 6,
             Self::Slow => 8,
             Self::Slowest => 9,
+        }
+    }
+
+    /// Zstandard's number for it.
+    pub(crate) fn zstd(self) -> i32 {
+        match self {
+            Self::Fastest | Self::Fast => 1,
+            Self::Default => 3,
+            Self::Slow => 7,
+            Self::Slowest => 12,
         }
     }
 }

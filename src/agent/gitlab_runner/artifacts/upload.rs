@@ -129,14 +129,13 @@ impl Sending<'_> {
 }
 
 fn stopped(source: io::Error) -> TransferError {
-    TransferError::Archive { source: source.into() }
+    TransferError::Archive { source }
 }
 
 /// Whether packing failed only because nobody listens any more.
 fn is_hang_up(error: &TransferError) -> bool {
     match error {
-        TransferError::File { source, .. }
-        | TransferError::Archive { source: zip::result::ZipError::Io(source) } => {
+        TransferError::File { source, .. } | TransferError::Archive { source } => {
             source.kind() == io::ErrorKind::BrokenPipe
         }
         _ => false,
