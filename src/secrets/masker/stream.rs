@@ -64,6 +64,8 @@ impl Masker {
         let mut out = Vec::with_capacity(self.held.len() + input.len());
         self.release(&input, decided, &mut out);
         self.forget(&input, decided);
+        // The caller may keep it for long: few bytes must not hold a long buffer.
+        out.shrink_to_fit();
         Bytes::from(out)
     }
 
