@@ -10,8 +10,8 @@
 
 pub mod api;
 pub mod bao;
-pub mod cache_script;
 pub mod blame;
+pub mod cache_script;
 pub mod call;
 pub mod calls;
 pub mod environment;
