@@ -28,6 +28,9 @@ pub fn compile(
     let helper = needs_helper(context).then(|| image::of_helper(context, settings)).transpose()?;
     let image = image::of_job(context, settings, rule.allowed_images)?;
     let repository = Repository::of(context, &settings.prune);
+    let secrets = secret::asked(context, settings)?;
+    let mut notices = notice::all(context, rule.socket, &image, &repository);
+    notices.extend(secret::hidden(context, &secrets));
     Ok(JobPlan {
         key: JobKey::of(job),
         project: job.job_info.project_full_path.clone(),
@@ -45,8 +48,8 @@ pub fn compile(
         limits: limits(&rule.limits),
         socket: rule.socket,
         socket_path: settings.docker.socket_path().to_owned(),
-        secrets: secret::asked(context, settings)?,
-        notices: notice::all(context, rule.socket, &image, &repository),
+        secrets,
+        notices,
         prune: PrunePolicy::of(context, &settings.prune, repository),
         image,
     })

@@ -26,7 +26,7 @@ pub use compile::compile;
 pub use image::ImagePlan;
 pub use key::JobKey;
 pub use refusal::Refusal;
-pub use secret::SecretRef;
+pub use secret::{FileMode, KvVersion, SECRET_FILES, SecretForm, SecretRef};
 
 use container::{Labels, LimitPlan};
 use owner::Owner;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::settings::SocketMode;
 
 use super::container::{ContainerNetwork, ContainerPlan, Labels, MountPlan, MountSource};
-use super::{AGENT_MOUNT, AGENT_PATH, JobPlan, Role};
+use super::secret::SECRET_FILES_BYTES;
+use super::{AGENT_MOUNT, AGENT_PATH, JobPlan, Role, SECRET_FILES};
 
 /// What the agent needs: to become the image's user, to end its stages, to give directories away and to
 /// write into those that are not root's.
@@ -40,6 +41,7 @@ impl JobPlan {
                 read_only: false,
             });
         }
+        mounts.extend(self.secret_files());
         ContainerPlan {
             platform: self.image.platform.clone(),
             hostname: Some(format!("longshore-{}", self.key)),
@@ -89,12 +91,24 @@ impl JobPlan {
         format!("{}.tmp", self.project_dir)
     }
 
-    /// Plain environment of user stages.
+    /// Plain environment of user stages. A secret that comes as a file is told by its path.
     pub fn user_env(&self, network: &str) -> Vec<(String, String)> {
-        vec![
+        let own = [
             ("CI_DISPOSABLE_ENVIRONMENT".to_owned(), "true".to_owned()),
             ("LONGSHORE_NETWORK".to_owned(), network.to_owned()),
-        ]
+        ];
+        let files = self.secrets.iter().filter_map(|one| Some((one.name.clone(), one.file()?)));
+        own.into_iter().chain(files).collect()
+    }
+
+    /// The tmpfs of secret files, where there are some. No volume: the helper has no business there.
+    fn secret_files(&self) -> Option<MountPlan> {
+        let wanted = self.secrets.iter().any(|one| one.file().is_some());
+        wanted.then(|| MountPlan {
+            target: SECRET_FILES.to_owned(),
+            source: MountSource::Tmpfs { bytes: SECRET_FILES_BYTES },
+            read_only: false,
+        })
     }
 
     fn container(&self, role: Role, image: &str, capabilities: &[&str]) -> ContainerPlan {

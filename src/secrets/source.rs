@@ -2,33 +2,7 @@
 //! they are kept, and decides nothing about who may have them.
 
 use super::{Secret, SecretError};
-
-/// Where one secret is kept. Plain words from the operator's settings, never from a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretRef {
-    /// The name by which the job knows it, e.g. `API_KEY`.
-    pub name: String,
-    /// Mount and path without a leading slash and without `data/`, e.g. `kv/app/demo`.
-    pub path: String,
-    /// The field of the secret; all fields as one JSON object for `None`.
-    pub field: Option<String>,
-    /// A version of a KV v2 secret, counted from 1; the newest for `None`.
-    pub version: Option<u64>,
-    /// The kind of engine; asked of the server for `None`. Where it is given, the first part of `path`
-    /// is taken for the mount.
-    pub kv: Option<KvVersion>,
-}
-
-/// How an engine lays out its paths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KvVersion {
-    /// KV version 1.
-    V1,
-    /// KV version 2: `data/` in the path, an envelope around the fields.
-    V2,
-    /// Any other engine: the path as it is, the fields at the top.
-    Raw,
-}
+use crate::plan::SecretRef;
 
 /// One secret that was fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]

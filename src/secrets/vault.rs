@@ -19,7 +19,8 @@ use tokio::time::Instant;
 
 pub use error::VaultError;
 
-use super::{Fetched, Secret, SecretError, SecretRef, SecretSource};
+use super::{Fetched, Secret, SecretError, SecretSource};
+use crate::plan::SecretRef;
 use client::{Session, Token};
 
 /// How Vault is reached, from the operator's settings.
@@ -112,9 +113,9 @@ impl SecretSource for Vault {
         let read = read::all(&session, wanted).await;
         let warning = session.revoke(&token).await;
         match (read, warning) {
-            (Ok(secrets), warning) => Ok(Fetched {
-                secrets,
-                mask_too: mask_too(&session, token),
+            (Ok(read), warning) => Ok(Fetched {
+                secrets: read.secrets,
+                mask_too: mask_too(&session, token).into_iter().chain(read.inside).collect(),
                 warnings: warning.into_iter().collect(),
             }),
             (Err(error), None) => Err(error),

@@ -20,7 +20,7 @@ pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
 pub use project::{LimitOverrides, LimitSettings, ProjectRule, SocketMode};
 pub use prune::{BakeRule, PruneSettings};
-pub use secrets::{KvVersion, SecretRule};
+pub use secrets::{FileMode, KvVersion, SecretForm, SecretRule};
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
 

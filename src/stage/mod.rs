@@ -7,6 +7,7 @@ pub mod call;
 pub mod cleanup;
 pub mod config;
 pub mod containers;
+pub mod delivery;
 pub mod ending;
 pub mod error;
 pub mod hint;

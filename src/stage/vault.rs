@@ -1,7 +1,8 @@
 //! From the operator's settings to where secrets come from. It says nothing of jobs.
 
+use crate::plan::SecretRef;
 use crate::secrets::vault::{AppRole, RoleId, Vault, VaultSettings};
-use crate::secrets::{Fetched, SecretError, SecretRef, SecretSource};
+use crate::secrets::{Fetched, SecretError, SecretSource};
 use crate::settings::{AppRoleSettings, Settings};
 
 /// The settings' Vault, or nothing.

@@ -3,11 +3,14 @@
 
 use serde_json::{Map, Value};
 
+mod field;
+
 use super::address;
 use super::client::{Failed, Session};
 use super::failure::Failure;
 use super::message::Step;
-use crate::secrets::{FetchedSecret, KvVersion, Secret, SecretError, SecretMissing, SecretRef};
+use crate::plan::{KvVersion, SecretRef};
+use crate::secrets::{FetchedSecret, Secret, SecretError, SecretMissing};
 
 /// An engine that was found: its mount with a slash at the end, and its layout.
 struct Engine {
@@ -40,14 +43,20 @@ pub(super) fn check(wanted: &[SecretRef]) -> Result<(), SecretMissing> {
     Ok(())
 }
 
-/// The values, in the order of the references.
-pub(super) async fn all(
-    session: &Session<'_>,
-    wanted: &[SecretRef],
-) -> Result<Vec<FetchedSecret>, SecretError> {
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// One per reference, in their order.
+    pub(super) secrets: Vec<FetchedSecret>,
+    /// The texts inside of values that are JSON: scripts will take them out.
+    pub(super) inside: Vec<Secret>,
+}
+
+/// The values of all references.
+pub(super) async fn all(session: &Session<'_>, wanted: &[SecretRef]) -> Result<Read, SecretError> {
     let mut engines: Vec<Engine> = Vec::new();
     let mut answers: Vec<Answer<'_>> = Vec::new();
-    let mut secrets = Vec::with_capacity(wanted.len());
+    let mut read = Read::default();
     for secret in wanted {
         let known =
             |answer: &Answer<'_>| answer.path == secret.path && answer.version == secret.version;
@@ -58,10 +67,11 @@ pub(super) async fn all(
             answers.push(Answer { path: &secret.path, version: secret.version, fields });
             answers.len() - 1
         };
-        let value = value(secret, &answers[place].fields)?;
-        secrets.push(FetchedSecret { name: secret.name.clone(), value });
+        let value = field::value(secret, &answers[place].fields)?;
+        read.inside.extend(value.inside);
+        read.secrets.push(FetchedSecret { name: secret.name.clone(), value: value.whole });
     }
-    Ok(secrets)
+    Ok(read)
 }
 
 /// Reads the path of a reference.
@@ -177,22 +187,4 @@ fn deleted(secret: &SecretRef, answer: &Value) -> Option<SecretMissing> {
         when: when.to_owned(),
         destroyed,
     })
-}
-
-/// The bytes of a reference's field.
-fn value(secret: &SecretRef, fields: &Map<String, Value>) -> Result<Secret, SecretMissing> {
-    let Some(field) = &secret.field else {
-        return Ok(Secret::new(serde_json::to_vec(fields).unwrap_or_default()));
-    };
-    let (name, path) = (secret.name.clone(), secret.path.clone());
-    match fields.get(field) {
-        Some(Value::String(text)) => Ok(Secret::new(text.as_bytes())),
-        Some(Value::Null) => Err(SecretMissing::Null { name, path, field: field.clone() }),
-        Some(other) => Ok(Secret::new(other.to_string())),
-        None => {
-            let mut has: Vec<String> = fields.keys().cloned().collect();
-            has.sort_unstable();
-            Err(SecretMissing::Field { name, path, field: field.clone(), has })
-        }
-    }
 }
