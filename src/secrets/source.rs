@@ -27,7 +27,14 @@ pub struct Fetched {
 /// A place that secrets come from.
 #[expect(async_fn_in_trait, reason = "the driver runs on one thread, so futures need not be Send")]
 pub trait SecretSource {
-    /// Fetches all of `wanted`, or nothing. No access to the source is left open when it returns, which
-    /// needs the future to be driven to its end. An empty `wanted` makes no contact at all.
+    /// Fetches all of `wanted`, or nothing. No access to the source is left open when it returns, but what
+    /// leased secrets need; that needs the future to be driven to its end. An empty `wanted` makes no
+    /// contact at all.
     async fn fetch(&self, wanted: &[SecretRef]) -> Result<Fetched, SecretError>;
+
+    /// Ends all access that is open for the job, though another process opened it. Answers sentences about
+    /// what could not be ended. Bounded in time; makes no contact where nothing is open.
+    async fn release(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -11,6 +11,7 @@ pub mod delivery;
 pub mod ending;
 pub mod error;
 pub mod hint;
+pub mod leases;
 pub mod lost;
 pub mod parent;
 pub mod prepare;

@@ -27,6 +27,21 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
     source: &S,
     log: &mut JobLog<W>,
 ) -> Result<(), CallError> {
+    let ready = make_ready(call, engine, source, log).await;
+    if ready.is_err() {
+        for left in source.release().await {
+            log.line(format!("longshore: {left}"));
+        }
+    }
+    ready
+}
+
+async fn make_ready<E: Engine, S: SecretSource, W: Write>(
+    call: &Call<'_>,
+    engine: &E,
+    source: &S,
+    log: &mut JobLog<W>,
+) -> Result<(), CallError> {
     for notice in &call.plan.notices {
         log.line(format!("longshore: {notice}"));
     }
@@ -50,7 +65,7 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
     }
 }
 
-/// All of the job's secret values; the token is revoked when this returns.
+/// All of the job's secret values; the token is revoked when this returns, but where leases need it.
 async fn fetch<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Fetched, CallError> {
     if call.plan.secrets.is_empty() {
         return Ok(Fetched::default());

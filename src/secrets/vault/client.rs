@@ -5,7 +5,6 @@ use std::future::Future;
 use std::time::Duration;
 
 use rustify::endpoint::Endpoint;
-use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use vaultrs::api::{AuthInfo, EndpointMiddleware};
@@ -14,6 +13,7 @@ use vaultrs::client::{Client as _, VaultClient, VaultClientSettings};
 use super::breaker::Breaker;
 use super::failure::Failure;
 use super::message::{self, Step};
+use super::request::{Get, Post};
 use super::retry::{self, Repeating};
 use super::{RoleId, VaultError, VaultSettings, address, credential, http};
 use crate::secrets::Secret;
@@ -21,15 +21,35 @@ use crate::secrets::Secret;
 const REVOKE_TRIES: u32 = 3;
 const REVOKE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What a host logs in with.
+pub(super) struct Credentials {
+    pub(super) role_id: Secret,
+    pub(super) secret_id: Secret,
+}
+
+impl Credentials {
+    /// Reads them from where the settings say.
+    pub(super) fn read(settings: &VaultSettings) -> Result<Self, VaultError> {
+        let role_id = match &settings.approle.role_id {
+            RoleId::Value(value) => value.clone(),
+            RoleId::File(path) => credential::read("vault.approle.role_id_file", path)?,
+        };
+        let file = &settings.approle.secret_id_file;
+        Ok(Self { role_id, secret_id: credential::read("vault.approle.secret_id_file", file)? })
+    }
+}
+
 /// A token of ours.
 pub(super) struct Token {
     pub(super) value: Secret,
     /// Names the token without being one.
-    accessor: String,
+    pub(super) accessor: String,
     /// Seconds it was given to live.
-    lives: u64,
+    pub(super) lives: u64,
+    /// Whether it can be made to live longer.
+    pub(super) renewable: bool,
     /// Batch tokens cannot be revoked.
-    is_batch: bool,
+    pub(super) is_batch: bool,
 }
 
 /// A session: before login it has no token.
@@ -39,23 +59,15 @@ pub(super) struct Session<'a> {
     /// Address and namespace, for messages.
     at: String,
     mount: String,
-    role_id: Secret,
-    secret_id: Secret,
     deadline: Instant,
 }
 
 impl<'a> Session<'a> {
-    /// Checks settings and credentials. Nothing is sent yet.
+    /// Checks settings. Nothing is sent yet.
     pub(super) fn open(settings: &'a VaultSettings, deadline: Instant) -> Result<Self, VaultError> {
         let url = address::parse(settings)?;
         let namespace = address::namespace(settings)?;
         let mount = address::mount(settings)?;
-        let role_id = match &settings.approle.role_id {
-            RoleId::Value(value) => value.clone(),
-            RoleId::File(path) => credential::read("vault.approle.role_id_file", path)?,
-        };
-        let secret_id =
-            credential::read("vault.approle.secret_id_file", &settings.approle.secret_id_file)?;
         let server = url.as_str().trim_end_matches('/');
         let at = match &namespace {
             Some(namespace) => format!("{server}, namespace {namespace:?}"),
@@ -87,12 +99,17 @@ impl<'a> Session<'a> {
                 proxy: None,
             },
         };
-        Ok(Self { settings, client, at, mount, role_id, secret_id, deadline })
+        Ok(Self { settings, client, at, mount, deadline })
     }
 
-    /// Role id and secret id.
-    pub(super) fn credentials(&self) -> (&Secret, &Secret) {
-        (&self.role_id, &self.secret_id)
+    /// Goes on with a token of an earlier session.
+    pub(super) fn resume(&mut self, token: &Secret) -> Result<(), Failure> {
+        let token = text(token)?;
+        if !is_header_safe(token) {
+            return Err(Failure::Malformed { words: "the kept token is none" });
+        }
+        self.client.set_token(token);
+        Ok(())
     }
 
     /// Address and namespace, for messages.
@@ -101,12 +118,12 @@ impl<'a> Session<'a> {
     }
 
     /// Logs in; from here on every request carries the token.
-    pub(super) async fn login(&mut self) -> Result<Token, VaultError> {
+    pub(super) async fn login(&mut self, with: &Credentials) -> Result<Token, VaultError> {
         let path = format!("auth/{}/login", self.mount);
         let breaker = Breaker::new(self.settings, format!("{path} of {}", self.at));
         breaker.check()?;
         let send = || async {
-            let (role_id, secret_id) = (text(&self.role_id)?, text(&self.secret_id)?);
+            let (role_id, secret_id) = (text(&with.role_id)?, text(&with.secret_id)?);
             let login =
                 vaultrs::auth::approle::login(&self.client, &self.mount, role_id, secret_id);
             header_safe(login.await?)
@@ -126,6 +143,7 @@ impl<'a> Session<'a> {
             is_batch: auth.token_type == "batch",
             accessor: auth.accessor,
             lives: auth.lease_duration,
+            renewable: auth.renewable,
             value: Secret::new(auth.client_token),
         })
     }
@@ -134,11 +152,24 @@ impl<'a> Session<'a> {
     pub(super) async fn get(&self, path: &str, query: Option<String>) -> Result<Value, Failed> {
         self.persist(Repeating::Harmless, || async {
             let get = Get { path: path.to_owned(), query: query.clone() };
-            let answer = get.with_middleware(self.client.middle()).exec(self.client.http()).await?;
-            let malformed = Failure::Malformed { words: "the answer is not JSON" };
-            serde_json::from_slice(answer.response.body()).map_err(|_| malformed)
+            self.send(get).await
         })
         .await
+    }
+
+    /// Writes to an API path, and gives the whole answer.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failed> {
+        self.persist(Repeating::Harmless, || async {
+            self.send(Post { path: path.to_owned(), body: body.clone() }).await
+        })
+        .await
+    }
+
+    async fn send(&self, request: impl Endpoint) -> Result<Value, Failure> {
+        let request = request.with_middleware(self.client.middle());
+        let answer = request.exec(self.client.http()).await?;
+        let malformed = Failure::Malformed { words: "the answer is not JSON" };
+        serde_json::from_slice(answer.response.body()).map_err(|_| malformed)
     }
 
     /// Ends the token. The warning, if any, names it by its accessor.
@@ -232,30 +263,6 @@ impl Failed {
     }
 }
 
-/// A read of any path. vaultrs's own reads drop the envelope, and quote values in errors.
-struct Get {
-    path: String,
-    query: Option<String>,
-}
-
-impl Endpoint for Get {
-    type Response = Value;
-    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
-    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
-
-    fn path(&self) -> String {
-        self.path.clone()
-    }
-
-    fn method(&self) -> RequestMethod {
-        RequestMethod::GET
-    }
-
-    fn query(&self) -> Result<Option<String>, rustify::errors::ClientError> {
-        Ok(self.query.clone())
-    }
-}
-
 fn text(secret: &Secret) -> Result<&str, Failure> {
     let unfit = Failure::Malformed { words: "the role_id or secret_id is not text" };
     std::str::from_utf8(secret.expose()).map_err(|_| unfit)
@@ -263,10 +270,12 @@ fn text(secret: &Secret) -> Result<&str, Failure> {
 
 /// vaultrs panics when a token cannot stand in a header.
 fn header_safe(auth: AuthInfo) -> Result<AuthInfo, Failure> {
-    let fits = !auth.client_token.is_empty()
-        && auth.client_token.bytes().all(|byte| byte.is_ascii_graphic());
     let unfit = Failure::Malformed { words: "the answer holds a token that is none" };
-    fits.then_some(auth).ok_or(unfit)
+    is_header_safe(&auth.client_token).then_some(auth).ok_or(unfit)
+}
+
+fn is_header_safe(token: &str) -> bool {
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Any number; no secret depends on it.

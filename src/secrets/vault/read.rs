@@ -25,6 +25,16 @@ struct Answer<'a> {
     fields: Map<String, Value>,
 }
 
+/// A lease that came with an answer.
+#[derive(Debug)]
+pub(super) struct Leased {
+    /// Name of the secret that it came with first.
+    pub(super) name: String,
+    pub(super) id: String,
+    pub(super) seconds: u64,
+    pub(super) renewable: bool,
+}
+
 /// Refuses references that no request can be made of.
 pub(super) fn check(wanted: &[SecretRef]) -> Result<(), SecretMissing> {
     for secret in wanted {
@@ -50,20 +60,27 @@ pub(super) struct Read {
     pub(super) secrets: Vec<FetchedSecret>,
     /// The texts inside of values that are JSON: scripts will take them out.
     pub(super) inside: Vec<Secret>,
+    /// What ends with the token.
+    pub(super) leases: Vec<Leased>,
 }
 
-/// The values of all references.
-pub(super) async fn all(session: &Session<'_>, wanted: &[SecretRef]) -> Result<Read, SecretError> {
+/// Reads the values of all references. What was leased before a failure stands in `read` too.
+pub(super) async fn all(
+    session: &Session<'_>,
+    wanted: &[SecretRef],
+    read: &mut Read,
+) -> Result<(), SecretError> {
     let mut engines: Vec<Engine> = Vec::new();
     let mut answers: Vec<Answer<'_>> = Vec::new();
-    let mut read = Read::default();
     for secret in wanted {
         let known =
             |answer: &Answer<'_>| answer.path == secret.path && answer.version == secret.version;
         let place = if let Some(place) = answers.iter().position(known) {
             place
         } else {
-            let fields = fields(session, secret, &mut engines).await?;
+            let found = find(session, secret, &mut engines).await?;
+            read.leases.extend(lease(secret, &found.answer));
+            let fields = fields(session, secret, found)?;
             answers.push(Answer { path: &secret.path, version: secret.version, fields });
             answers.len() - 1
         };
@@ -71,32 +88,52 @@ pub(super) async fn all(session: &Session<'_>, wanted: &[SecretRef]) -> Result<R
         read.inside.extend(value.inside);
         read.secrets.push(FetchedSecret { name: secret.name.clone(), value: value.whole });
     }
-    Ok(read)
+    Ok(())
 }
 
-/// Reads the path of a reference.
-async fn fields(
+/// What lies at the path of a reference.
+struct Found {
+    /// As the API knows it.
+    path: String,
+    is_v2: bool,
+    answer: Value,
+}
+
+async fn find(
     session: &Session<'_>,
     secret: &SecretRef,
     engines: &mut Vec<Engine>,
-) -> Result<Map<String, Value>, SecretError> {
+) -> Result<Found, SecretError> {
     let (path, is_v2) = api_path(session, secret, engines).await?;
     let query = secret.version.map(|version| format!("version={version}"));
-    let read = session.get(&path, query).await;
-    let mut answer = read.map_err(|failed| refusal(session, secret, &path, &failed))?;
-    if answer["lease_id"].as_str().is_some_and(|lease| !lease.is_empty()) {
-        let reason = format!(
-            "{path} gives leased secrets, which would end with the token; only static ones can be had"
-        );
-        return Err(SecretMissing::Reference { name: secret.name.clone(), reason }.into());
+    match session.get(&path, query).await {
+        Ok(answer) => Ok(Found { path, is_v2, answer }),
+        Err(failed) => Err(refusal(session, secret, &path, &failed)),
     }
-    let fields = if is_v2 { answer["data"]["data"].take() } else { answer["data"].take() };
-    match fields {
-        Value::Object(fields) => Ok(fields),
-        _ => {
-            Err(deleted(secret, &answer).unwrap_or_else(|| missing(session, secret, &path)).into())
-        }
+}
+
+fn lease(secret: &SecretRef, answer: &Value) -> Option<Leased> {
+    let id = answer["lease_id"].as_str().filter(|id| !id.is_empty())?;
+    Some(Leased {
+        name: secret.name.clone(),
+        id: id.to_owned(),
+        seconds: answer["lease_duration"].as_u64().unwrap_or_default(),
+        renewable: answer["renewable"].as_bool().unwrap_or_default(),
+    })
+}
+
+fn fields(
+    session: &Session<'_>,
+    secret: &SecretRef,
+    mut found: Found,
+) -> Result<Map<String, Value>, SecretError> {
+    let data = &mut found.answer["data"];
+    let fields = if found.is_v2 { data["data"].take() } else { data.take() };
+    if let Value::Object(fields) = fields {
+        return Ok(fields);
     }
+    let deleted = deleted(secret, &found.answer);
+    Err(deleted.unwrap_or_else(|| missing(session, secret, &found.path)).into())
 }
 
 /// The path as the API wants it, and whether it is one of KV v2.
