@@ -44,3 +44,4 @@ mod tree;
 mod vault;
 mod vault_access;
 mod vault_faults;
+mod vault_leases;

@@ -53,6 +53,11 @@ impl Bao {
         Self::start_with(&["-dev-tls"])
     }
 
+    /// Starts a server whose mount `secret/` leases what is read from it, for the time in its field `ttl`.
+    pub fn start_leasing() -> Self {
+        Self::start_with(&["-dev-leased-kv"])
+    }
+
     fn start_with(options: &[&str]) -> Self {
         provider();
         // Between our look and the server's bind somebody may take a port: then it ends, and we look again.
@@ -70,7 +75,8 @@ impl Bao {
         command.args(["server", "-dev", "-dev-no-store-token"]).args(options);
         command.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
         command.arg("-config").arg(&config);
-        if !options.is_empty() {
+        let is_tls = options.contains(&"-dev-tls");
+        if is_tls {
             command.arg("-dev-tls-cert-dir").arg(dir.path());
         }
         command.env_clear().env("HOME", dir.path()).env("BAO_DEV_ROOT_TOKEN_ID", ROOT);
@@ -81,7 +87,7 @@ impl Bao {
             child.wait().unwrap();
             return None;
         }
-        let scheme = if options.is_empty() { "http" } else { "https" };
+        let scheme = if is_tls { "https" } else { "http" };
         let address = format!("{scheme}://127.0.0.1:{port}");
         let client = admin_client(&dir.path().join("vault-ca.pem"));
         Some(Self { child, dir, address, client })
@@ -118,6 +124,15 @@ impl Bao {
         let text = answer.text().await.unwrap();
         assert!(status.is_success(), "{method} {path}: {status} {text}");
         serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// The names in a list; none where there is no such list.
+    pub async fn listed(&self, path: &str) -> Vec<String> {
+        let url = format!("{}/v1/{path}?list=true", self.address);
+        let answer = self.client.get(url).header("X-Vault-Token", ROOT).send().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let keys = answer["data"]["keys"].as_array().cloned().unwrap_or_default();
+        keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect()
     }
 
     /// A role `demo` that may do what `policy` says, in a namespace or none.
