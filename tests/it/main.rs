@@ -35,6 +35,7 @@ mod plans;
 mod properties;
 mod real_cancel;
 mod real_jobs;
+mod real_leases;
 mod real_output;
 mod real_secrets;
 mod real_sources;

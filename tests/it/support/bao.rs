@@ -40,6 +40,7 @@ pub struct Bao {
     dir: TempDir,
     address: String,
     client: reqwest::Client,
+    unseal_key: String,
 }
 
 impl Bao {
@@ -83,14 +84,14 @@ impl Bao {
         let log = fs::File::create(dir.path().join("stderr.log")).unwrap();
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        if !wait_for_banner(&mut child) {
+        let Some(unseal_key) = wait_for_banner(&mut child) else {
             child.wait().unwrap();
             return None;
-        }
+        };
         let scheme = if is_tls { "https" } else { "http" };
         let address = format!("{scheme}://127.0.0.1:{port}");
         let client = admin_client(&dir.path().join("vault-ca.pem"));
-        Some(Self { child, dir, address, client })
+        Some(Self { child, dir, address, client, unseal_key })
     }
 
     /// `http(s)://127.0.0.1:port`.
@@ -179,6 +180,18 @@ impl Bao {
         assert!(revoke.send().await.unwrap().status().is_success());
     }
 
+    /// Unseals a server that was sealed, and waits until it serves again.
+    pub async fn unseal(&self) {
+        self.admin("POST", "sys/unseal", json!({"key": self.unseal_key})).await;
+        let health = || async {
+            let get = self.client.get(format!("{}/v1/sys/health", self.address));
+            get.send().await.unwrap().status().is_success()
+        };
+        while !health().await {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     /// The audited answers so far, as JSON, of requests that ended on this path.
     pub fn audited(&self, path: &str) -> Vec<Value> {
         let log = fs::read_to_string(self.path("audit.log")).unwrap();
@@ -232,13 +245,15 @@ fn two_free_ports() -> u16 {
         .expect("no two free ports")
 }
 
-/// True when the server told that it is ready, false when it ended before.
-fn wait_for_banner(child: &mut Child) -> bool {
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ready = lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("Root Token:"));
+/// The key that unseals the server once it tells that it is ready; nothing when it ended before.
+fn wait_for_banner(child: &mut Child) -> Option<String> {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut after = |word: &str| lines.find_map(|line| line.strip_prefix(word).map(str::to_owned));
+    let unseal_key = after("Unseal Key: ")?;
+    after("Root Token:")?;
     // What it says later must not fill the pipe.
     std::thread::spawn(move || lines.for_each(drop));
-    ready
+    Some(unseal_key)
 }
 
 fn admin_client(ca: &Path) -> reqwest::Client {
