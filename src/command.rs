@@ -157,7 +157,7 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
     let _ = rustix::pipe::fcntl_setpipe_size(&stdio.stdout, LOG_PIPE_BYTES);
     let outcome = block_on(async {
         let engine = engine(&call.settings)?;
-        let sink = RunnerSink::new(Output::start(stdio.stdout, stdio.stderr));
+        let sink = RunnerSink::new(Output::of_call(stdio.stdout, stdio.stderr));
         let source = vault::source(&call.settings).of_job(call);
         let work = run::run(call, &engine, asked, &sink);
         let outcome = Box::pin(leases::renewed(&source, &sink, work)).await;
