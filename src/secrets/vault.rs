@@ -12,22 +12,24 @@ mod kept;
 mod lifetime;
 mod message;
 mod read;
-mod request;
 mod retry;
+mod secret_id;
+mod transport;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 pub use error::VaultError;
 pub use kept::{Holder, Kept, Lease, Term};
 pub use lifetime::Keeping;
+pub use secret_id::SecretId;
 
 use super::{Fetched, Secret, SecretError, SecretSource};
 use crate::plan::SecretRef;
-use client::{Credentials, Session, Token};
+use client::{Session, Token};
 use lifetime::KeptToken;
 use read::{Leased, Read};
 
@@ -50,9 +52,8 @@ pub struct VaultSettings {
     pub deadline: Duration,
     /// Speak `http://` to other hosts as well.
     pub allow_plaintext: bool,
-    /// File that remembers a refused login, so that one host does not lock the role out for all. Its
-    /// directory has to exist and be ours alone. Every job tries anew for `None`.
-    pub lockout_marker: Option<PathBuf>,
+    /// What keeps this host from locking the role out for all. Every job tries anew for `None`.
+    pub lockout: Option<Lockout>,
     /// The credentials.
     pub approle: AppRole,
 }
@@ -64,8 +65,17 @@ pub struct AppRole {
     pub mount: String,
     /// The role's id.
     pub role_id: RoleId,
-    /// File of the secret id: regular, ours or root's, mode 0600 or less, one line.
-    pub secret_id_file: PathBuf,
+    /// Where the secret id comes from.
+    pub secret_id: SecretId,
+}
+
+/// How a refused login is remembered.
+#[derive(Debug, Clone)]
+pub struct Lockout {
+    /// The file; beside it `.lock` is made. Their directory has to exist and be ours alone.
+    pub marker: PathBuf,
+    /// What time it is: the memory is for 15 minutes.
+    pub clock: fn() -> SystemTime,
 }
 
 /// A role id, which is less than a secret.
@@ -73,7 +83,7 @@ pub struct AppRole {
 pub enum RoleId {
     /// In the settings.
     Value(Secret),
-    /// In a file that is held to what [`AppRole::secret_id_file`] is.
+    /// In a file that is held to what [`SecretId::File`] is.
     File(PathBuf),
 }
 
@@ -89,7 +99,7 @@ impl VaultSettings {
             timeout: Duration::from_secs(10),
             deadline: Duration::from_mins(1),
             allow_plaintext: false,
-            lockout_marker: None,
+            lockout: None,
             approle,
         }
     }
@@ -204,16 +214,15 @@ impl SecretSource for Vault {
             return Ok(Fetched::default());
         }
         read::check(wanted)?;
-        let credentials = Credentials::read(&self.settings)?;
-        let mut session = Session::open(&self.settings, Instant::now() + self.settings.deadline)?;
-        let token = session.login(&credentials).await?;
+        let deadline = Instant::now() + self.settings.deadline;
+        let mut session = Session::connect(&self.settings, deadline)?;
+        let token = session.login().await?;
         let kept = self.keep(&token);
         let mut read = Read::default();
         let done = read::all(&session, wanted, &mut read).await;
         let open = Open { session: &session, token: &token, kept };
         let warnings = self.settle(open, read.leases, done).await?;
-        let used = [credentials.role_id, credentials.secret_id, token.value];
-        let mask_too = used.into_iter().chain(read.inside).collect();
+        let mask_too = token.mask_too().into_iter().chain(read.inside).collect();
         Ok(Fetched { secrets: read.secrets, mask_too, warnings })
     }
 

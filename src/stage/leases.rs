@@ -36,7 +36,7 @@ pub async fn end_of_job(settings: &Settings, world: &World, job: &str) -> Vec<St
 
 /// Ends kept tokens and what hangs on them; answers sentences about what could not be ended.
 pub async fn end(settings: &Settings, world: &World, kept: Vec<(PathBuf, Kept)>) -> Vec<String> {
-    let source = vault::source(settings);
+    let source = vault::source(settings, world);
     let mut left = Vec::new();
     for (path, kept) in kept {
         let now = (world.clock)().duration_since(SystemTime::UNIX_EPOCH);

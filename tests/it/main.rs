@@ -46,3 +46,4 @@ mod vault;
 mod vault_access;
 mod vault_faults;
 mod vault_leases;
+mod vault_login;

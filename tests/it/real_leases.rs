@@ -25,7 +25,7 @@ fn host(vault: &VaultSettings, path: &str) -> Host {
          [secrets.LEASED]\npath = \"{path}\"\nprojects = \"**\"\ndefault = true\n",
         vault.address,
         file.display(),
-        vault.approle.secret_id_file.display()
+        vault.approle.secret_id.place()
     ))
 }
 

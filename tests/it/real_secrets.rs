@@ -26,7 +26,7 @@ fn bare_host(vault: &VaultSettings) -> Host {
         "[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n",
         vault.address,
         file.display(),
-        vault.approle.secret_id_file.display()
+        vault.approle.secret_id.place()
     ))
 }
 

@@ -3,6 +3,7 @@
 
 use longshore::plan::{KvVersion, SecretRef};
 use longshore::secrets::Secret;
+use longshore::secrets::vault::SecretId;
 use serde_json::{Value, json};
 
 use crate::support::vault::{POLICY, assert_says, fetch, furnished, refusal, values, wanted};
@@ -80,7 +81,7 @@ async fn large_secrets_and_odd_bytes_come_as_they_are() {
 #[tokio::test]
 async fn nothing_wanted_makes_no_contact() {
     let (bao, mut settings) = furnished().await;
-    settings.approle.secret_id_file = bao.path("no such file");
+    settings.approle.secret_id = SecretId::File(bao.path("no such file"));
     let fetched = fetch(&settings, &[]).await.unwrap();
     assert!(fetched.secrets.is_empty());
     assert_eq!(bao.logins_and_revokes(), (0, 0));

@@ -12,6 +12,8 @@ use super::client::{Failed, Session, Token};
 use super::failure::Failure;
 use super::kept::{self, Directory, Holder, Kept, Lease, Term};
 use super::read::Leased;
+use super::retry::Repeating;
+use super::transport::Ask;
 use super::{VaultError, VaultSettings};
 
 /// Where nothing can be renewed now, or the server did not answer: when it is looked at again.
@@ -165,19 +167,19 @@ async fn renew_one(
     path: &Path,
     mut kept: Kept,
 ) -> Result<(), String> {
-    let session = resume(settings, &kept)?;
     let now = keeping.now_unix();
+    let (session, _) = resume(settings, &kept, now)?;
     let is_due = |term: Term| term.due_unix().is_some_and(|due| due <= now);
     let mut problems = Vec::new();
     if is_due(kept.term) {
-        let answer = session.post("auth/token/renew-self", &json!({})).await;
+        let answer = post(&session, "auth/token/renew-self", &json!({})).await;
         let answer = answer.map(|mut answer| answer["auth"].take());
         let what = "the Vault token, which ends with all that is leased";
         problems.extend(extend(&mut kept.term, now, answer).err().map(|why| unrenewed(what, &why)));
     }
     for lease in kept.leases.iter_mut().filter(|lease| is_due(lease.term)) {
         let body = json!({"lease_id": lease.id});
-        let answer = session.post("sys/leases/renew", &body).await;
+        let answer = post(&session, "sys/leases/renew", &body).await;
         let what = format!("the secret {}", lease.name);
         problems
             .extend(extend(&mut lease.term, now, answer).err().map(|why| unrenewed(&what, &why)));
@@ -231,14 +233,7 @@ pub(super) async fn end(
     now_unix: u64,
 ) -> Result<(), String> {
     if kept.term.ends_unix() >= now_unix {
-        let session = resume(settings, kept)?;
-        let token = Token {
-            value: kept.token.clone(),
-            accessor: kept.accessor.clone(),
-            lives: kept.term.ends_unix().saturating_sub(now_unix),
-            renewable: false,
-            is_batch: false,
-        };
+        let (session, token) = resume(settings, kept, now_unix)?;
         session.revoke(&token).await.map_or(Ok(()), Err)?;
     }
     match std::fs::remove_file(path) {
@@ -250,7 +245,11 @@ pub(super) async fn end(
 }
 
 /// A session with a kept token, with the server that gave it.
-fn resume<'a>(settings: &'a VaultSettings, kept: &Kept) -> Result<Session<'a>, String> {
+fn resume<'a>(
+    settings: &'a VaultSettings,
+    kept: &Kept,
+    now_unix: u64,
+) -> Result<(Session<'a>, Token), String> {
     if (&settings.address, &settings.namespace) != (&kept.address, &kept.namespace) {
         return Err(format!(
             "the Vault token with accessor {} is of {}, which the settings do not name any more",
@@ -258,8 +257,14 @@ fn resume<'a>(settings: &'a VaultSettings, kept: &Kept) -> Result<Session<'a>, S
         ));
     }
     let deadline = Instant::now() + settings.deadline;
-    let mut session =
-        Session::open(settings, deadline).map_err(|error: VaultError| error.to_string())?;
-    session.resume(&kept.token).map_err(|failure| failure.words())?;
-    Ok(session)
+    let session = Session::connect(settings, deadline);
+    let mut session = session.map_err(|error: VaultError| error.to_string())?;
+    let lives = kept.term.ends_unix().saturating_sub(now_unix);
+    let token = session.resume((&kept.accessor, &kept.token), lives);
+    let token = token.map_err(|failure| failure.words())?;
+    Ok((session, token))
+}
+
+async fn post(session: &Session<'_>, path: &str, body: &Value) -> Result<Value, Failed> {
+    session.ask(Repeating::Harmless, || Ask::post(path, body.clone())).await
 }
