@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use longshore::job::{JobContext, JobError, Stage};
 use longshore::plan::owner::Owner;
 use longshore::plan::{self, HostFacts, JobPlan, Role};
-use longshore::settings::{Settings, SettingsError};
+use longshore::settings::{Capacity, Settings, SettingsError};
 use serde_json::{Value, json};
 
 fn read(name: &str) -> String {
@@ -33,7 +33,12 @@ fn facts() -> HostFacts {
         pid: 300,
         start_time: 7,
     };
-    HostFacts { owner, agent_volume: "longshore-agent-0123abcd".into(), now_unix: 1_800_000_000 }
+    HostFacts {
+        owner,
+        agent_volume: "longshore-agent-0123abcd".into(),
+        now_unix: 1_800_000_000,
+        capacity: Capacity { memory_bytes: 16 << 30, cpus: 8 },
+    }
 }
 
 fn context(case: &str) -> JobContext {
