@@ -21,7 +21,17 @@ use super::running::JobResult;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_longshore");
 pub(crate) const BUSYBOX: &str = "longshore-test/busybox:1";
-pub(crate) const SOCKET: &str = "/var/run/docker.sock";
+
+/// The daemon's socket. `script/test` runs the real jobs a second time, on a newer daemon.
+pub(crate) fn socket() -> PathBuf {
+    std::env::var_os("LONGSHORE_TEST_DOCKER_SOCKET")
+        .map_or_else(|| "/var/run/docker.sock".into(), PathBuf::from)
+}
+
+/// The same as an address.
+pub(crate) fn docker_host() -> String {
+    format!("unix://{}", socket().display())
+}
 
 /// A host set up for one test: settings, state directory.
 pub(crate) struct Host {
@@ -42,6 +52,7 @@ impl Host {
         let host = Self { directory, top, docker, tables: String::new(), memory: None };
         host.top("state_dir", &format!("{state:?}"))
             .top("run_dir", &format!("{run:?}"))
+            .docker("host", &format!("{:?}", docker_host()))
             .docker("helper_image", "\"longshore-git:latest\"")
             .docker("pull_policy", "[\"if-not-present\"]")
             .docker("slot_prefix", "\"longshore-test-slot-\"")
@@ -196,7 +207,7 @@ pub(crate) fn assert_says(text: &str, words: &[&str]) {
 
 /// Waits until no container and no volume of the job is left: cleanup's worker goes on after the job.
 pub(crate) fn await_gone(job: &FakeJob) {
-    await_gone_from(Path::new(SOCKET), job);
+    await_gone_from(&socket(), job);
 }
 
 /// The same, of another daemon.
@@ -215,7 +226,7 @@ pub(crate) fn await_gone_from(socket: &Path, job: &FakeJob) {
 
 /// Names of the containers and volumes of a job that are there now.
 pub(crate) fn left_of(job: &FakeJob) -> Vec<String> {
-    left_on(Path::new(SOCKET), job)
+    left_on(&socket(), job)
 }
 
 fn left_on(socket: &Path, job: &FakeJob) -> Vec<String> {
@@ -234,7 +245,7 @@ fn left_on(socket: &Path, job: &FakeJob) -> Vec<String> {
 
 /// One GET of the daemon's API.
 pub(crate) fn get(path: &str) -> Value {
-    get_from(Path::new(SOCKET), path)
+    get_from(&socket(), path)
 }
 
 fn get_from(socket: &Path, path: &str) -> Value {
