@@ -39,6 +39,7 @@ pub(crate) struct Host {
     top: BTreeMap<&'static str, String>,
     docker: BTreeMap<&'static str, String>,
     tables: String,
+    memory: Option<TempDir>,
 }
 
 impl Host {
@@ -47,7 +48,8 @@ impl Host {
         let state = directory.path().join("state").display().to_string();
         // Shared by all tests, as the slots are: it holds the lock on choosing one.
         let run = std::env::temp_dir().join("longshore-test-run").display().to_string();
-        let host = Self { directory, top: [].into(), docker: [].into(), tables: String::new() };
+        let (top, docker) = ([].into(), [].into());
+        let host = Self { directory, top, docker, tables: String::new(), memory: None };
         host.top("state_dir", &format!("{state:?}"))
             .top("run_dir", &format!("{run:?}"))
             .docker("host", &format!("{:?}", docker_host()))
@@ -60,6 +62,25 @@ impl Host {
     pub(crate) fn top(mut self, key: &'static str, value: &str) -> Self {
         self.top.insert(key, value.to_owned());
         self.written()
+    }
+
+    /// Puts `run_dir` on a tmpfs, and in it a lock that is all tests'.
+    pub(crate) fn in_memory(mut self) -> Self {
+        let shared = std::env::temp_dir().join("longshore-test-run");
+        fs::create_dir_all(&shared).unwrap();
+        let directory = TempDir::with_prefix_in("longshore-test-run-", "/dev/shm").unwrap();
+        std::os::unix::fs::symlink(shared.join("slots.lock"), directory.path().join("slots.lock"))
+            .unwrap();
+        let path = directory.path().display().to_string();
+        self.memory = Some(directory);
+        self.top("run_dir", &format!("{path:?}"))
+    }
+
+    /// The files of kept tokens, of a host [`Self::in_memory`].
+    pub(crate) fn kept_tokens(&self) -> Vec<PathBuf> {
+        let tokens = self.memory.as_ref().unwrap().path().join("tokens");
+        let entries = fs::read_dir(tokens).map(|all| all.map(|one| one.unwrap().path()).collect());
+        entries.unwrap_or_default()
     }
 
     /// A key of `[docker]`.
