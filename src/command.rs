@@ -127,7 +127,7 @@ fn print_plan(call: &Call<'_>, mut stdio: Stdio) -> Result<Outcome, CallError> {
 fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
     let outcome = block_on(async {
         let engine = engine(&call.settings)?;
-        let source = vault::source(&call.settings);
+        let source = vault::source(&call.settings, call.world);
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
         log.mask(MaskSet::new(call.context.masked_values()));
         Box::pin(prepare::prepare(call, &engine, &source, &mut log)).await?;
@@ -157,7 +157,7 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
     let _ = rustix::pipe::fcntl_setpipe_size(&stdio.stdout, LOG_PIPE_BYTES);
     let outcome = block_on(async {
         let engine = engine(&call.settings)?;
-        let sink = RunnerSink::new(Output::start(stdio.stdout, stdio.stderr));
+        let sink = RunnerSink::new(Output::of_call(stdio.stdout, stdio.stderr));
         let outcome = run::run(call, &engine, asked, &sink).await;
         let written = sink.finish();
         let outcome = outcome?;

@@ -2,7 +2,7 @@
 //!
 //! `protocol` (messages), `request` and `frame` (bytes, one direction each) are shared and pure. In
 //! the container: `pid1` is the process, `sessions` decides, `wire` reads and writes, `container` does
-//! Init, `launch` starts a stage, `stage` sees it through, `pump` and `outflow` carry its output,
+//! Init, `launch` starts a stage, `stage` sees it through, `pump`, `outflow` and `pause` carry its output,
 //! `reaper` collects and kills, `sys` holds the only `unsafe` code. On the host: `client`. Nothing here
 //! knows of jobs or of the container engine.
 
@@ -14,6 +14,7 @@ mod identity;
 mod launch;
 mod memory;
 mod outflow;
+mod pause;
 mod pid1;
 pub mod protocol;
 mod pump;

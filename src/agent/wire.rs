@@ -5,13 +5,14 @@ use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
 use super::frame::{Channel, FrameHead, HEADER, MAX_PAYLOAD, encode_answer};
 use super::outflow::{Audience, Outflow, Parcel};
+use super::pause;
 use super::protocol::{Answer, Reply};
 use super::request::{Request, RequestReader};
 
@@ -135,8 +136,14 @@ async fn write_all(out: &mut pipe::Sender, batch: &[Frame]) -> std::io::Result<(
     let mut slices = slices.as_mut_slice();
     IoSlice::advance_slices(&mut slices, 0); // drops empty ones at the front
     while !slices.is_empty() {
-        let written = out.write_vectored(slices).await?;
-        IoSlice::advance_slices(&mut slices, written);
+        match out.try_write_vectored(slices) {
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                pause::while_it_drains();
+                out.writable().await?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

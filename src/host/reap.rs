@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use crate::cli::ReapArgs;
-use crate::engine::{Engine, EngineError, Named, Removed};
+use crate::engine::{Engine, EngineError, Fault, Named, Removed};
 use crate::outcome::Outcome;
 use crate::plan::sweep::{self, Doomed, Host, Kind, Object};
 use crate::settings::Settings;
@@ -108,6 +108,8 @@ async fn act<E: Engine>(
         match removed {
             Ok(Removed::Gone) => gone.push(one.name.clone()),
             Ok(Removed::Absent) => {}
+            // A job took the idle slot after we had looked: it is that job's now.
+            Err(error) if one.kind == Kind::Network && error.fault == Fault::Conflict => {}
             Err(error) => failed.push(error),
         }
     }

@@ -11,16 +11,19 @@ mod http;
 mod message;
 mod read;
 mod retry;
+mod secret_id;
+mod transport;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 pub use error::VaultError;
+pub use secret_id::SecretId;
 
 use super::{Fetched, Secret, SecretError, SecretRef, SecretSource};
-use client::{Session, Token};
+use client::Session;
 
 /// How Vault is reached, from the operator's settings.
 #[derive(Debug, Clone)]
@@ -41,9 +44,8 @@ pub struct VaultSettings {
     pub deadline: Duration,
     /// Speak `http://` to other hosts as well.
     pub allow_plaintext: bool,
-    /// File that remembers a refused login, so that one host does not lock the role out for all. Its
-    /// directory has to exist and be ours alone. Every job tries anew for `None`.
-    pub lockout_marker: Option<PathBuf>,
+    /// What keeps this host from locking the role out for all. Every job tries anew for `None`.
+    pub lockout: Option<Lockout>,
     /// The credentials.
     pub approle: AppRole,
 }
@@ -55,8 +57,17 @@ pub struct AppRole {
     pub mount: String,
     /// The role's id.
     pub role_id: RoleId,
-    /// File of the secret id: regular, ours or root's, mode 0600 or less, one line.
-    pub secret_id_file: PathBuf,
+    /// Where the secret id comes from.
+    pub secret_id: SecretId,
+}
+
+/// How a refused login is remembered.
+#[derive(Debug, Clone)]
+pub struct Lockout {
+    /// The file; beside it `.lock` is made. Their directory has to exist and be ours alone.
+    pub marker: PathBuf,
+    /// What time it is: the memory is for 15 minutes.
+    pub clock: fn() -> SystemTime,
 }
 
 /// A role id, which is less than a secret.
@@ -64,7 +75,7 @@ pub struct AppRole {
 pub enum RoleId {
     /// In the settings.
     Value(Secret),
-    /// In a file that is held to what [`AppRole::secret_id_file`] is.
+    /// In a file that is held to what [`SecretId::File`] is.
     File(PathBuf),
 }
 
@@ -80,7 +91,7 @@ impl VaultSettings {
             timeout: Duration::from_secs(10),
             deadline: Duration::from_mins(1),
             allow_plaintext: false,
-            lockout_marker: None,
+            lockout: None,
             approle,
         }
     }
@@ -107,14 +118,14 @@ impl SecretSource for Vault {
         }
         read::check(wanted)?;
         let deadline = Instant::now() + self.settings.deadline;
-        let mut session = Session::open(&self.settings, deadline)?;
+        let mut session = Session::connect(&self.settings, deadline)?;
         let token = session.login().await?;
         let read = read::all(&session, wanted).await;
         let warning = session.revoke(&token).await;
         match (read, warning) {
             (Ok(secrets), warning) => Ok(Fetched {
                 secrets,
-                mask_too: mask_too(&session, token),
+                mask_too: token.mask_too(),
                 warnings: warning.into_iter().collect(),
             }),
             (Err(error), None) => Err(error),
@@ -123,9 +134,4 @@ impl SecretSource for Vault {
             }
         }
     }
-}
-
-fn mask_too(session: &Session<'_>, token: Token) -> Vec<Secret> {
-    let (role_id, secret_id) = session.credentials();
-    vec![role_id.clone(), secret_id.clone(), token.value]
 }

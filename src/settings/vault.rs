@@ -49,8 +49,14 @@ pub struct AppRoleSettings {
     pub role_id: Option<Secret>,
     /// File with the role id, 0600.
     pub role_id_file: Option<PathBuf>,
-    /// File with the secret id, 0600.
-    pub secret_id_file: PathBuf,
+    /// File with the secret id, 0600; or one of the next two.
+    pub secret_id_file: Option<PathBuf>,
+    /// Name of a systemd credential of the runner's service.
+    pub secret_id_credential: Option<String>,
+    /// Program and arguments of a command that prints the secret id.
+    pub secret_id_command: Option<Vec<String>>,
+    /// The role's name, which only `longshore vault` needs: the API knows roles by it.
+    pub role: Option<String>,
 }
 
 fn three_seconds() -> Period {
@@ -87,11 +93,16 @@ impl VaultSettings {
         if role.role_id.is_some() == role.role_id_file.is_some() {
             return fail("approle", "give one of role_id and role_id_file, and only one");
         }
+        role.check()?;
         // The runner calls us from a new directory each time.
-        let files =
-            [&self.ca_file, &self.client_cert_file, &self.client_key_file, &role.role_id_file];
-        let mut files = files.into_iter().flatten().chain([&role.secret_id_file]);
-        match files.find(|file| !file.is_absolute()) {
+        let files = [
+            &self.ca_file,
+            &self.client_cert_file,
+            &self.client_key_file,
+            &role.role_id_file,
+            &role.secret_id_file,
+        ];
+        match files.into_iter().flatten().find(|file| !file.is_absolute()) {
             Some(file) => fail(
                 "approle",
                 &format!("{} is a relative path; write an absolute one", file.display()),
@@ -106,4 +117,46 @@ impl VaultSettings {
         let any = self.allow_plaintext && self.address.starts_with("http://");
         self.address.starts_with("https://") || plain || any
     }
+}
+
+impl AppRoleSettings {
+    fn check(&self) -> Result<(), (String, String)> {
+        let fail =
+            |key: &str, problem: &str| Err((format!("vault.approle{key}"), problem.to_owned()));
+        let given = [
+            self.secret_id_file.is_some(),
+            self.secret_id_credential.is_some(),
+            self.secret_id_command.is_some(),
+        ];
+        if given.into_iter().filter(|given| *given).count() != 1 {
+            return fail(
+                "",
+                "give one of secret_id_file, secret_id_credential and secret_id_command, and only one",
+            );
+        }
+        if self.secret_id_credential.as_deref().is_some_and(|name| !is_one_word(name)) {
+            return fail(
+                ".secret_id_credential",
+                "write the name alone that stands in the unit's LoadCredential=NAME:FILE",
+            );
+        }
+        let program = self.secret_id_command.as_ref().map(|argv| argv.first());
+        if program.is_some_and(|program| !program.is_some_and(|path| path.starts_with('/'))) {
+            return fail(
+                ".secret_id_command",
+                "write a list, the program's absolute path first: [\"/usr/local/bin/secret-id\", \"ci\"]; \
+                 no shell reads it",
+            );
+        }
+        if self.role.as_deref().is_some_and(|role| !is_one_word(role)) {
+            return fail(".role", "write the role's name alone, without auth/ and its mount");
+        }
+        Ok(())
+    }
+}
+
+/// A name that is one part of a path.
+fn is_one_word(name: &str) -> bool {
+    let plain = |character: char| character.is_ascii_graphic() && !"/?#%".contains(character);
+    !matches!(name, "" | "." | "..") && name.chars().all(plain)
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use rustix::process::{Pid, getppid};
 
 use crate::host::ledger::{Event, Ledger};
-use crate::host::owner;
+use crate::host::{capacity, owner};
 use crate::job::JobContext;
 use crate::plan::{self, HostFacts, JobPlan};
 use crate::settings::Settings;
@@ -99,5 +99,9 @@ fn host_facts(world: &World) -> Result<HostFacts, CallError> {
     })?;
     let now =
         (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Ok(HostFacts { owner, agent_volume: agent_volume::name(&world.executable)?, now_unix: now })
+    let capacity = capacity::read().map_err(|error| {
+        CallError::system(format!("failed to read what this host has: {error}"))
+    })?;
+    let agent_volume = agent_volume::name(&world.executable)?;
+    Ok(HostFacts { owner, agent_volume, now_unix: now, capacity })
 }

@@ -17,6 +17,7 @@ pub mod prune;
 pub mod pull;
 pub mod removal;
 pub mod run;
+pub mod seccomp;
 pub mod sink;
 pub mod slot;
 pub mod vault;

@@ -1,37 +1,53 @@
 //! From the operator's settings to where secrets come from. It says nothing of jobs.
 
-use crate::secrets::vault::{AppRole, RoleId, Vault, VaultSettings};
+use crate::secrets::vault::{AppRole, Lockout, RoleId, SecretId, Vault, VaultSettings};
 use crate::secrets::{Fetched, SecretError, SecretRef, SecretSource};
 use crate::settings::{AppRoleSettings, Settings};
+use crate::world::World;
 
 /// The settings' Vault, or nothing.
 pub struct Source(Option<Vault>);
 
 /// The source that the settings name.
-pub fn source(settings: &Settings) -> Source {
-    Source(settings.vault.as_ref().map(|written| {
-        Vault::new(VaultSettings {
-            namespace: written.namespace.clone(),
-            ca_file: written.ca_file.clone(),
-            client_certificate: written
-                .client_cert_file
-                .clone()
-                .zip(written.client_key_file.clone()),
-            allow_plaintext: written.allow_plaintext,
-            connect_timeout: written.connect_timeout.0,
-            timeout: written.timeout.0,
-            deadline: written.deadline.0,
-            lockout_marker: Some(settings.run_dir.join("vault-lockout")),
-            ..VaultSettings::new(
-                &written.address,
-                AppRole {
-                    mount: written.approle.mount.clone(),
-                    role_id: role_id(&written.approle),
-                    secret_id_file: written.approle.secret_id_file.clone(),
-                },
-            )
-        })
-    }))
+pub fn source(settings: &Settings, world: &World) -> Source {
+    Source(reached(settings, world).map(Vault::new))
+}
+
+/// How the settings' Vault is reached, if they have one.
+pub fn reached(settings: &Settings, world: &World) -> Option<VaultSettings> {
+    let written = settings.vault.as_ref()?;
+    let approle = AppRole {
+        mount: written.approle.mount.clone(),
+        role_id: role_id(&written.approle),
+        secret_id: secret_id(&written.approle, world),
+    };
+    let client_certificate = written.client_cert_file.clone().zip(written.client_key_file.clone());
+    Some(VaultSettings {
+        namespace: written.namespace.clone(),
+        ca_file: written.ca_file.clone(),
+        client_certificate,
+        allow_plaintext: written.allow_plaintext,
+        connect_timeout: written.connect_timeout.0,
+        timeout: written.timeout.0,
+        deadline: written.deadline.0,
+        lockout: Some(Lockout {
+            marker: settings.run_dir.join("vault-lockout"),
+            clock: world.clock,
+        }),
+        ..VaultSettings::new(&written.address, approle)
+    })
+}
+
+/// Settings with none of the three, or more than one, are refused when they are read.
+fn secret_id(written: &AppRoleSettings, world: &World) -> SecretId {
+    if let Some(name) = &written.secret_id_credential {
+        let directory = world.variable("CREDENTIALS_DIRECTORY").map(Into::into);
+        return SecretId::Credential { name: name.clone(), directory };
+    }
+    match (&written.secret_id_command, &written.secret_id_file) {
+        (Some(argv), _) => SecretId::Command(argv.clone()),
+        (None, file) => SecretId::File(file.clone().unwrap_or_default()),
+    }
 }
 
 /// Settings with neither or both of the two are refused when they are read.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use longshore::job::{JobContext, JobError, Stage};
 use longshore::plan::owner::Owner;
 use longshore::plan::{self, HostFacts, JobPlan, Role};
-use longshore::settings::{Settings, SettingsError};
+use longshore::settings::{Capacity, Settings, SettingsError};
 use serde_json::{Value, json};
 
 pub(crate) fn read(name: &str) -> String {
@@ -33,7 +33,12 @@ pub(crate) fn facts() -> HostFacts {
         pid: 300,
         start_time: 7,
     };
-    HostFacts { owner, agent_volume: "longshore-agent-0123abcd".into(), now_unix: 1_800_000_000 }
+    HostFacts {
+        owner,
+        agent_volume: "longshore-agent-0123abcd".into(),
+        now_unix: 1_800_000_000,
+        capacity: Capacity { memory_bytes: 16 << 30, cpus: 8 },
+    }
 }
 
 fn context(case: &str) -> JobContext {
@@ -254,6 +259,13 @@ fn every_mistake_in_settings_names_line_and_key() {
         "[vault]\naddress = \"http://vault.example:8200\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"",
         "[vault]\naddress = \"https://v\"\n[vault.approle]\nsecret_id_file = \"/s\"",
         "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"s\"",
+        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"",
+        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"\nsecret_id_credential = \"s\"",
+        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_credential = \"a/b\"",
+        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_command = [\"cat\", \"/s\"]",
+        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_command = []",
+        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_command = \"cat /s\"",
+        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"\nrole = \"auth/approle/role/ci\"",
         "[vault]\naddress = \"https://v\"",
         "[docker\n",
         "builds_dir = \"/a\"\nbuilds_dir = \"/b\"",

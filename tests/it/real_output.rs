@@ -12,7 +12,8 @@ fn stdout(call: &CallRecord) -> Vec<u8> {
     chunks.flat_map(|chunk| chunk.bytes.clone()).collect()
 }
 
-/// What stands between two marks.
+/// What stands between two marks; they must be too long to turn up by chance in a million random bytes,
+/// as three letters do one time in seventeen.
 fn between<'a>(bytes: &'a [u8], begin: &str, end: &str) -> &'a [u8] {
     let find = |mark: &str| {
         let at = bytes.windows(mark.len()).position(|part| part == mark.as_bytes());
@@ -42,13 +43,13 @@ fn a_line_of_128_mib_arrives_whole() {
 
 #[test]
 fn any_byte_arrives_as_it_was() {
-    let script = "head -c 1000000 /dev/urandom >bytes; sha256sum bytes >&2; printf BEGIN; cat bytes; printf END";
+    let script = "head -c 1000000 /dev/urandom >bytes; sha256sum bytes >&2; printf {BEGIN:}; cat bytes; printf {:THE:END}";
     let job = busybox(["true"]).stage_script("build_script", &quiet(&format!("cd /tmp; {script}")));
     let result = Host::new().run(&job);
     result.assert_success();
     let call = result.call("build_script");
     let bytes = stdout(call);
-    let hash = Sha256::digest(between(&bytes, "BEGIN", "END"));
+    let hash = Sha256::digest(between(&bytes, "{BEGIN:}", "{:THE:END}"));
     assert_says(&call.stderr(), &[&format!("{hash:x}")]);
 }
 

@@ -20,7 +20,7 @@ fn host(vault: &VaultSettings) -> Host {
          [secrets.API_KEY]\npath = \"kv/app/demo\"\nfield = \"api_key\"\nprojects = [\"group/*\"]\n",
         vault.address,
         file.display(),
-        vault.approle.secret_id_file.display()
+        vault.approle.secret_id.place()
     ))
 }
 

@@ -165,6 +165,17 @@ async fn reap_meets_trouble_and_the_next_one_finishes() {
     }
 }
 
+#[tokio::test]
+async fn reap_leaves_a_slot_that_a_job_took_meanwhile() {
+    let life = Life::new();
+    life.prepare().await.unwrap();
+    life.cleanup().await.unwrap();
+    life.engine.trouble(Verb::RemoveNetwork, 1, Trouble::Fail(Fault::Conflict));
+    life.reap().await.unwrap();
+    assert_eq!(life.engine.unmet(), []);
+    assert_eq!(life.engine.left("longshore.kind=slot").len(), 1);
+}
+
 /// Kills the job's container once its script runs.
 async fn killed_during_a_stage(life: &Life) -> Result<Outcome, CallError> {
     life.prepare().await.unwrap();

@@ -1,6 +1,7 @@
 //! Secrets from a real server: what comes, and how what is not there or not allowed is told. Every login
 //! has its revocation.
 
+use longshore::secrets::vault::SecretId;
 use longshore::secrets::{KvVersion, Secret, SecretRef};
 use serde_json::{Value, json};
 
@@ -53,7 +54,7 @@ async fn reads_both_versions_with_one_login_and_one_revoke() {
 #[tokio::test]
 async fn nothing_wanted_makes_no_contact() {
     let (bao, mut settings) = furnished().await;
-    settings.approle.secret_id_file = bao.path("no such file");
+    settings.approle.secret_id = SecretId::File(bao.path("no such file"));
     let fetched = fetch(&settings, &[]).await.unwrap();
     assert!(fetched.secrets.is_empty());
     assert_eq!(bao.logins_and_revokes(), (0, 0));

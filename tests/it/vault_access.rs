@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use longshore::secrets::Secret;
-use longshore::secrets::vault::{AppRole, RoleId, VaultSettings};
+use longshore::secrets::vault::{AppRole, Lockout, RoleId, SecretId, VaultSettings};
 use serde_json::json;
 
 use crate::support::bao::{Bao, provider, write_private};
@@ -56,7 +56,7 @@ async fn a_locked_out_role_is_told() {
 #[tokio::test]
 async fn a_refused_host_does_not_try_again_with_the_same_secret_id() {
     let (bao, mut settings) = furnished().await;
-    settings.lockout_marker = Some(bao.path("lockout"));
+    settings.lockout = Some(lockout(bao.path("lockout")));
     let good = std::fs::read_to_string(bao.path("secret_id")).unwrap();
     write_private(&bao.path("secret_id"), "not-the-secret-id");
     let secret = wanted("kv/app/demo", "api_key");
@@ -73,10 +73,14 @@ async fn a_refused_host_does_not_try_again_with_the_same_secret_id() {
     write_private(&bao.path("secret_id"), &good);
     fetch(&settings, std::slice::from_ref(&secret)).await.unwrap();
     assert!(!bao.path("lockout").exists());
-    settings.lockout_marker = Some(bao.path("no such directory/lockout"));
+    settings.lockout = Some(lockout(bao.path("no such directory/lockout")));
     write_private(&bao.path("secret_id"), "not-the-secret-id");
     let error = refusal(&settings, secret).await;
     assert_says(&error, false, &["invalid role or secret ID", "could not be written"]);
+}
+
+fn lockout(marker: PathBuf) -> Lockout {
+    Lockout { marker, clock: std::time::SystemTime::now }
 }
 
 #[tokio::test]
@@ -165,7 +169,7 @@ async fn as_a_child() {
     let approle = AppRole {
         mount: "approle".into(),
         role_id: RoleId::File(path("TEST_ROLE_ID").unwrap()),
-        secret_id_file: path("TEST_SECRET_ID").unwrap(),
+        secret_id: SecretId::File(path("TEST_SECRET_ID").unwrap()),
     };
     let mut settings = VaultSettings::new(std::env::var("TEST_ADDRESS").unwrap(), approle);
     settings.ca_file = path("TEST_CA");

@@ -91,12 +91,12 @@ fn refused(reason: String) -> VaultError {
 mod tests {
     use super::*;
     use crate::secrets::Secret;
-    use crate::secrets::vault::{AppRole, RoleId};
+    use crate::secrets::vault::{AppRole, RoleId, SecretId};
 
     fn settings(address: &str) -> VaultSettings {
         let role_id = RoleId::Value(Secret::new("r"));
-        let approle =
-            AppRole { mount: "approle".into(), role_id, secret_id_file: "/nowhere".into() };
+        let secret_id = SecretId::File("/nowhere".into());
+        let approle = AppRole { mount: "approle".into(), role_id, secret_id };
         VaultSettings::new(address, approle)
     }
 

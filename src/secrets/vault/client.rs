@@ -5,17 +5,18 @@ use std::future::Future;
 use std::time::Duration;
 
 use rustify::endpoint::Endpoint;
-use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
-use vaultrs::api::{AuthInfo, EndpointMiddleware};
-use vaultrs::client::{Client as _, VaultClient, VaultClientSettings};
+use vaultrs::api::auth::approle::requests::LoginWithApproleRequest;
+use vaultrs::api::token::requests::RevokeTokenSelfRequest;
 
 use super::breaker::Breaker;
 use super::failure::Failure;
 use super::message::{self, Step};
 use super::retry::{self, Repeating};
-use super::{RoleId, VaultError, VaultSettings, address, credential, http};
+use super::secret_id::{self, Credentials};
+use super::transport::{Ask, Transport};
+use super::{VaultError, VaultSettings, address, http};
 use crate::secrets::Secret;
 
 const REVOKE_TRIES: u32 = 3;
@@ -23,76 +24,51 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A token of ours.
 pub(super) struct Token {
-    pub(super) value: Secret,
+    value: Secret,
     /// Names the token without being one.
     accessor: String,
     /// Seconds it was given to live.
     lives: u64,
     /// Batch tokens cannot be revoked.
     is_batch: bool,
+    /// What it was got with.
+    credentials: Credentials,
+}
+
+impl Token {
+    /// What must not be seen in any log.
+    pub(super) fn mask_too(self) -> Vec<Secret> {
+        vec![self.credentials.role_id, self.credentials.secret_id, self.value]
+    }
 }
 
 /// A session: before login it has no token.
 pub(super) struct Session<'a> {
     settings: &'a VaultSettings,
-    client: VaultClient,
+    transport: Transport,
     /// Address and namespace, for messages.
     at: String,
     mount: String,
-    role_id: Secret,
-    secret_id: Secret,
     deadline: Instant,
 }
 
 impl<'a> Session<'a> {
-    /// Checks settings and credentials. Nothing is sent yet.
-    pub(super) fn open(settings: &'a VaultSettings, deadline: Instant) -> Result<Self, VaultError> {
+    /// Checks the settings. Nothing is sent yet, and no credential read.
+    pub(super) fn connect(
+        settings: &'a VaultSettings,
+        deadline: Instant,
+    ) -> Result<Self, VaultError> {
         let url = address::parse(settings)?;
         let namespace = address::namespace(settings)?;
         let mount = address::mount(settings)?;
-        let role_id = match &settings.approle.role_id {
-            RoleId::Value(value) => value.clone(),
-            RoleId::File(path) => credential::read("vault.approle.role_id_file", path)?,
-        };
-        let secret_id =
-            credential::read("vault.approle.secret_id_file", &settings.approle.secret_id_file)?;
         let server = url.as_str().trim_end_matches('/');
         let at = match &namespace {
             Some(namespace) => format!("{server}, namespace {namespace:?}"),
             None => server.to_owned(),
         };
-        let http = rustify::clients::reqwest::Client::new(
-            url.as_str(),
-            http::client(settings, url.scheme())?,
-        );
-        let client = VaultClient {
-            http,
-            middle: EndpointMiddleware {
-                token: String::new(),
-                version: "v1".to_owned(),
-                wrap: None,
-                namespace: namespace.clone(),
-            },
-            // Spelt out, as the builder fills gaps from VAULT_TOKEN, VAULT_SKIP_VERIFY and the like.
-            settings: VaultClientSettings {
-                address: url,
-                ca_certs: Vec::new(),
-                identity: None,
-                timeout: None,
-                token: String::new(),
-                verify: true,
-                version: 1,
-                wrapping: false,
-                namespace,
-                proxy: None,
-            },
-        };
-        Ok(Self { settings, client, at, mount, role_id, secret_id, deadline })
-    }
-
-    /// Role id and secret id.
-    pub(super) fn credentials(&self) -> (&Secret, &Secret) {
-        (&self.role_id, &self.secret_id)
+        let http = http::client(settings, url.scheme())?;
+        let transport = Transport::new(url.as_str(), http, namespace);
+        Ok(Self { settings, transport, at, mount, deadline })
     }
 
     /// Address and namespace, for messages.
@@ -100,45 +76,69 @@ impl<'a> Session<'a> {
         &self.at
     }
 
-    /// Logs in; from here on every request carries the token.
+    /// Logs in with the settings' credentials; from here on every request carries the token.
     pub(super) async fn login(&mut self) -> Result<Token, VaultError> {
-        let path = format!("auth/{}/login", self.mount);
-        let breaker = Breaker::new(self.settings, format!("{path} of {}", self.at));
-        breaker.check()?;
-        let send = || async {
-            let (role_id, secret_id) = (text(&self.role_id)?, text(&self.secret_id)?);
-            let login =
-                vaultrs::auth::approle::login(&self.client, &self.mount, role_id, secret_id);
-            header_safe(login.await?)
-        };
-        let auth = match self.persist(Repeating::Costs, send).await {
-            Ok(auth) => auth,
+        let breaker =
+            Breaker::new(self.settings, format!("auth/{}/login of {}", self.mount, self.at));
+        let approle = &self.settings.approle;
+        let limit =
+            self.settings.timeout.min(self.deadline.saturating_duration_since(Instant::now()));
+        let credentials = secret_id::read(approle, limit).await?;
+        let _turn = breaker.turn(self.deadline).await;
+        breaker.check(&credentials)?;
+        match self.try_login(&credentials).await {
+            Ok(given) => {
+                breaker.reset();
+                Ok(self.hold(given, credentials))
+            }
             Err(failed) => {
                 let is_refused = matches!(failed.failure, Failure::Status { code: 400, .. });
-                let remark = if is_refused { breaker.trip() } else { None };
+                let remark = is_refused.then(|| breaker.trip(&credentials, random())).flatten();
                 let remark = remark.map(|remark| format!("; {remark}")).unwrap_or_default();
-                return Err(self.error(&Step::Login(path), &failed).with_remark(&remark));
+                Err(self.login_error(&failed).with_remark(&remark))
             }
-        };
-        breaker.reset();
-        self.client.set_token(&auth.client_token);
-        Ok(Token {
-            is_batch: auth.token_type == "batch",
-            accessor: auth.accessor,
-            lives: auth.lease_duration,
-            value: Secret::new(auth.client_token),
+        }
+    }
+
+    async fn try_login(&self, credentials: &Credentials) -> Result<Given, Failed> {
+        self.persist(Repeating::Costs, || async {
+            let login = LoginWithApproleRequest {
+                mount: self.mount.clone(),
+                role_id: text(&credentials.role_id)?,
+                secret_id: text(&credentials.secret_id)?,
+            };
+            Given::from(&self.transport.send(login).await?)
         })
+        .await
+    }
+
+    fn hold(&mut self, given: Given, credentials: Credentials) -> Token {
+        self.transport.set_token(given.token.clone());
+        Token {
+            value: Secret::new(given.token),
+            accessor: given.accessor,
+            lives: given.lives,
+            is_batch: given.is_batch,
+            credentials,
+        }
+    }
+
+    fn login_error(&self, failed: &Failed) -> VaultError {
+        self.error(&Step::Login(format!("auth/{}/login", self.mount)), failed)
     }
 
     /// Reads an API path, and gives the whole answer.
     pub(super) async fn get(&self, path: &str, query: Option<String>) -> Result<Value, Failed> {
-        self.persist(Repeating::Harmless, || async {
-            let get = Get { path: path.to_owned(), query: query.clone() };
-            let answer = get.with_middleware(self.client.middle()).exec(self.client.http()).await?;
-            let malformed = Failure::Malformed { words: "the answer is not JSON" };
-            serde_json::from_slice(answer.response.body()).map_err(|_| malformed)
-        })
-        .await
+        self.ask(Repeating::Harmless, || Ask::get(path, query.clone())).await
+    }
+
+    /// Sends a request until it is answered.
+    pub(super) async fn ask<E: Endpoint>(
+        &self,
+        repeating: Repeating,
+        endpoint: impl Fn() -> E,
+    ) -> Result<Value, Failed> {
+        self.persist(repeating, || self.transport.send(endpoint())).await
     }
 
     /// Ends the token. The warning, if any, names it by its accessor.
@@ -151,10 +151,10 @@ impl<'a> Session<'a> {
         }
         let mut tries = 1;
         loop {
-            let revoked = timeout(REVOKE_TIMEOUT, vaultrs::token::revoke_self(&self.client)).await;
-            let failure = match revoked {
-                Ok(Ok(())) => return None,
-                Ok(Err(error)) => Failure::from(error),
+            let revoke = self.transport.send(RevokeTokenSelfRequest {});
+            let failure = match timeout(REVOKE_TIMEOUT, revoke).await {
+                Ok(Ok(_)) => return None,
+                Ok(Err(failure)) => failure,
                 Err(_) => Failure::Timeout,
             };
             if tries >= REVOKE_TRIES || !retry::again(&failure, Repeating::Harmless, tries) {
@@ -168,7 +168,7 @@ impl<'a> Session<'a> {
                     token.accessor
                 ));
             }
-            sleep(retry::pause(tries, random())).await;
+            sleep(self.pause(tries).min(REVOKE_TIMEOUT)).await;
             tries += 1;
         }
     }
@@ -206,7 +206,7 @@ impl<'a> Session<'a> {
             if !retry::again(&failure, repeating, tries) {
                 return Err(Failed { failure, tries, out_of_time: false });
             }
-            let pause = retry::pause(tries, random());
+            let pause = self.pause(tries);
             if Instant::now() + pause >= self.deadline {
                 return Err(Failed { failure, tries, out_of_time: true });
             }
@@ -214,6 +214,11 @@ impl<'a> Session<'a> {
             before = failure;
             tries += 1;
         }
+    }
+
+    /// Our own pause, or a longer one that the server asked for.
+    fn pause(&self, tries: u32) -> Duration {
+        retry::pause(tries, random()).max(self.transport.retry_after().unwrap_or_default())
     }
 }
 
@@ -232,41 +237,37 @@ impl Failed {
     }
 }
 
-/// A read of any path. vaultrs's own reads drop the envelope, and quote values in errors.
-struct Get {
-    path: String,
-    query: Option<String>,
+/// What a login gives.
+struct Given {
+    token: String,
+    accessor: String,
+    lives: u64,
+    is_batch: bool,
 }
 
-impl Endpoint for Get {
-    type Response = Value;
-    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
-    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
-
-    fn path(&self) -> String {
-        self.path.clone()
-    }
-
-    fn method(&self) -> RequestMethod {
-        RequestMethod::GET
-    }
-
-    fn query(&self) -> Result<Option<String>, rustify::errors::ClientError> {
-        Ok(self.query.clone())
+impl Given {
+    /// Field by field: a deserialiser's error would quote the token.
+    fn from(answer: &Value) -> Result<Self, Failure> {
+        let auth = &answer["auth"];
+        let Some(token) = auth["client_token"].as_str() else {
+            return Err(Failure::Malformed { words: "the answer is not one that Vault gives" });
+        };
+        // vaultrs panics when a token cannot stand in a header.
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Failure::Malformed { words: "the answer holds a token that is none" });
+        }
+        Ok(Self {
+            token: token.to_owned(),
+            accessor: auth["accessor"].as_str().unwrap_or_default().to_owned(),
+            lives: auth["lease_duration"].as_u64().unwrap_or_default(),
+            is_batch: auth["token_type"] == "batch",
+        })
     }
 }
 
-fn text(secret: &Secret) -> Result<&str, Failure> {
+fn text(secret: &Secret) -> Result<String, Failure> {
     let unfit = Failure::Malformed { words: "the role_id or secret_id is not text" };
-    std::str::from_utf8(secret.expose()).map_err(|_| unfit)
-}
-
-/// vaultrs panics when a token cannot stand in a header.
-fn header_safe(auth: AuthInfo) -> Result<AuthInfo, Failure> {
-    let fits = !auth.client_token.is_empty()
-        && auth.client_token.bytes().all(|byte| byte.is_ascii_graphic());
-    let unfit = Failure::Malformed { words: "the answer holds a token that is none" };
-    fits.then_some(auth).ok_or(unfit)
+    String::from_utf8(secret.expose().to_vec()).map_err(|_| unfit)
 }
 
 /// Any number; no secret depends on it.

@@ -13,13 +13,22 @@ use super::VaultError;
 use crate::secrets::Secret;
 
 /// Ids are UUIDs or an operator's own word; a file with more than this holds something else.
-const MOST_BYTES: u64 = 4096;
+pub(super) const MOST_BYTES: u64 = 4096;
+
+/// Who may be able to read a credential's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// Its owner alone.
+    Owner,
+    /// Its group as well.
+    Group,
+}
 
 /// The one line of `path`, which the setting `key` names.
-pub(super) fn read(key: &'static str, path: &Path) -> Result<Secret, VaultError> {
+pub(super) fn read(key: &'static str, path: &Path, readers: Readers) -> Result<Secret, VaultError> {
     let refused = |reason| VaultError::File { key, path: path.to_owned(), reason };
     let file = open(path).map_err(refused)?;
-    check(&file, path).map_err(refused)?;
+    check(&file, path, readers).map_err(refused)?;
     let mut bytes = Zeroizing::new(Vec::new());
     let read = (&file).take(MOST_BYTES + 1).read_to_end(&mut bytes);
     read.map_err(|error| refused(format!("cannot be read ({error})")))?;
@@ -42,7 +51,7 @@ fn open(path: &Path) -> Result<File, String> {
     })
 }
 
-fn check(file: &File, path: &Path) -> Result<(), String> {
+fn check(file: &File, path: &Path, readers: Readers) -> Result<(), String> {
     let facts = file.metadata().map_err(|error| format!("cannot be looked at ({error})"))?;
     let shown = path.display();
     if !facts.is_file() {
@@ -56,7 +65,8 @@ fn check(file: &File, path: &Path) -> Result<(), String> {
         ));
     }
     let mode = facts.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let others = if readers == Readers::Group { 0o037 } else { 0o077 };
+    if mode & others != 0 {
         return Err(format!("others may use it (mode {mode:04o}); run: chmod 0600 {shown}"));
     }
     if facts.len() > MOST_BYTES {
@@ -65,13 +75,17 @@ fn check(file: &File, path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn one_line(bytes: &[u8]) -> Result<Secret, String> {
+/// The id alone, without the white space around it; else why it is none, as a fragment.
+pub(super) fn one_line(bytes: &[u8]) -> Result<Secret, String> {
     let id = bytes.trim_ascii();
     if id.is_empty() {
         return Err("is empty; write the id into it".to_owned());
     }
     if id.contains(&b'\n') || id.contains(&b'\r') {
         return Err("has more than one line; it holds the id and nothing else".to_owned());
+    }
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("has more than {MOST_BYTES} bytes; it holds the id and nothing else"));
     }
     if !id.iter().all(u8::is_ascii_graphic) {
         return Err("holds characters that no id has; write the id alone into it".to_owned());
@@ -86,6 +100,10 @@ mod tests {
 
     use super::*;
 
+    fn read(path: &Path) -> Result<Secret, VaultError> {
+        super::read("vault.approle.secret_id_file", path, Readers::Owner)
+    }
+
     fn file(content: &[u8], mode: u32) -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret_id");
@@ -95,17 +113,17 @@ mod tests {
     }
 
     fn refusal(path: &Path) -> String {
-        read("vault.approle.secret_id_file", path).unwrap_err().to_string()
+        read(path).unwrap_err().to_string()
     }
 
     #[test]
     fn one_trimmed_line() {
         for content in ["id-1", "id-1\n", "id-1\r\n", "  id-1 \n\n"] {
             let (_dir, path) = file(content.as_bytes(), 0o600);
-            assert_eq!(read("k", &path).unwrap().expose(), b"id-1", "{content:?}");
+            assert_eq!(read(&path).unwrap().expose(), b"id-1", "{content:?}");
         }
         let (_dir, path) = file(b"id-1", 0o400);
-        assert!(read("k", &path).is_ok());
+        assert!(read(&path).is_ok());
     }
 
     #[test]
@@ -115,6 +133,18 @@ mod tests {
             let expected = format!("run: chmod 0600 {}", path.display());
             assert!(refusal(&path).ends_with(&expected), "{}", refusal(&path));
         }
+    }
+
+    #[test]
+    fn a_group_may_read_what_systemd_hands_in() {
+        let by_group = |mode| {
+            let (_dir, path) = file(b"id-1", mode);
+            super::read("k", &path, Readers::Group).is_ok()
+        };
+        assert_eq!(
+            [0o440, 0o400, 0o460, 0o450, 0o444].map(by_group),
+            [true, true, false, false, false]
+        );
     }
 
     #[test]

@@ -24,6 +24,14 @@ pub enum VaultError {
         /// What is wrong, with the command that puts it right.
         reason: String,
     },
+    /// A command that was to print the secret id.
+    #[error("vault.approle.secret_id_command {program}: {reason}")]
+    Command {
+        /// The program.
+        program: String,
+        /// What happened, and what it said.
+        reason: String,
+    },
     /// A request that failed.
     #[error("cannot {doing} at {at}: {words}{}; {hint}", told(*.tries))]
     Request {
@@ -40,15 +48,15 @@ pub enum VaultError {
     },
     /// A login that was refused a short while ago and would be again.
     #[error(
-        "no login at {login}: it was refused with the secret_id that {secret_id_file} still holds, and five refusals \
-         lock the role for all hosts; write a new one (or wait {seconds} s, or remove {marker})",
-        secret_id_file = .secret_id_file.display(), marker = .marker.display()
+        "no login at {login}: it was refused with the secret_id of {secret_id} and that is still the same, and five \
+         refusals lock the role for all hosts; put a new one there (or wait {seconds} s, or remove {marker})",
+        marker = .marker.display()
     )]
     Breaker {
         /// Address, namespace and mount.
         login: String,
-        /// The file that has to change.
-        secret_id_file: PathBuf,
+        /// Where the secret id is that has to change.
+        secret_id: String,
         /// Time after which it is tried again anyway.
         seconds: u64,
         /// The file that remembers the refusal.

@@ -5,7 +5,6 @@ use std::error::Error;
 
 use rustify::errors::ClientError as RestError;
 use serde_json::Value;
-use vaultrs::error::ClientError;
 
 /// A failed request, without anything secret in it.
 #[derive(Debug)]
@@ -21,8 +20,10 @@ pub(super) enum Failure {
     },
     /// No connection, so nothing was sent.
     Connect { words: String },
-    /// No TLS with that server: its certificate or ours is refused, or it speaks none.
+    /// No TLS with that server: its certificate is refused, or it speaks none.
     Tls { words: String },
+    /// The server refuses the certificate that we show, or that we show none.
+    TlsRefused { words: String },
     /// No answer in time.
     Timeout,
     /// The connection ended before the answer did.
@@ -43,7 +44,7 @@ impl Failure {
                 format!("Vault says {code} {:?}", errors.join("; "))
             }
             Self::Connect { words } => format!("no connection ({words})"),
-            Self::Tls { words } => format!("TLS fails ({words})"),
+            Self::Tls { words } | Self::TlsRefused { words } => format!("TLS fails ({words})"),
             Self::Timeout => "no answer in time".to_owned(),
             Self::Broken { words } => format!("the connection broke ({words})"),
             Self::Malformed { words } => (*words).to_owned(),
@@ -53,20 +54,6 @@ impl Failure {
     /// Whether one of Vault's own words contains this.
     pub(super) fn says(&self, word: &str) -> bool {
         matches!(self, Self::Status { errors, .. } if errors.iter().any(|error| error.contains(word)))
-    }
-}
-
-impl From<ClientError> for Failure {
-    fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::APIError { code, errors } => Self::Status {
-                code,
-                errors: tidy(errors),
-                body: Value::Object(serde_json::Map::new()),
-            },
-            ClientError::RestClientError { source } => source.into(),
-            _ => Self::Malformed { words: "the answer is not one that Vault gives" },
-        }
     }
 }
 
@@ -113,9 +100,9 @@ fn transport(error: &(dyn Error + 'static)) -> Failure {
         let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         let inner: Option<&(dyn Error + 'static)> = inner.map(|inner| inner as _);
         if let Some(tls) = inner.unwrap_or(cause).downcast_ref::<rustls::Error>()
-            && let Some(words) = lasting(tls)
+            && let Some(failure) = lasting(tls)
         {
-            return Failure::Tls { words };
+            return failure;
         }
         next = inner.or_else(|| cause.source());
     }
@@ -126,13 +113,18 @@ fn transport(error: &(dyn Error + 'static)) -> Failure {
     }
 }
 
-/// What a TLS library's error says, if it will say so again at the next try.
-fn lasting(error: &rustls::Error) -> Option<String> {
-    match error {
-        rustls::Error::InvalidCertificate(reason) => Some(format!("certificate refused: {reason}")),
-        rustls::Error::NoCertificatesPresented => Some("it shows no certificate".to_owned()),
-        rustls::Error::InvalidMessage(_) => Some("it does not speak TLS there".to_owned()),
-        rustls::Error::AlertReceived(alert) => Some(format!("it refuses ours: alert {alert:?}")),
-        _ => None,
-    }
+/// What a TLS library's error means, if it will say so again at the next try.
+fn lasting(error: &rustls::Error) -> Option<Failure> {
+    let words = match error {
+        rustls::Error::InvalidCertificate(reason) => format!("certificate refused: {reason}"),
+        rustls::Error::NoCertificatesPresented => "it shows no certificate".to_owned(),
+        rustls::Error::InvalidMessage(_) => "it does not speak TLS there".to_owned(),
+        rustls::Error::AlertReceived(alert) => {
+            return Some(Failure::TlsRefused {
+                words: format!("it refuses ours: alert {alert:?}"),
+            });
+        }
+        _ => return None,
+    };
+    Some(Failure::Tls { words })
 }

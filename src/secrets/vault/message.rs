@@ -30,6 +30,14 @@ pub(super) fn hint(step: &Step, failure: &Failure, settings: &VaultSettings) -> 
             "check vault.address, that the server runs, and the way to it".to_owned()
         }
         Failure::Tls { .. } => tls(settings),
+        Failure::TlsRefused { .. } => match &settings.client_certificate {
+            Some((file, _)) => format!(
+                "does the server trust the authority of vault.client_cert_file ({}), and is it in its time?",
+                file.display()
+            ),
+            None => "it wants a certificate of us: name one in vault.client_cert_file, and its key"
+                .to_owned(),
+        },
         Failure::Timeout => {
             format!(
                 "it takes longer than vault.timeout ({:?}); is the server overloaded, or a firewall in between?",
@@ -47,11 +55,11 @@ fn tls(settings: &VaultSettings) -> String {
     match &settings.ca_file {
         Some(file) => format!(
             "only the authorities in vault.ca_file ({}) are trusted; check that they signed the server's certificate, \
-             its names and its dates, and that the address is an https one",
+             its names, its dates and this host's clock, and that the address is an https one",
             file.display()
         ),
         None => "if the server's certificate is of your own authority, name its file in vault.ca_file; else check \
-                 the certificate's names and dates, and that the address is an https one"
+                 the certificate's names, its dates and this host's clock, and that the address is an https one"
             .to_owned(),
     }
 }
@@ -65,8 +73,8 @@ fn status(step: &Step, code: u16, failure: &Failure, settings: &VaultSettings) -
         (400 | 403, _) if failure.says("CIDR") => "this host's address is not one of those the role or secret_id is bound to".to_owned(),
         (400, Step::Login(_)) => format!(
             "the secret_id is expired, used up or destroyed, the role_id is wrong, or the namespace is (Vault does not \
-             say which); write a new one into {}: vault write -f -field=secret_id {}/role/ROLE/secret-id",
-            settings.approle.secret_id_file.display(),
+             say which); a new one belongs into {}: vault write -f -field=secret_id {}/role/ROLE/secret-id",
+            settings.approle.secret_id.place(),
             auth(settings),
         ),
         (403, Step::Login(_)) => format!(

@@ -25,7 +25,7 @@ pub(super) fn again(failure: &Failure, repeating: Repeating, tries: u32) -> bool
         // Nothing was sent.
         Failure::Connect { .. } => true,
         Failure::Timeout | Failure::Broken { .. } => repeating == Repeating::Harmless || tries < 2,
-        Failure::Tls { .. } | Failure::Malformed { .. } => false,
+        Failure::Tls { .. } | Failure::TlsRefused { .. } | Failure::Malformed { .. } => false,
     }
 }
 

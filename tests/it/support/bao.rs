@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use longshore::secrets::Secret;
-use longshore::secrets::vault::{AppRole, RoleId, VaultSettings};
+use longshore::secrets::vault::{AppRole, RoleId, SecretId, VaultSettings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -39,39 +39,66 @@ pub struct Bao {
     child: Child,
     dir: TempDir,
     address: String,
+    second_address: Option<String>,
     client: reqwest::Client,
+}
+
+/// The files of a second listener that speaks TLS.
+#[derive(Clone)]
+pub struct Tls {
+    /// In PEM.
+    pub certificate: PathBuf,
+    /// In PEM.
+    pub key: PathBuf,
+    /// Then clients have to show a certificate of this authority.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// How a server is started.
+#[derive(Clone, Default)]
+struct Setup {
+    speaks_tls: bool,
+    second: Option<Tls>,
 }
 
 impl Bao {
     /// Starts a server that speaks plain HTTP.
     pub fn start() -> Self {
-        Self::start_with(&[])
+        Self::start_with(&Setup::default())
     }
 
     /// Starts a server that speaks TLS, with a certificate of its own authority.
     pub fn start_tls() -> Self {
-        Self::start_with(&["-dev-tls"])
+        Self::start_with(&Setup { speaks_tls: true, second: None })
     }
 
-    fn start_with(options: &[&str]) -> Self {
+    /// Starts a server that speaks plain HTTP, and TLS at [`Self::second_address`].
+    pub fn start_beside(tls: &Tls) -> Self {
+        Self::start_with(&Setup { speaks_tls: false, second: Some(tls.clone()) })
+    }
+
+    fn start_with(options: &Setup) -> Self {
         provider();
         // Between our look and the server's bind somebody may take a port: then it ends, and we look again.
         (0..5).find_map(|_| Self::try_start(options)).expect("OpenBao does not start")
     }
 
-    fn try_start(options: &[&str]) -> Option<Self> {
+    fn try_start(setup: &Setup) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let port = two_free_ports();
         let config = dir.path().join("config.hcl");
         let audit = dir.path().join("audit.log");
         let stanza = "audit \"file\" \"test\" {\n  options {\n    file_path = \"PATH\"\n  }\n}\n";
-        fs::write(&config, stanza.replace("PATH", audit.to_str().unwrap())).unwrap();
+        let second = setup.second.as_ref().map(|tls| (two_free_ports(), tls));
+        let listener = second.map(|(port, tls)| listener(port, tls)).unwrap_or_default();
+        let stanza = stanza.replace("PATH", audit.to_str().unwrap());
+        fs::write(&config, stanza + &listener).unwrap();
         let mut command = Command::new(binary());
-        command.args(["server", "-dev", "-dev-no-store-token"]).args(options);
+        command.args(["server", "-dev", "-dev-no-store-token"]);
         command.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
         command.arg("-config").arg(&config);
-        if !options.is_empty() {
-            command.arg("-dev-tls-cert-dir").arg(dir.path());
+        if setup.speaks_tls {
+            command.arg("-dev-tls").arg("-dev-tls-cert-dir").arg(dir.path());
         }
         command.env_clear().env("HOME", dir.path()).env("BAO_DEV_ROOT_TOKEN_ID", ROOT);
         let log = fs::File::create(dir.path().join("stderr.log")).unwrap();
@@ -81,15 +108,39 @@ impl Bao {
             child.wait().unwrap();
             return None;
         }
-        let scheme = if options.is_empty() { "http" } else { "https" };
+        let scheme = if setup.speaks_tls { "https" } else { "http" };
         let address = format!("{scheme}://127.0.0.1:{port}");
         let client = admin_client(&dir.path().join("vault-ca.pem"));
-        Some(Self { child, dir, address, client })
+        let second_address = second.map(|(port, _)| format!("https://127.0.0.1:{port}"));
+        Some(Self { child, dir, address, second_address, client })
     }
 
     /// `http(s)://127.0.0.1:port`.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Where a server of [`Self::start_beside`] speaks TLS.
+    pub fn second_address(&self) -> &str {
+        self.second_address.as_deref().expect("it has a second listener")
+    }
+
+    /// Has the server's own authority sign a certificate for 127.0.0.1, with further options of the PKI
+    /// engine. The files are in its directory: `issued.pem`, `issued.key`, and `issuer.pem`.
+    pub async fn issue(&self, options: Value) -> Tls {
+        self.admin("POST", "sys/mounts/pki", json!({"type": "pki"})).await;
+        let root = json!({"common_name": "authority of a test", "ttl": "48h"});
+        let root = self.admin("POST", "pki/root/generate/internal", root).await;
+        let role = json!({"allow_any_name": true, "not_before_duration": "1h"});
+        self.admin("POST", "pki/roles/host", role).await;
+        let mut wanted = json!({"common_name": "localhost", "ip_sans": "127.0.0.1"});
+        wanted.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let issued = self.admin("POST", "pki/issue/host", wanted).await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        write_private(&self.path("issuer.pem"), &text(&root["data"]["certificate"]));
+        write_private(&self.path("issued.pem"), &text(&issued["data"]["certificate"]));
+        write_private(&self.path("issued.key"), &text(&issued["data"]["private_key"]));
+        Tls { certificate: self.path("issued.pem"), key: self.path("issued.key"), client_ca: None }
     }
 
     /// A file in the server's own directory.
@@ -110,14 +161,20 @@ impl Bao {
         body: Value,
     ) -> Value {
         let url = format!("{}/v1/{path}", self.address);
-        let request =
-            self.client.request(method.parse().unwrap(), url).header("X-Vault-Token", ROOT);
-        let request = request.header("X-Vault-Namespace", namespace).body(body.to_string());
-        let answer = request.send().await.unwrap();
-        let status = answer.status();
-        let text = answer.text().await.unwrap();
-        assert!(status.is_success(), "{method} {path}: {status} {text}");
-        serde_json::from_str(&text).unwrap_or_default()
+        loop {
+            let request = self.client.request(method.parse().unwrap(), &url);
+            let request = request.header("X-Vault-Token", ROOT);
+            let request = request.header("X-Vault-Namespace", namespace).body(body.to_string());
+            let answer = request.send().await.unwrap();
+            let status = answer.status();
+            let text = answer.text().await.unwrap();
+            // A new KV v2 mount says so until it is made; there is nothing else to wait for.
+            if text.contains("Upgrading from non-versioned") {
+                continue;
+            }
+            assert!(status.is_success(), "{method} {path}: {status} {text}");
+            return serde_json::from_str(&text).unwrap_or_default();
+        }
     }
 
     /// A role `demo` that may do what `policy` says, in a namespace or none.
@@ -134,7 +191,7 @@ impl Bao {
         let approle = AppRole {
             mount: "approle".into(),
             role_id: RoleId::Value(Secret::new(role_id["data"]["role_id"].as_str().unwrap())),
-            secret_id_file,
+            secret_id: SecretId::File(secret_id_file),
         };
         VaultSettings::new(&self.address, approle)
     }
@@ -204,6 +261,22 @@ pub fn write_private(path: &Path, content: &str) {
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
     std::io::Write::write_all(&mut file, content.as_bytes()).unwrap();
+}
+
+fn listener(port: u16, tls: &Tls) -> String {
+    let path = |path: &Path| path.display().to_string();
+    let clients = tls.client_ca.as_deref().map(|ca| {
+        format!(
+            "  tls_client_ca_file = \"{}\"\n  tls_require_and_verify_client_cert = true\n",
+            path(ca)
+        )
+    });
+    format!(
+        "listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_cert_file = \"{}\"\n  tls_key_file = \"{}\"\n{}}}\n",
+        path(&tls.certificate),
+        path(&tls.key),
+        clients.unwrap_or_default()
+    )
 }
 
 /// The server binds the port after its own as well.

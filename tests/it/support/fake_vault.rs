@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use longshore::secrets::Secret;
-use longshore::secrets::vault::{AppRole, RoleId, VaultSettings};
+use longshore::secrets::vault::{AppRole, RoleId, SecretId, VaultSettings};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -96,7 +96,8 @@ pub fn settings(address: &str, dir: &Path) -> VaultSettings {
     let secret_id_file = dir.join("secret_id");
     write_private(&secret_id_file, "fake-secret-id\n");
     let role_id = RoleId::Value(Secret::new("fake-role-id"));
-    VaultSettings::new(address, AppRole { mount: "approle".into(), role_id, secret_id_file })
+    let secret_id = SecretId::File(secret_id_file);
+    VaultSettings::new(address, AppRole { mount: "approle".into(), role_id, secret_id })
 }
 
 type Script = dyn Fn(&str, usize) -> Reply + Send + Sync;

@@ -1,0 +1,130 @@
+//! The way of one request: vaultrs's endpoints and middleware over our own HTTP client, the answer as
+//! JSON. It keeps what rustify drops of a refused answer, and tries nothing twice.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::http::{Request, Response, header};
+use rustify::client::Client;
+use rustify::clients::reqwest::Client as HttpClient;
+use rustify::endpoint::Endpoint;
+use rustify::enums::{RequestMethod, RequestType, ResponseType};
+use rustify::errors::ClientError;
+use serde_json::Value;
+use vaultrs::api::EndpointMiddleware;
+
+use super::failure::Failure;
+
+/// What stands for no `Retry-After`.
+const NONE: u64 = u64::MAX;
+
+/// One server, with the token that its requests carry.
+pub(super) struct Transport {
+    http: Remembering,
+    middle: EndpointMiddleware,
+}
+
+/// rustify's client, which tells a refused answer's code and body; this keeps its `Retry-After` too.
+struct Remembering {
+    inner: HttpClient,
+    /// Seconds.
+    retry_after: AtomicU64,
+}
+
+impl Transport {
+    /// `base` is a URL without a path.
+    pub(super) fn new(base: &str, http: reqwest::Client, namespace: Option<String>) -> Self {
+        let inner = HttpClient::new(base, http);
+        let version = "v1".to_owned();
+        Self {
+            http: Remembering { inner, retry_after: AtomicU64::new(NONE) },
+            middle: EndpointMiddleware { token: String::new(), version, wrap: None, namespace },
+        }
+    }
+
+    /// From here on every request carries this token, which must fit into a header.
+    pub(super) fn set_token(&mut self, token: String) {
+        self.middle.token = token;
+    }
+
+    /// Sends one request. An empty answer is `null`.
+    pub(super) async fn send<E: Endpoint>(&self, endpoint: E) -> Result<Value, Failure> {
+        self.http.retry_after.store(NONE, Ordering::Relaxed);
+        let answer = endpoint.with_middleware(&self.middle).exec(&self.http).await?;
+        let body = answer.response.body();
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        let malformed = Failure::Malformed { words: "the answer is not JSON" };
+        serde_json::from_slice(body).map_err(|_| malformed)
+    }
+
+    /// How long the last answer asked us to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.http.retry_after.load(Ordering::Relaxed);
+        (seconds != NONE).then(|| Duration::from_secs(seconds))
+    }
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<Vec<u8>>, ClientError>> + Send + 'a>>;
+
+impl Client for Remembering {
+    fn send<'a, 'b>(&'a self, request: Request<Vec<u8>>) -> Answer<'b>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(async move {
+            let answer = self.inner.send(request).await?;
+            // Vault writes seconds; a proxy's date is left to our own pauses.
+            let asked = answer.headers().get(header::RETRY_AFTER);
+            let seconds = asked.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            self.retry_after.store(seconds.unwrap_or(NONE), Ordering::Relaxed);
+            Ok(answer)
+        })
+    }
+
+    fn base(&self) -> &str {
+        self.inner.base()
+    }
+}
+
+/// A request of any path: vaultrs's own reads drop the envelope, and quote values in errors.
+pub(super) struct Ask {
+    /// Without `/v1/`.
+    pub(super) path: String,
+    /// The part after `?`.
+    pub(super) query: Option<String>,
+    /// Then it is a POST.
+    pub(super) body: Option<Value>,
+}
+
+impl Ask {
+    /// A GET.
+    pub(super) fn get(path: impl Into<String>, query: Option<String>) -> Self {
+        Self { path: path.into(), query, body: None }
+    }
+}
+
+impl Endpoint for Ask {
+    type Response = Value;
+    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
+    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
+
+    fn path(&self) -> String {
+        self.path.clone()
+    }
+
+    fn method(&self) -> RequestMethod {
+        if self.body.is_some() { RequestMethod::POST } else { RequestMethod::GET }
+    }
+
+    fn query(&self) -> Result<Option<String>, ClientError> {
+        Ok(self.query.clone())
+    }
+
+    fn body(&self) -> Result<Option<Vec<u8>>, ClientError> {
+        Ok(self.body.as_ref().map(|body| body.to_string().into_bytes()))
+    }
+}
