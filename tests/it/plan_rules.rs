@@ -84,7 +84,7 @@ fn docker_auth_config_may_name_user_and_password_apart() {
 #[test]
 fn a_prune_follows_the_operators_repository_and_the_jobs_own_names() {
     let text = read("settings.toml")
-        + "[prune]\nrepository = \"mirror.example.com/$CI_PROJECT_PATH$CI_JOB_NAME\"\n\
+        + "[prune]\nrepository = \"mirror.example.com$CI_JOB_NAME/$CI_PROJECT_PATH\"\n\
            drop = [\"$CI_COMMIT_REF_NAME\", \"p-$CI_PIPELINE_ID\", \"$CI_COMMIT_SHORT_SHA\", \"$CI_JOB_NAME\"]\n";
     let settings = Settings::parse(&text, Path::new("settings.toml")).unwrap();
     let plan = under(&settings, "delivery", |job, _| {
