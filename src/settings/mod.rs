@@ -26,7 +26,7 @@ pub use limits::{Capacity, LimitOverrides, LimitSettings, Share, Ulimit};
 pub use network::{NetworkSettings, SLOT};
 pub use project::{ContainerSettings, ProjectRule, SocketMode};
 pub use prune::{BakeRule, PruneSettings};
-pub use secrets::{KvVersion, SecretRule};
+pub use secrets::{FileMode, KvVersion, SecretForm, SecretRule};
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
 
