@@ -23,6 +23,7 @@ pub mod removal;
 pub mod run;
 pub mod seccomp;
 pub mod service_report;
+pub mod service_stream;
 pub mod services;
 pub mod sink;
 pub mod slot;

@@ -11,14 +11,14 @@ use crate::agent::protocol::{Exec, StageExit, StageSignal};
 use crate::engine::Engine;
 use crate::job::Stage;
 use crate::outcome::Outcome;
-use crate::secrets::Secret;
+use crate::secrets::{MaskSet, Secret};
 
 use super::attach::{self, Agent};
 use super::call::Call;
 use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
-use super::{hint, lost, prune, verdict};
+use super::{hint, lost, prune, service_stream, verdict};
 
 /// A stage as the runner asked for it.
 pub struct Asked {
@@ -40,16 +40,25 @@ pub async fn run<E: Engine>(
 ) -> Result<Outcome, CallError> {
     let route = call.plan.route(&asked.stage);
     let container = call.plan.container_name(route.container);
-    let (mut agent, _) = attach::open(engine, &container).await?;
+    let (mut agent, hello) = attach::open(engine, &container).await?;
     let exec = Exec {
         stage: asked.stage.to_string(),
         script: asked.script.into(),
         user_stage: route.user_stage,
         env: Vec::new(),
     };
+    let services = async {
+        if route.user_stage && service_stream::is_asked(call) {
+            let masks = hello.masks.into_iter().map(|mask| mask.0).collect();
+            service_stream::follow(call, engine, &asked.stage, (sink, &MaskSet::new(masks))).await
+        } else {
+            std::future::pending().await
+        }
+    };
     let exit = tokio::select! {
         exit = see_through(call, engine, &mut agent, exec, sink) => exit?,
         broken = sink.keep_alive() => return Err(nobody_reads(&mut agent, &never(broken)).await),
+        never = services => match never {},
     };
     // An attach that nobody reads from would hold up everyone else's.
     drop(agent);
