@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::job::Stage;
 use crate::settings::{Capacity, SocketMode};
 
+pub mod auth_config;
 mod cache;
 mod compile;
 pub mod container;
@@ -25,7 +26,7 @@ pub mod sweep;
 
 pub use cache::CacheKey;
 pub use compile::compile;
-pub use image::ImagePlan;
+pub use image::{ImagePlan, ImageSource};
 pub use isolation::Rights;
 pub use key::JobKey;
 pub use network::NetworkPlan;
@@ -33,6 +34,7 @@ pub use refusal::Refusal;
 pub use secret::SecretRef;
 
 use container::{Labels, LimitPlan};
+use login::VaultLogin;
 use owner::Owner;
 use prune::PrunePolicy;
 
@@ -133,6 +135,19 @@ impl JobPlan {
         let user_stage = stage.is_user();
         let helper = !user_stage && self.helper_image.is_some();
         Route { container: if helper { Role::Helper } else { Role::Job }, user_stage }
+    }
+
+    /// The logins whose passwords lie in Vault, each once.
+    pub fn vault_logins(&self) -> Vec<&VaultLogin> {
+        let images = std::iter::once(&self.image).chain(&self.helper_image);
+        let sources = images.flat_map(|image| &image.sources);
+        let mut logins: Vec<&VaultLogin> = Vec::new();
+        for login in sources.filter_map(|source| source.login.vault.as_ref()) {
+            if !logins.contains(&login) {
+                logins.push(login);
+            }
+        }
+        logins
     }
 
     /// The name of a container.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Patterns, Period, Problem, SocketMode, project, value};
+use super::{LoginRule, MirrorRule, Patterns, Period, Problem, SocketMode, project, value};
 
 /// `[docker]`
 #[derive(Debug, Clone, Deserialize)]
@@ -19,6 +20,18 @@ pub struct DockerSettings {
     pub default_image: Option<String>,
     /// Images that jobs may use; the default image always may.
     pub allowed_images: Patterns,
+    /// User of all jobs' scripts, whatever they choose; the job's or the image's for `None`.
+    pub user: Option<String>,
+    /// Users that a job may choose.
+    pub allowed_users: Patterns,
+    /// Images on this host that every project may use without its registry being asked.
+    pub shared_images: Patterns,
+    /// A Docker configuration with credentials, helpers and stores.
+    pub auth_file: Option<PathBuf>,
+    /// Registries that are asked before others.
+    pub mirror: Vec<MirrorRule>,
+    /// Credentials from Vault.
+    pub login: Vec<LoginRule>,
     /// Pull policies, tried in order.
     #[serde(deserialize_with = "value::one_or_many")]
     pub pull_policy: Vec<PullPolicy>,
@@ -42,6 +55,12 @@ impl Default for DockerSettings {
             helper_image: None,
             default_image: None,
             allowed_images: Patterns::everything(),
+            user: None,
+            allowed_users: Patterns::everything(),
+            shared_images: Patterns::nothing(),
+            auth_file: None,
+            mirror: Vec::new(),
+            login: Vec::new(),
             pull_policy: vec![PullPolicy::Always],
             allowed_pull_policies: Vec::new(),
             pull_deadline: Period::seconds(30 * 60),
@@ -70,6 +89,11 @@ impl DockerSettings {
                 "write a letter or digit, then at most 39 letters, digits, `_`, `.` or `-`",
             );
         }
+        if self.auth_file.as_ref().is_some_and(|file| !file.is_absolute()) {
+            return fail("auth_file", "write an absolute path");
+        }
+        self.mirror.iter().try_for_each(MirrorRule::check)?;
+        self.login.iter().try_for_each(LoginRule::check)?;
         project::check_labels("docker.labels", &self.labels)
     }
 

@@ -26,6 +26,26 @@ pub struct SecretRule {
     pub protected_only: bool,
 }
 
+/// `mount/path#field`.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// `mount/path`, without KV v2's `data/`.
+    pub path: String,
+    /// The field.
+    pub field: String,
+}
+
+impl<'de> Deserialize<'de> for Place {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // What is quoted might be the password itself, written in the wrong place.
+        let (path, field) = place(text, None).map_err(|_quotes_it| {
+            D::Error::custom("this is no place in Vault; write \"mount/path#field\"")
+        })?;
+        Ok(Self { path, field })
+    }
+}
+
 /// How a mount lays out its paths; written as `1`, `2` or `"raw"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

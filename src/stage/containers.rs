@@ -1,11 +1,12 @@
 //! Creates and starts the containers of a job side by side: the job container, which owns the network
 //! namespace, and the helper, which joins it and so cannot start before it.
 
-use crate::engine::{ContainerSummary, Engine, EngineError, Fault, ImageFacts};
+use crate::engine::{ContainerSummary, Engine, EngineError, Fault};
 use crate::plan::container::{ContainerNetwork, ContainerPlan, Labels};
 
 use super::call::Call;
 use super::error::CallError;
+use super::pull::Ready;
 use super::slot::{self, SlotLock};
 use super::{agent_volume, removal, seccomp};
 
@@ -16,6 +17,15 @@ pub struct Started {
     pub network: String,
 }
 
+/// The images of a job's containers.
+#[derive(Debug)]
+pub struct Images {
+    /// The user's.
+    pub job: Ready,
+    /// The one with git, where the job needs it.
+    pub helper: Option<Ready>,
+}
+
 /// Creates and starts the job's containers.
 ///
 /// # Errors
@@ -23,11 +33,14 @@ pub struct Started {
 pub async fn start<E: Engine>(
     call: &Call<'_>,
     engine: &E,
-    image: &ImageFacts,
+    images: &Images,
 ) -> Result<Started, CallError> {
-    let (job, network) = create_job(call, engine, image).await?;
-    let mut helper = call.plan.helper_container(&image.user);
-    helper.iter_mut().try_for_each(seccomp::inline)?;
+    let (job, network) = create_job(call, engine, &images.job).await?;
+    let mut helper = call.plan.helper_container(&images.job.facts.user);
+    if let (Some(helper), Some(image)) = (&mut helper, &images.helper) {
+        helper.image.clone_from(&image.reference);
+        seccomp::inline(helper)?;
+    }
     let (started, created) =
         tokio::join!(start_job(call, engine, &job, &network), create(engine, helper.as_ref()));
     started?;
@@ -42,7 +55,7 @@ pub async fn start<E: Engine>(
 async fn create_job<E: Engine>(
     call: &Call<'_>,
     engine: &E,
-    image: &ImageFacts,
+    image: &Ready,
 ) -> Result<(ContainerPlan, String), CallError> {
     let run_dir = &call.settings.run_dir;
     let lock = SlotLock::take(run_dir).map_err(|error| {
@@ -53,7 +66,8 @@ async fn create_job<E: Engine>(
     })?;
     let containers = engine.containers(None).await?;
     remove_earlier_try(call, engine, &containers).await?;
-    let mut job = call.plan.job_container(&image.user);
+    let mut job = call.plan.job_container(&image.facts.user);
+    job.image.clone_from(&image.reference);
     seccomp::inline(&mut job)?;
     if let ContainerNetwork::Slot { aliases } = job.network {
         let name = slot::free(&call.settings.docker.slot_prefix, &containers);

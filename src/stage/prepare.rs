@@ -12,10 +12,12 @@ use crate::secrets::{Fetched, KvVersion, MaskSet, Secret, SecretRef, SecretSourc
 use crate::settings;
 
 use super::call::Call;
-use super::containers::{self, Started};
+use super::containers::{self, Images, Started};
+use super::credentials::Credentials;
 use super::ending::Ending;
 use super::error::CallError;
-use super::{attach, pull, removal};
+use super::pull::Puller;
+use super::{attach, removal};
 
 /// Makes everything ready for the job's first stage.
 ///
@@ -33,14 +35,20 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
     }
     let mut ending = Ending::watch()?;
     // The source is seen through: what is dropped there leaves a token behind.
-    let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, engine, log)));
-    let (secrets, image) = (secrets?, images?);
+    let logins = passwords(call, source).await?;
+    let mut own_masks = logins.mask_too.clone();
+    own_masks.extend(logins.secrets.iter().map(|one| one.value.clone()));
+    let credentials = Credentials::new(call.world, logins);
+    let mut puller = Puller { engine, credentials: &credentials, log };
+    let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, &mut puller)));
+    let (mut secrets, images) = (secrets?, images?);
+    secrets.mask_too.append(&mut own_masks);
     let set = MaskSet::new(masks(call, &secrets));
     check_maskable(&set, &secrets)?;
     log.mask(set);
     tell_secrets(&secrets, log);
     ending.check()?;
-    match start(call, engine, &image, secrets).await.and_then(|()| ending.check()) {
+    match start(call, engine, &images, secrets).await.and_then(|()| ending.check()) {
         Ok(()) => Ok(()),
         Err(error) => {
             for left in removal::remove(engine, &call.plan.removal()).await {
@@ -49,6 +57,18 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
             Err(error)
         }
     }
+}
+
+/// The registry passwords that lie in Vault. They are the operator's, and so is what is wrong with them.
+async fn passwords<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Fetched, CallError> {
+    let logins = call.plan.vault_logins();
+    if logins.is_empty() {
+        return Ok(Fetched::default());
+    }
+    let wanted: Vec<SecretRef> = logins.iter().map(|login| reference(&login.password)).collect();
+    source.fetch(&wanted).await.map_err(|error| {
+        CallError::system(format!("{error}\n  settings: [[docker.login]] password"))
+    })
 }
 
 /// All of the job's secret values; the token is revoked when this returns.
@@ -117,20 +137,20 @@ fn tell_secrets<W: Write>(secrets: &Fetched, log: &mut JobLog<W>) {
 /// Both images by their pull policies; the job's tells user and entrypoint.
 async fn images<E: Engine, W: Write>(
     call: &Call<'_>,
-    engine: &E,
-    log: &mut JobLog<W>,
-) -> Result<ImageFacts, CallError> {
-    let image = pull::ensure(engine, &call.plan.image, log).await?;
-    check_platform(call, &image)?;
-    if let Some(helper) = &call.plan.helper_image {
-        pull::ensure(engine, helper, log).await.map_err(|error| match error {
+    puller: &mut Puller<'_, E, W>,
+) -> Result<Images, CallError> {
+    let job = puller.ensure(&call.plan.image).await?;
+    check_platform(call, &job.facts)?;
+    let helper = match &call.plan.helper_image {
+        None => None,
+        Some(helper) => Some(puller.ensure(helper).await.map_err(|error| match error {
             // The operator chose the helper image, not the job.
             CallError::Job { message } | CallError::System { message } => CallError::system(
                 format!("the helper image: {message}\n  settings: [docker] helper_image"),
             ),
-        })?;
-    }
-    Ok(image)
+        })?),
+    };
+    Ok(Images { job, helper })
 }
 
 /// An image of another architecture would fail with "exec format error" somewhere in the job.
@@ -150,10 +170,11 @@ fn check_platform(call: &Call<'_>, image: &ImageFacts) -> Result<(), CallError> 
 async fn start<E: Engine>(
     call: &Call<'_>,
     engine: &E,
-    image: &ImageFacts,
+    images: &Images,
     secrets: Fetched,
 ) -> Result<(), CallError> {
-    let Started { network } = containers::start(call, engine, image).await?;
+    let image = &images.job.facts;
+    let Started { network } = containers::start(call, engine, images).await?;
     let names: Vec<String> = secrets.secrets.iter().map(|one| one.name.clone()).collect();
     let report = init_job(call, engine, image, secrets, network).await?;
     init_helper(call, engine, &report).await?;
