@@ -101,6 +101,8 @@ fn mount(plan: &MountPlan) -> Mount {
             mount.typ = Some(MountType::TMPFS);
             mount.tmpfs_options = Some(MountTmpfsOptions {
                 size_bytes: Some(signed(*bytes)),
+                // Else everybody in the container may write there; the agent gives away what it puts in.
+                mode: Some(0o755),
                 ..MountTmpfsOptions::default()
             });
         }

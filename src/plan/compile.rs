@@ -35,8 +35,10 @@ pub fn compile(
     let helper_rights = Rights::of(&settings.helper.isolation, helper_reference);
     let network = NetworkPlan::of(context, &settings.network)?;
     let repository = Repository::of(context, &settings.prune);
+    let secrets = secret::asked(context, settings)?;
     let mut notices = notice::all(context, settings, (&image, &rights, &network));
     notices.extend(repository.problem());
+    notices.extend(secret::hidden(context, &secrets));
     Ok(JobPlan {
         key: JobKey::of(job),
         project: project.clone(),
@@ -57,7 +59,7 @@ pub fn compile(
         network,
         socket: settings.docker.docker_socket,
         socket_path: settings.docker.socket_path().to_owned(),
-        secrets: secret::asked(context, settings)?,
+        secrets,
         notices,
         prune: PrunePolicy::of(context, &settings.prune, repository),
         image,

@@ -10,7 +10,7 @@ use super::SecretRef;
 use super::auth_config::AuthConfig;
 use crate::job::JobContext;
 use crate::secrets::Secret;
-use crate::settings::{LoginRule, Settings};
+use crate::settings::{LoginRule, SecretForm, Settings};
 
 /// Where Docker Hub's credentials stand in a Docker configuration.
 pub(super) const HUB: &str = "https://index.docker.io/v1/";
@@ -93,9 +93,10 @@ fn from_vault(image: &str, context: &JobContext, settings: &Settings) -> Option<
         password: SecretRef {
             name: format!("docker.login of {}", rule.registry),
             path: rule.password.path.clone(),
-            field: rule.password.field.clone(),
-            version: rule.version,
+            field: Some(rule.password.field.clone()),
+            version: rule.password.version,
             kv: rule.kv,
+            form: SecretForm::Variable,
         },
     })
 }

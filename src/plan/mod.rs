@@ -31,7 +31,7 @@ pub use isolation::Rights;
 pub use key::JobKey;
 pub use network::NetworkPlan;
 pub use refusal::Refusal;
-pub use secret::SecretRef;
+pub use secret::{FileMode, KvVersion, SECRET_FILES, SecretForm, SecretRef};
 
 use container::{Labels, LimitPlan};
 use login::VaultLogin;

@@ -60,7 +60,7 @@ pub enum Refusal {
         /// Its name.
         name: String,
         /// Where it would be allowed, if that helps; begins with a colon.
-        reason: &'static str,
+        reason: String,
         /// The names that would be allowed.
         allowed: String,
     },

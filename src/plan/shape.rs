@@ -7,7 +7,8 @@ use crate::settings::SocketMode;
 use super::container::{
     ContainerNetwork, ContainerPlan, Labels, MountPlan, MountSource, ResolverPlan,
 };
-use super::{AGENT_MOUNT, AGENT_PATH, JobPlan, Role};
+use super::secret::SECRET_FILES_BYTES;
+use super::{AGENT_MOUNT, AGENT_PATH, JobPlan, Role, SECRET_FILES};
 
 /// Where a job's `docker login` writes: in memory, for this job alone.
 const DOCKER_CONFIG: &str = "/run/longshore/docker";
@@ -32,6 +33,7 @@ impl JobPlan {
                 read_only: false,
             });
         }
+        mounts.extend(self.secret_files());
         ContainerPlan {
             platform: self.image.platform.clone(),
             hostname: Some(self.hostname()),
@@ -89,13 +91,26 @@ impl JobPlan {
         format!("{}.tmp", self.project_dir)
     }
 
-    /// Plain environment of user stages; what the job sets itself comes later, with its script.
+    /// Plain environment of user stages; what the job sets itself comes later, with its script. A secret
+    /// that comes as a file is told by its path.
     pub fn user_env(&self, network: &str) -> Vec<(String, String)> {
-        vec![
+        let own = [
             ("DOCKER_CONFIG".to_owned(), DOCKER_CONFIG.to_owned()),
             ("CI_DISPOSABLE_ENVIRONMENT".to_owned(), "true".to_owned()),
             ("LONGSHORE_NETWORK".to_owned(), network.to_owned()),
-        ]
+        ];
+        let files = self.secrets.iter().filter_map(|one| Some((one.name.clone(), one.file()?)));
+        own.into_iter().chain(files).collect()
+    }
+
+    /// The tmpfs of secret files, where there are some. No volume: the helper has no business there.
+    fn secret_files(&self) -> Option<MountPlan> {
+        let wanted = self.secrets.iter().any(|one| one.file().is_some());
+        wanted.then(|| MountPlan {
+            target: SECRET_FILES.to_owned(),
+            source: MountSource::Tmpfs { bytes: SECRET_FILES_BYTES },
+            read_only: false,
+        })
     }
 
     fn hostname(&self) -> String {

@@ -27,8 +27,8 @@ pub use limits::{Capacity, LimitOverrides, LimitSettings, Share, Ulimit};
 pub use network::{NetworkSettings, SLOT};
 pub use project::{ContainerSettings, ProjectRule, SocketMode};
 pub use prune::{BakeRule, PruneSettings};
-pub use registry::{LoginRule, MirrorRule};
-pub use secrets::{KvVersion, Place, SecretRule};
+pub use registry::{LoginRule, MirrorRule, PasswordPlace};
+pub use secrets::{FileMode, KvVersion, SecretForm, SecretRule};
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
 

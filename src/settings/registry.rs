@@ -1,9 +1,10 @@
 //! `[[docker.mirror]]` and `[[docker.login]]`: where images come from, and with which credentials. It holds
 //! no credential, only where in Vault one lies.
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
-use super::secrets::Place;
+use super::secrets::place;
 use super::{KvVersion, Patterns, Problem};
 
 /// `[[docker.mirror]]`: a registry that is asked before another.
@@ -24,18 +25,39 @@ pub struct LoginRule {
     pub registry: String,
     /// User name.
     pub username: String,
-    /// Where the password lies: `mount/path#field`.
-    pub password: Place,
+    /// Where the password lies: `mount/path#field`, or `mount/path@VERSION#field`.
+    pub password: PasswordPlace,
     /// The kind of the mount; found out where `None`.
     pub kv: Option<KvVersion>,
-    /// A version of KV v2; the newest where `None`.
-    pub version: Option<u64>,
     /// The projects whose images are pulled with it.
     #[serde(default = "Patterns::everything")]
     pub projects: Patterns,
     /// Only for protected refs.
     #[serde(default)]
     pub protected_only: bool,
+}
+
+/// Where a password lies in Vault.
+#[derive(Debug, Clone)]
+pub struct PasswordPlace {
+    /// `mount/path`, without KV v2's `data/`.
+    pub path: String,
+    /// The field.
+    pub field: String,
+    /// A version of KV v2; the newest where `None`.
+    pub version: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for PasswordPlace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // What is quoted might be the password itself, written in the wrong place.
+        let wrong = || D::Error::custom("this is no place in Vault; write \"mount/path#field\"");
+        let place::Place { path, version, field } =
+            place::parse(&text).map_err(|_quotes_it| wrong())?;
+        let field = field.filter(|field| !field.is_empty()).ok_or_else(wrong)?;
+        Ok(Self { path, field, version })
+    }
 }
 
 impl MirrorRule {

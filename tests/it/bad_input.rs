@@ -51,7 +51,7 @@ fn an_unknown_key_in_the_settings() {
 #[test]
 fn a_wrong_type_in_the_settings() {
     let host = Host::new().docker("pull_policy", "3");
-    let words = ["longshore.toml, line 5", "pull_policy", "expected"];
+    let words = ["longshore.toml, line 6", "pull_policy", "expected"];
     blames_the_host(&host, &busybox(["true"]), &words);
 }
 

@@ -85,7 +85,7 @@ async fn on_ground<E: Engine>(engine: &E, scenario: impl AsyncFnOnce(&E, &Ground
 }
 
 fn docker() -> DockerEngine {
-    DockerEngine::new("unix:///var/run/docker.sock", Deadlines::default()).unwrap()
+    DockerEngine::new(&crate::support::real::docker_host(), Deadlines::default()).unwrap()
 }
 
 mod the_daemon {
