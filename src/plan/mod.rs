@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::job::Stage;
 use crate::settings::{Capacity, SocketMode};
 
+mod alias;
 pub mod auth_config;
 mod cache;
 mod compile;
@@ -21,6 +22,7 @@ pub mod prune;
 mod refusal;
 pub mod removal;
 mod secret;
+mod service;
 mod shape;
 pub mod sweep;
 
@@ -32,6 +34,7 @@ pub use key::JobKey;
 pub use network::NetworkPlan;
 pub use refusal::Refusal;
 pub use secret::{FileMode, KvVersion, SECRET_FILES, SecretForm, SecretRef};
+pub use service::{Check, ServiceEnv, ServicePlan};
 
 use container::{Labels, LimitPlan};
 use login::VaultLogin;
@@ -91,6 +94,12 @@ pub struct JobPlan {
     pub file_variables_bytes: u64,
     /// Limits of the job container.
     pub limits: LimitPlan,
+    /// Containers beside the job, in their order.
+    pub services: Vec<ServicePlan>,
+    /// How long they may take to be ready, all together; 0 does not wait.
+    pub services_timeout_seconds: u64,
+    /// How much of each one's output the daemon keeps, in bytes.
+    pub service_log_bytes: u64,
     /// Limits of the helper container.
     pub helper_limits: LimitPlan,
     /// What the job container may do to its host.
@@ -139,7 +148,8 @@ impl JobPlan {
 
     /// The logins whose passwords lie in Vault, each once.
     pub fn vault_logins(&self) -> Vec<&VaultLogin> {
-        let images = std::iter::once(&self.image).chain(&self.helper_image);
+        let services = self.services.iter().map(|service| &service.image);
+        let images = std::iter::once(&self.image).chain(&self.helper_image).chain(services);
         let sources = images.flat_map(|image| &image.sources);
         let mut logins: Vec<&VaultLogin> = Vec::new();
         for login in sources.filter_map(|source| source.login.vault.as_ref()) {

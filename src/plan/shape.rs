@@ -138,6 +138,7 @@ impl JobPlan {
             capabilities: Vec::new(),
             security: rights.security.clone(),
             labels: self.labelled(kind),
+            own_process: None,
         }
     }
 
@@ -167,7 +168,7 @@ impl JobPlan {
         MountSource::Volume { name: self.key.name(what), labels: self.labelled(what), tmpfs_bytes }
     }
 
-    fn labelled(&self, kind: &str) -> Labels {
+    pub(super) fn labelled(&self, kind: &str) -> Labels {
         let mut labels = self.labels.clone();
         labels.insert("longshore.kind".to_owned(), kind.to_owned());
         labels

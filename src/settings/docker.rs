@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LoginRule, MirrorRule, Patterns, Period, Problem, SocketMode, project, value};
+use super::{
+    ByteSize, LoginRule, MirrorRule, Patterns, Period, Problem, SocketMode, project, value,
+};
 
 /// `[docker]`
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +34,12 @@ pub struct DockerSettings {
     pub mirror: Vec<MirrorRule>,
     /// Credentials from Vault.
     pub login: Vec<LoginRule>,
+    /// Images that a job's services may use; those of `[[services]]` always may.
+    pub allowed_services: Patterns,
+    /// How long a job's services may take to be ready; zero does not wait at all.
+    pub wait_for_services_timeout: Period,
+    /// How much of each service's output is kept for its last words; zero keeps nothing.
+    pub service_log: ByteSize,
     /// Pull policies, tried in order.
     #[serde(deserialize_with = "value::one_or_many")]
     pub pull_policy: Vec<PullPolicy>,
@@ -61,6 +69,9 @@ impl Default for DockerSettings {
             auth_file: None,
             mirror: Vec::new(),
             login: Vec::new(),
+            allowed_services: Patterns::everything(),
+            wait_for_services_timeout: Period::seconds(30),
+            service_log: ByteSize(10 << 20),
             pull_policy: vec![PullPolicy::Always],
             allowed_pull_policies: Vec::new(),
             pull_deadline: Period::seconds(30 * 60),

@@ -1,12 +1,13 @@
 //! Creates and starts the containers of a job side by side: the job container, which owns the network
 //! namespace, and the helper, which joins it and so cannot start before it.
 
-use crate::engine::{ContainerSummary, Engine, EngineError, Fault};
+use crate::engine::{ContainerSummary, Engine, EngineError};
 use crate::plan::container::{ContainerNetwork, ContainerPlan, Labels};
 
 use super::call::Call;
 use super::error::CallError;
 use super::pull::Ready;
+use super::services::{self, is_missing_network};
 use super::slot::{self, SlotLock};
 use super::{agent_volume, removal, seccomp};
 
@@ -24,6 +25,8 @@ pub struct Images {
     pub job: Ready,
     /// The one with git, where the job needs it.
     pub helper: Option<Ready>,
+    /// Those of the services, in the order of the plan.
+    pub services: Vec<Ready>,
 }
 
 /// Creates and starts the job's containers.
@@ -41,10 +44,19 @@ pub async fn start<E: Engine>(
         helper.image.clone_from(&image.reference);
         seccomp::inline(helper)?;
     }
-    let (started, created) =
-        tokio::join!(start_job(call, engine, &job, &network), create(engine, helper.as_ref()));
+    let mut services = call.plan.service_containers(&network);
+    for (service, image) in services.iter_mut().zip(&images.services) {
+        service.image.clone_from(&image.reference);
+        seccomp::inline(service)?;
+    }
+    let (started, created, launched) = tokio::join!(
+        start_job(call, engine, &job, &network),
+        create(engine, helper.as_ref()),
+        services::launch(engine, &services),
+    );
     started?;
     created?;
+    launched.settle(engine, &network).await?;
     if let Some(helper) = &helper {
         start_filled(call, engine, helper).await?;
     }
@@ -124,10 +136,6 @@ async fn start_job<E: Engine>(
         }
         other => Ok(other?),
     }
-}
-
-fn is_missing_network(error: &EngineError, network: &str) -> bool {
-    error.fault == Fault::NotFound && error.cause.contains(network)
 }
 
 /// A slot belongs to the host, not to a job; `reap` removes it when idle.

@@ -15,8 +15,8 @@ use super::containers::{self, Images, Started};
 use super::credentials::Credentials;
 use super::ending::Ending;
 use super::error::CallError;
-use super::pull::Puller;
-use super::{attach, delivery, removal};
+use super::pull::{Puller, Ready};
+use super::{attach, delivery, ready, removal, service_report};
 
 /// Makes everything ready for the job's first stage.
 ///
@@ -62,7 +62,11 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
     log.mask(set);
     tell_secrets(&secrets, log);
     ending.check()?;
-    match start(call, engine, &images, secrets).await.and_then(|()| ending.check()) {
+    let started = match start(call, engine, &images, secrets).await {
+        Ok(()) => ending.or(services(call, engine, &images.services, log)).await,
+        Err(error) => Err(error),
+    };
+    match started.and_then(|()| ending.check()) {
         Ok(()) => Ok(()),
         Err(error) => {
             for left in removal::remove(engine, &call.plan.removal()).await {
@@ -151,7 +155,26 @@ async fn images<E: Engine, W: Write>(
             ),
         })?),
     };
-    Ok(Images { job, helper })
+    let mut services = Vec::new();
+    for service in &call.plan.services {
+        services.push(puller.ensure(&service.image).await?);
+    }
+    Ok(Images { job, helper, services })
+}
+
+/// Waits for the services, where there are any and they are to be waited for.
+async fn services<E: Engine, W: Write>(
+    call: &Call<'_>,
+    engine: &E,
+    images: &[Ready],
+    log: &mut JobLog<W>,
+) -> Result<(), CallError> {
+    if call.plan.services.is_empty() || call.plan.services_timeout_seconds == 0 {
+        return Ok(());
+    }
+    service_report::begin(call, log);
+    let outcomes = ready::wait(call, engine, images).await?;
+    service_report::end(call, engine, log, &outcomes).await
 }
 
 /// An image of another architecture would fail with "exec format error" somewhere in the job.

@@ -11,22 +11,22 @@ use longshore::plan::{self, HostFacts, JobPlan, Role};
 use longshore::settings::{Capacity, Settings, SettingsError};
 use serde_json::{Value, json};
 
-fn read(name: &str) -> String {
+pub(crate) fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/plans").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings::parse(&read("settings.toml"), Path::new("settings.toml")).unwrap()
 }
 
-fn environment(case: &str) -> BTreeMap<String, String> {
+pub(crate) fn environment(case: &str) -> BTreeMap<String, String> {
     let text = read(&format!("{case}.env"));
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-fn facts() -> HostFacts {
+pub(crate) fn facts() -> HostFacts {
     let owner = Owner {
         boot_id: "boot".into(),
         pid_namespace: "4026531836".into(),
@@ -55,6 +55,7 @@ fn whole(plan: &JobPlan, image_user: &str) -> Value {
         "plan": plan,
         "job": plan.job_container(image_user),
         "helper": plan.helper_container(image_user),
+        "services": plan.service_containers("longshore-slot-3"),
         "removal": plan.removal(),
         "user_env": plan.user_env("longshore-slot-3"),
         "directories": plan.directories(),
@@ -138,8 +139,9 @@ fn names_do_not_depend_on_the_call() {
 /// A change to the job `build`, and the sentence it is refused with.
 type Change = (&'static str, fn(&mut Value, &mut BTreeMap<String, String>));
 
-const REFUSED: [Change; 13] = [
-    ("services", |job, _| job["services"] = json!([{"name": "postgres:17"}, {"name": "redis"}])),
+const REFUSED: [Change; 14] = [
+    ("service not allowed", |job, _| job["services"] = json!([{"name": "evil.example/db:1"}])),
+    ("service without a name", |job, _| job["services"] = json!([{"name": "$NOT_SET"}])),
     ("image not allowed", |job, _| job["image"]["name"] = json!("evil.example/miner:1")),
     ("pull policy", |job, _| job["image"]["pull_policy"] = json!(["never"])),
     ("user", |job, _| job["image"]["executor_opts"]["docker"]["user"] = json!("root")),
@@ -313,6 +315,9 @@ const MISTAKES: &[&str] = &[
     "[[docker.mirror]]\nregistry = \"https://docker.io\"\nmirror = \"m\"",
     "[[docker.login]]\nregistry = \"r\"\nusername = \"u\"\npassword = \"kv/a#b\"",
     "[[docker.login]]\nregistry = \"r\"\nusername = \"u\"\npassword = \"in clear\"",
+    "[service_container]\nlimits = { memory = \"1m\" }",
+    "[[services]]\nname = \" \"",
+    "[[service_rule]]\nimages = \"a\"\nhttp = \"/health\"",
     "[[project]]\nprojects = [\"a/[b\"]",
     "[[project]]\nmatch = [\"a/b\"]",
     "[[project]]\nprojects = [\"a/b\"]\nlimits = { memroy = \"1g\" }",
@@ -390,6 +395,7 @@ fn every_line_that_the_example_settings_show_is_right() {
     assert_eq!(settings.secrets.len(), 4);
     assert!(settings.vault.is_some());
     assert_eq!(settings.bake.len(), 1);
+    assert_eq!((settings.services.len(), settings.service_rule.len()), (1, 1));
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(crate) enum Verb {
     Start,
     Attach,
     Inspect,
+    Exec,
+    Logs,
     RemoveContainer,
     Networks,
     CreateNetwork,
@@ -30,7 +32,7 @@ pub(crate) enum Verb {
 
 impl Verb {
     /// All of them, for tests that let each fail once.
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Ping,
         Self::Containers,
         Self::Image,
@@ -42,6 +44,8 @@ impl Verb {
         Self::Start,
         Self::Attach,
         Self::Inspect,
+        Self::Exec,
+        Self::Logs,
         Self::RemoveContainer,
         Self::Networks,
         Self::CreateNetwork,
