@@ -3,3 +3,4 @@
 pub mod ledger;
 pub mod owner;
 pub mod reap;
+pub mod vault;

@@ -13,6 +13,7 @@ mod read;
 mod retry;
 mod secret_id;
 mod transport;
+mod visit;
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 
 pub use error::VaultError;
 pub use secret_id::SecretId;
+pub use visit::{Layout, LoginFacts, SecretIdFacts, ServerState, Visit};
 
 use super::{Fetched, Secret, SecretError, SecretRef, SecretSource};
 use client::Session;

@@ -43,5 +43,6 @@ mod support;
 mod tree;
 mod vault;
 mod vault_access;
+mod vault_check;
 mod vault_faults;
 mod vault_login;

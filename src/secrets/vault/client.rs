@@ -16,6 +16,7 @@ use super::message::{self, Step};
 use super::retry::{self, Repeating};
 use super::secret_id::{self, Credentials};
 use super::transport::{Ask, Transport};
+use super::visit::{self, LoginFacts};
 use super::{VaultError, VaultSettings, address, http};
 use crate::secrets::Secret;
 
@@ -31,11 +32,28 @@ pub(super) struct Token {
     lives: u64,
     /// Batch tokens cannot be revoked.
     is_batch: bool,
+    /// The names of its policies.
+    policies: Vec<String>,
     /// What it was got with.
     credentials: Credentials,
 }
 
 impl Token {
+    /// What may be told of it.
+    pub(super) fn facts(&self) -> LoginFacts {
+        let token_type = if self.is_batch { "batch" } else { "service" };
+        LoginFacts {
+            token_type: token_type.to_owned(),
+            lives_seconds: self.lives,
+            policies: self.policies.clone(),
+        }
+    }
+
+    /// The secret id that it was got with.
+    pub(super) fn secret_id(&self) -> Option<&str> {
+        std::str::from_utf8(self.credentials.secret_id.expose()).ok()
+    }
+
     /// What must not be seen in any log.
     pub(super) fn mask_too(self) -> Vec<Secret> {
         vec![self.credentials.role_id, self.credentials.secret_id, self.value]
@@ -119,6 +137,7 @@ impl<'a> Session<'a> {
             accessor: given.accessor,
             lives: given.lives,
             is_batch: given.is_batch,
+            policies: given.policies,
             credentials,
         }
     }
@@ -139,6 +158,16 @@ impl<'a> Session<'a> {
         endpoint: impl Fn() -> E,
     ) -> Result<Value, Failed> {
         self.persist(repeating, || self.transport.send(endpoint())).await
+    }
+
+    /// Writes to an API path, and gives the whole answer.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failed> {
+        self.ask(Repeating::Harmless, || Ask::post(path, body.clone())).await
+    }
+
+    /// The clock of the server in Unix seconds, by its last answer.
+    pub(super) fn server_clock(&self) -> Option<u64> {
+        self.transport.server_clock()
     }
 
     /// Ends the token. The warning, if any, names it by its accessor.
@@ -177,7 +206,10 @@ impl<'a> Session<'a> {
     pub(super) fn error(&self, step: &Step, failed: &Failed) -> VaultError {
         let mut hint = message::hint(step, &failed.failure, self.settings);
         if failed.out_of_time {
-            hint = format!("vault.deadline ({:?}) is over; {hint}", self.settings.deadline);
+            hint = format!(
+                "its time of {:?} is over (vault.deadline at most); {hint}",
+                self.settings.deadline
+            );
         }
         VaultError::Request {
             doing: step.doing(),
@@ -243,6 +275,7 @@ struct Given {
     accessor: String,
     lives: u64,
     is_batch: bool,
+    policies: Vec<String>,
 }
 
 impl Given {
@@ -261,6 +294,7 @@ impl Given {
             accessor: auth["accessor"].as_str().unwrap_or_default().to_owned(),
             lives: auth["lease_duration"].as_u64().unwrap_or_default(),
             is_batch: auth["token_type"] == "batch",
+            policies: visit::texts(&auth["policies"]),
         })
     }
 }
