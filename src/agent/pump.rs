@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::watch;
@@ -30,15 +30,20 @@ pub(super) struct Pump {
 impl Pump {
     /// Runs until the pipe's end, or until nobody wants the rest.
     pub(super) async fn run(mut self) {
-        let mut raw = vec![0; MAX_PAYLOAD];
-        let mut masked = Vec::with_capacity(MAX_PAYLOAD);
+        let mut raw = BytesMut::with_capacity(MAX_PAYLOAD);
+        let mut masked = Vec::new();
         let mut loudness = Loudness::default();
-        while self.outflow.room().await {
-            let Some(length) = self.read(&mut raw).await else {
-                break;
-            };
-            self.masker.push(&raw[..length], &mut masked);
-            self.forward(&mut masked);
+        while self.outflow.room().await && self.read(&mut raw).await.is_some() {
+            let length = raw.len();
+            // A frame is kept until acknowledged: a short one must not hold a long buffer.
+            if length < MAX_PAYLOAD / 2 {
+                self.masker.push(&raw, &mut masked);
+                raw.clear();
+                self.forward(&mut masked);
+            } else {
+                let full = std::mem::replace(&mut raw, BytesMut::with_capacity(MAX_PAYLOAD));
+                self.outflow.push(self.channel, self.masker.pass(full.freeze()));
+            }
             if length < MAX_PAYLOAD {
                 loudness.pause();
             }
@@ -48,25 +53,18 @@ impl Pump {
     }
 
     /// `None` at the end; a read error counts as one.
-    async fn read(&mut self, raw: &mut [u8]) -> Option<usize> {
+    async fn read(&mut self, raw: &mut BytesMut) -> Option<usize> {
         tokio::select! {
             biased;
-            read = self.pipe.read(raw) => read.ok().filter(|length| *length > 0),
+            read = self.pipe.read_buf(raw) => read.ok().filter(|length| *length > 0),
             () = self.outflow.abandoned() => None,
             () = linger(&mut self.swept) => None,
         }
     }
 
     fn forward(&self, masked: &mut Vec<u8>) {
-        // A frame is kept until acknowledged: a short one must not hold a long buffer.
-        let bytes = if masked.len() < MAX_PAYLOAD / 2 {
-            let copy = Bytes::copy_from_slice(masked);
-            masked.clear();
-            copy
-        } else {
-            Bytes::from(std::mem::replace(masked, Vec::with_capacity(MAX_PAYLOAD)))
-        };
-        self.outflow.push(self.channel, bytes);
+        self.outflow.push(self.channel, Bytes::copy_from_slice(masked));
+        masked.clear();
     }
 }
 

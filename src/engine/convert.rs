@@ -9,9 +9,9 @@ use bollard::models::{
     NetworkingConfig,
 };
 
-use crate::plan::container::{
-    ContainerNetwork, ContainerPlan, Labels, LimitPlan, MountPlan, MountSource,
-};
+use crate::plan::container::{ContainerNetwork, ContainerPlan, Labels, MountPlan, MountSource};
+
+mod confine;
 
 /// The plan still names a slot to be leased; a container cannot be created on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -57,22 +57,13 @@ fn labels(labels: &Labels) -> HashMap<String, String> {
 }
 
 fn host_config(plan: &ContainerPlan, network_mode: String) -> HostConfig {
-    let LimitPlan { memory_bytes, nano_cpus, pids } = plan.limits;
     HostConfig {
         network_mode: Some(network_mode),
         mounts: Some(plan.mounts.iter().map(mount).collect()),
         log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
         // A daemon may be set to put its own init in front; the agent is PID 1 itself.
         init: Some(false),
-        cap_drop: Some(vec!["ALL".to_owned()]),
-        cap_add: Some(plan.capabilities.clone()),
-        security_opt: Some(plan.security.clone()),
-        memory: memory_bytes.map(signed),
-        // Memory and swap together: equal to memory means no swap at all.
-        memory_swap: memory_bytes.map(signed),
-        nano_cpus: nano_cpus.map(signed),
-        pids_limit: pids.map(i64::from),
-        ..HostConfig::default()
+        ..confine::confined(plan)
     }
 }
 
@@ -110,6 +101,8 @@ fn mount(plan: &MountPlan) -> Mount {
             mount.typ = Some(MountType::TMPFS);
             mount.tmpfs_options = Some(MountTmpfsOptions {
                 size_bytes: Some(signed(*bytes)),
+                // Else everybody in the container may write there; the agent gives away what it puts in.
+                mode: Some(0o755),
                 ..MountTmpfsOptions::default()
             });
         }

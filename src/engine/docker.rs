@@ -21,6 +21,7 @@ mod connect;
 mod fault;
 mod observe;
 mod pull;
+mod throttle;
 
 pub use call::Deadlines;
 use call::{Call, found, removed};
@@ -94,7 +95,14 @@ impl Engine for DockerEngine {
         let credentials = login.map(|login| pull::credentials(&call, login)).transpose()?;
         let options = pull::options(reference, platform);
         let lines = self.docker.create_image(Some(options), None, credentials);
-        pull::follow(&call, pull_idle, lines, progress).await
+        let mut done = pull::follow(&call, pull_idle, lines, progress).await;
+        if let Err(error) = &mut done
+            && error.fault == Fault::Throttled
+            && error.retry_after.is_none()
+        {
+            error.retry_after = throttle::retry_after(reference).await;
+        }
+        done
     }
 
     async fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {

@@ -24,7 +24,9 @@ pub enum Fault {
     NoSuchImage,
     /// A registry shows a certificate that the daemon does not trust, or none at all (x509, plain HTTP).
     Untrusted,
-    /// A registry or the way to it fails for now (429, 5xx, network): trying again may help.
+    /// A registry limits how often we may ask (429): trying again later helps.
+    Throttled,
+    /// A registry or the way to it fails for now (5xx, network): trying again may help.
     Transient,
     /// The daemon itself failed (500) or answered something we do not know.
     Daemon,

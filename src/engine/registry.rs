@@ -65,7 +65,7 @@ pub(super) fn fault(reference: &str, status: u16, message: &str) -> Fault {
     } else if says(OURS) {
         Fault::Daemon
     } else if says(THROTTLED) {
-        Fault::Transient
+        Fault::Throttled
     } else if says(DENIED) {
         Fault::Denied
     } else if status == 400 {
@@ -109,6 +109,31 @@ pub(super) fn with_tag(reference: &str) -> String {
     } else {
         reference.to_owned()
     }
+}
+
+/// Where the image's manifest lies at its registry; `None` where the name has no path. A loopback registry
+/// is asked without TLS, as daemons do.
+pub(super) fn manifest_url(reference: &str) -> Option<String> {
+    let with_tag = with_tag(reference);
+    let name = repository(&with_tag);
+    let version = with_tag[name.len()..].trim_start_matches([':', '@']);
+    // Of a reference with tag and digest the digest counts.
+    let version = version.split_once('@').map_or(version, |(_tag, digest)| digest);
+    let (host, path) = match name.split_once('/') {
+        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
+        Some(_) => ("docker.io", name),
+        None => return Some(hub(&format!("library/{name}"), version)),
+    };
+    if host == "docker.io" {
+        return Some(hub(path, version));
+    }
+    let plain = host.starts_with("127.") || host.starts_with("localhost");
+    let scheme = if plain { "http" } else { "https" };
+    (!path.is_empty()).then(|| format!("{scheme}://{host}/v2/{path}/manifests/{version}"))
+}
+
+fn hub(path: &str, version: &str) -> String {
+    format!("https://registry-1.docker.io/v2/{path}/manifests/{version}")
 }
 
 /// The wait that a registry asks for in its sentence (`retry-after: 1.5s`), in Go's notation of one

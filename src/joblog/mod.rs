@@ -8,6 +8,7 @@ use crate::secrets::MaskSet;
 
 pub mod keepalive;
 pub mod output;
+pub mod phrase;
 
 /// The job log of one call: lines and folded sections, masked.
 pub struct JobLog<W: Write> {
@@ -57,6 +58,13 @@ impl<W: Write> JobLog<W> {
         }
     }
 
+    /// Closes all that are open, where work was broken off in the middle of one.
+    pub fn end_all(&mut self) {
+        while !self.open.is_empty() {
+            self.end();
+        }
+    }
+
     fn now(&self) -> u64 {
         (self.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
@@ -70,9 +78,7 @@ impl<W: Write> JobLog<W> {
 
 impl<W: Write> Drop for JobLog<W> {
     fn drop(&mut self) {
-        while !self.open.is_empty() {
-            self.end();
-        }
+        self.end_all();
     }
 }
 

@@ -1,11 +1,13 @@
 //! From what GitLab said and what the operator allows to what we are going to do. Pure.
 
 use crate::job::{JobContext, JobResponse};
-use crate::settings::{LimitOverrides, LimitSettings, Patterns, Settings, SocketMode};
+use crate::settings::{ByteSize, LimitSettings, Settings, Ulimit};
 
 use super::container::{Labels, LimitPlan};
 use super::prune::{PrunePolicy, Repository};
-use super::{CacheKey, HostFacts, JobKey, JobPlan, Refusal, image, notice, secret};
+use super::{
+    CacheKey, HostFacts, JobKey, JobPlan, NetworkPlan, Refusal, Rights, image, notice, secret,
+};
 
 /// What a job's objects may outlive its timeout by: `after_script` and the last uploads.
 const GRACE_SECONDS: u64 = 30 * 60;
@@ -24,14 +26,23 @@ pub fn compile(
 ) -> Result<JobPlan, Refusal> {
     let job = &context.response;
     refuse_services(job)?;
-    let rule = Rule::of(context, settings);
+    let project = &job.job_info.project_full_path;
+    let settings = &settings.for_job(project, context.is_protected(), host.capacity);
     let helper = needs_helper(context).then(|| image::of_helper(context, settings)).transpose()?;
-    let image = image::of_job(context, settings, rule.allowed_images)?;
+    let image = image::of_job(context, settings)?;
+    let rights = Rights::of(&settings.isolation, &image.reference);
+    let helper_reference = helper.as_ref().map_or("", |helper| helper.reference.as_str());
+    let helper_rights = Rights::of(&settings.helper.isolation, helper_reference);
+    let network = NetworkPlan::of(context, &settings.network)?;
     let repository = Repository::of(context, &settings.prune);
+    let secrets = secret::asked(context, settings)?;
+    let mut notices = notice::all(context, settings, (&image, &rights, &network));
+    notices.extend(repository.problem());
+    notices.extend(secret::hidden(context, &secrets));
     Ok(JobPlan {
         key: JobKey::of(job),
-        project: job.job_info.project_full_path.clone(),
-        labels: labels(context, host),
+        project: project.clone(),
+        labels: labels(context, settings, host),
         entrypoint: entrypoint(job),
         user: Some(context.expand(&job.image.executor_opts.docker.user))
             .filter(|user| !user.is_empty()),
@@ -41,41 +52,19 @@ pub fn compile(
         cache_dir: settings.cache_dir.clone(),
         cache: (!job.cache.is_empty()).then(|| CacheKey::of(context)),
         agent_volume: host.agent_volume.clone(),
-        file_variables_bytes: rule.limits.file_variables.0,
-        limits: limits(&rule.limits),
-        socket: rule.socket,
+        file_variables_bytes: settings.limits.file_variables().0,
+        limits: limits(&settings.limits),
+        helper_limits: limits(&settings.helper.limits),
+        rights,
+        helper_rights,
+        network,
+        socket: settings.docker.docker_socket,
         socket_path: settings.docker.socket_path().to_owned(),
-        secrets: secret::asked(context, settings)?,
-        notices: notice::all(context, rule.socket, &image, &repository),
+        secrets,
+        notices,
         prune: PrunePolicy::of(context, &settings.prune, repository),
         image,
     })
-}
-
-/// What holds for this project: the first rule that matches, else the general settings.
-struct Rule<'a> {
-    socket: SocketMode,
-    allowed_images: &'a Patterns,
-    limits: LimitSettings,
-}
-
-impl<'a> Rule<'a> {
-    fn of(context: &JobContext, settings: &'a Settings) -> Self {
-        let project = &context.response.job_info.project_full_path;
-        let protected = context.is_protected();
-        let rule = settings.project.iter().find(|rule| rule.applies(project, protected));
-        Self {
-            socket: rule
-                .and_then(|rule| rule.docker_socket)
-                .unwrap_or(settings.docker.docker_socket),
-            allowed_images: rule
-                .and_then(|rule| rule.allowed_images.as_ref())
-                .unwrap_or(&settings.docker.allowed_images),
-            limits: settings
-                .limits
-                .with(rule.map_or(LimitOverrides::default(), |rule| rule.limits)),
-        }
-    }
 }
 
 fn refuse_services(job: &JobResponse) -> Result<(), Refusal> {
@@ -117,11 +106,13 @@ fn project_dir(context: &JobContext, settings: &Settings) -> Result<String, Refu
     })
 }
 
-fn labels(context: &JobContext, host: &HostFacts) -> Labels {
+fn labels(context: &JobContext, settings: &Settings, host: &HostFacts) -> Labels {
     let job = &context.response;
     let timeout =
         if job.runner_info.timeout == 0 { TIMEOUT_SECONDS } else { job.runner_info.timeout };
-    let mut labels = Labels::new();
+    let own = settings.docker.labels.iter();
+    let mut labels: Labels =
+        own.map(|(name, value)| (name.clone(), context.expand(value))).collect();
     host.owner.write(&mut labels);
     for (name, value) in [
         ("job", JobKey::of(job).to_string()),
@@ -149,9 +140,21 @@ fn labels(context: &JobContext, host: &HostFacts) -> Labels {
     reason = "a negative or huge number of CPUs saturates, and the engine refuses it"
 )]
 fn limits(limits: &LimitSettings) -> LimitPlan {
+    let memory_bytes = limits.memory.and_then(|memory| memory.amount()).map(|bytes| bytes.0);
+    let bytes = |size: Option<ByteSize>| size.map(|size| size.0);
+    let ulimit = |(name, limit): (&String, &Ulimit)| (name.clone(), limit.soft, limit.hard);
     LimitPlan {
-        memory_bytes: limits.memory.map(|bytes| bytes.0),
-        nano_cpus: limits.cpus.map(|cpus| (cpus * 1e9) as u64),
-        pids: limits.pids,
+        memory_bytes,
+        // Equal to memory means no swap at all.
+        memory_swap_bytes: bytes(limits.memory_swap).or(memory_bytes),
+        memory_reservation_bytes: bytes(limits.memory_reservation),
+        nano_cpus: limits.cpus.and_then(|cpus| cpus.amount()).map(|cpus| (cpus * 1e9) as u64),
+        cpuset_cpus: limits.cpuset_cpus.clone(),
+        cpuset_mems: limits.cpuset_mems.clone(),
+        cpu_shares: limits.cpu_shares,
+        pids: Some(limits.pids()),
+        shm_bytes: bytes(limits.shm_size),
+        ulimits: limits.ulimits.iter().flatten().map(ulimit).collect(),
+        cgroup_parent: limits.cgroup_parent.clone(),
     }
 }

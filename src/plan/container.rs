@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use crate::settings::Gpus;
+
 /// Labels of an object that longshore makes; all our keys begin with `longshore.`.
 pub type Labels = BTreeMap<String, String>;
 
@@ -30,6 +32,10 @@ pub struct ContainerPlan {
     pub mounts: Vec<MountPlan>,
     /// Limits of memory, CPU and processes.
     pub limits: LimitPlan,
+    /// What it may do to its host.
+    pub isolation: IsolationPlan,
+    /// How it finds names.
+    pub resolver: ResolverPlan,
     /// Capabilities kept, by name without `CAP_`; all others are dropped.
     pub capabilities: Vec<String>,
     /// `SecurityOpt` lines such as `no-new-privileges`.
@@ -94,10 +100,62 @@ pub enum MountSource {
 /// Limits of one container; `None` is the engine's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct LimitPlan {
-    /// Bytes of memory; swap is not given on top.
+    /// Bytes of memory.
     pub memory_bytes: Option<u64>,
+    /// Bytes of memory and swap together; as much as memory where nobody said otherwise.
+    pub memory_swap_bytes: Option<u64>,
+    /// Bytes that it is taken back down to when the host runs short.
+    pub memory_reservation_bytes: Option<u64>,
     /// CPUs in billionths.
     pub nano_cpus: Option<u64>,
+    /// The CPUs it may run on.
+    pub cpuset_cpus: Option<String>,
+    /// The memory nodes it may use.
+    pub cpuset_mems: Option<String>,
+    /// Weight where CPU is short.
+    pub cpu_shares: Option<u32>,
     /// Processes and threads.
     pub pids: Option<u32>,
+    /// Bytes of `/dev/shm`.
+    pub shm_bytes: Option<u64>,
+    /// Limits of `setrlimit`: name, soft, hard.
+    pub ulimits: Vec<(String, i64, i64)>,
+    /// The cgroup that the container's own is made in.
+    pub cgroup_parent: Option<String>,
+}
+
+/// What a container may do to its host, beside its capabilities. The default is nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct IsolationPlan {
+    /// All devices and capabilities.
+    pub privileged: bool,
+    /// The daemon's runtime.
+    pub runtime: Option<String>,
+    /// User namespace.
+    pub userns: Option<String>,
+    /// Devices: path on the host, path inside, permissions.
+    pub devices: Vec<(String, String, String)>,
+    /// Rules for device numbers.
+    pub device_cgroup_rules: Vec<String>,
+    /// GPUs.
+    pub gpus: Option<Gpus>,
+    /// Kernel settings of its own namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// Further groups of PID 1.
+    pub group_add: Vec<String>,
+    /// Directories in memory with their mount options.
+    pub tmpfs: BTreeMap<String, String>,
+}
+
+/// How a container finds names; nothing for one that joins another's network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ResolverPlan {
+    /// Addresses of name servers.
+    pub dns: Vec<String>,
+    /// Domains that short names are looked up in.
+    pub dns_search: Vec<String>,
+    /// Options of `resolv.conf`.
+    pub dns_options: Vec<String>,
+    /// `NAME:ADDRESS`.
+    pub extra_hosts: Vec<String>,
 }

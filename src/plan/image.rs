@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::job::{JobContext, JobImage, RunnerVersion};
-use crate::settings::{Patterns, PullPolicy, Settings};
+use crate::settings::{PullPolicy, Settings};
 
 use super::Refusal;
 use super::login::{self, Login};
@@ -17,16 +17,15 @@ pub struct ImagePlan {
     pub platform: Option<String>,
     /// Tried in order.
     pub policies: Vec<PullPolicy>,
+    /// Seconds that getting it may take in all, tries and waits included.
+    pub deadline_seconds: u64,
     /// Credentials of its registry; the password is not printed.
     pub login: Option<Login>,
 }
 
 /// The job's own image.
-pub(super) fn of_job(
-    context: &JobContext,
-    settings: &Settings,
-    allowed: &Patterns,
-) -> Result<ImagePlan, Refusal> {
+pub(super) fn of_job(context: &JobContext, settings: &Settings) -> Result<ImagePlan, Refusal> {
+    let allowed = &settings.docker.allowed_images;
     let wanted = &context.response.image;
     let default = settings.docker.default_image.as_deref();
     // The runner has expanded it already; one of 17.9 to 18 leaves some forms as they are.
@@ -47,6 +46,7 @@ pub(super) fn of_job(
         reference: reference.to_owned(),
         platform: (!platform.is_empty()).then_some(platform),
         policies: policies(wanted, settings)?,
+        deadline_seconds: settings.docker.pull_deadline.0.as_secs(),
         login: login::of(reference, context),
     })
 }
@@ -59,7 +59,13 @@ pub(super) fn of_helper(context: &JobContext, settings: &Settings) -> Result<Ima
     };
     let login = login::of(&reference, context);
     // Its tag names its content; asking a registry before each job would buy nothing.
-    Ok(ImagePlan { reference, platform: None, policies: vec![PullPolicy::IfNotPresent], login })
+    Ok(ImagePlan {
+        reference,
+        platform: None,
+        policies: vec![PullPolicy::IfNotPresent],
+        deadline_seconds: settings.docker.pull_deadline.0.as_secs(),
+        login,
+    })
 }
 
 /// GitLab publishes one helper for each release and architecture, and `latest` for what is not released.

@@ -4,14 +4,16 @@
 use serde::Serialize;
 
 use crate::job::Stage;
-use crate::settings::SocketMode;
+use crate::settings::{Capacity, SocketMode};
 
 mod cache;
 mod compile;
 pub mod container;
 mod image;
+mod isolation;
 pub mod key;
 pub mod login;
+mod network;
 mod notice;
 pub mod owner;
 pub mod prune;
@@ -24,9 +26,11 @@ pub mod sweep;
 pub use cache::CacheKey;
 pub use compile::compile;
 pub use image::ImagePlan;
+pub use isolation::Rights;
 pub use key::JobKey;
+pub use network::NetworkPlan;
 pub use refusal::Refusal;
-pub use secret::SecretRef;
+pub use secret::{FileMode, KvVersion, SECRET_FILES, SecretForm, SecretRef};
 
 use container::{Labels, LimitPlan};
 use owner::Owner;
@@ -50,6 +54,8 @@ pub struct HostFacts {
     pub agent_volume: String,
     /// Unix seconds.
     pub now_unix: u64,
+    /// What the host has, for shares of it.
+    pub capacity: Capacity,
 }
 
 /// Everything we are going to do for one job: flat, printable, secrets by reference only.
@@ -81,8 +87,16 @@ pub struct JobPlan {
     pub agent_volume: String,
     /// Bytes of the tmpfs for GitLab's file variables.
     pub file_variables_bytes: u64,
-    /// Limits of each container.
+    /// Limits of the job container.
     pub limits: LimitPlan,
+    /// Limits of the helper container.
+    pub helper_limits: LimitPlan,
+    /// What the job container may do to its host.
+    pub rights: Rights,
+    /// What the helper container may do to its host.
+    pub helper_rights: Rights,
+    /// The job's network.
+    pub network: NetworkPlan,
     /// What the job gets at `/var/run/docker.sock`.
     pub socket: SocketMode,
     /// The engine's socket on the host, for [`SocketMode::Raw`].

@@ -1,41 +1,45 @@
 //! What is unsafe in force for a job, one line each with the reason: people should not have to read
 //! settings to learn what a job may do.
 
-use super::ImagePlan;
-use super::prune::Repository;
+use super::{ImagePlan, NetworkPlan, Rights, isolation};
 use crate::job::{JobContext, RunnerVersion};
-use crate::settings::SocketMode;
+use crate::settings::{Settings, SocketMode};
 
-/// All notices of a job.
+/// All notices of a job with this image, these rights and this network.
 pub(super) fn all(
     context: &JobContext,
-    socket: SocketMode,
-    image: &ImagePlan,
-    repository: &Repository,
+    settings: &Settings,
+    (image, rights, network): (&ImagePlan, &Rights, &NetworkPlan),
 ) -> Vec<String> {
-    let version = context.variable("CI_RUNNER_VERSION").and_then(RunnerVersion::parse);
-    let notices = [
-        (socket == SocketMode::Raw).then(|| {
-            "this job has the host's Docker socket (docker_socket = \"raw\"): its scripts are root on \
-             this host"
-                .to_owned()
-        }),
+    let socket = (settings.docker.docker_socket == SocketMode::Raw).then(|| {
+        "this job has the host's Docker socket (docker_socket = \"raw\"): its scripts are root on \
+         this host"
+            .to_owned()
+    });
+    let image_notes = [
+        isolation::not_privileged(&settings.isolation, &image.reference),
         is_floating(&image.reference).then(|| {
             format!(
                 "the image {} names no version: what runs may change from job to job; name a tag or a digest",
                 image.reference
             )
         }),
-        version.filter(|version| !version.is_supported()).map(|version| {
+    ];
+    let version = context.variable("CI_RUNNER_VERSION").and_then(RunnerVersion::parse);
+    let version = version.filter(|version| !version.is_supported()).map(|version| {
             format!(
                 "GitLab Runner {version} does not read exit codes of scripts, so allow_failure:exit_codes \
                  has no effect; {} or newer does",
                 RunnerVersion::MINIMUM
             )
-        }),
-        repository.problem(),
-    ];
-    notices.into_iter().flatten().collect()
+        });
+    let unsafe_rights = rights.unsafe_in_force().into_iter().chain(network.unsafe_in_force());
+    socket
+        .into_iter()
+        .chain(unsafe_rights)
+        .chain(image_notes.into_iter().flatten())
+        .chain(version)
+        .collect()
 }
 
 /// Whether a reference has neither a digest nor a tag other than `latest`.

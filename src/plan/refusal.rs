@@ -32,6 +32,16 @@ pub enum Refusal {
         /// What would be allowed.
         allowed: String,
     },
+    /// The network is not on the operator's list.
+    #[error(
+        "the network mode {mode} (LONGSHORE_NETWORK_MODE) is not allowed on this runner\n  allowed: {allowed}"
+    )]
+    NetworkMode {
+        /// The job's choice.
+        mode: String,
+        /// What would be allowed.
+        allowed: String,
+    },
     /// A secret that is unknown, or not this project's to have.
     #[error(
         "the secret {name} is not one this job may have (LONGSHORE_SECRETS){reason}\n  allowed here: {allowed}"
@@ -40,7 +50,7 @@ pub enum Refusal {
         /// Its name.
         name: String,
         /// Where it would be allowed, if that helps; begins with a colon.
-        reason: &'static str,
+        reason: String,
         /// The names that would be allowed.
         allowed: String,
     },

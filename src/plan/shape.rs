@@ -4,34 +4,16 @@ use std::collections::BTreeMap;
 
 use crate::settings::SocketMode;
 
-use super::container::{ContainerNetwork, ContainerPlan, Labels, MountPlan, MountSource};
-use super::{AGENT_MOUNT, AGENT_PATH, JobPlan, Role};
-
-/// What the agent needs: to become the image's user, to end its stages, to give directories away and to
-/// write into those that are not root's.
-const AGENT: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "KILL", "SETGID", "SETUID"];
-
-/// Docker's own default set less `NET_RAW`, for images whose user is root.
-const ROOT: [&str; 13] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "MKNOD",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYS_CHROOT",
-];
+use super::container::{
+    ContainerNetwork, ContainerPlan, Labels, MountPlan, MountSource, ResolverPlan,
+};
+use super::secret::SECRET_FILES_BYTES;
+use super::{AGENT_MOUNT, AGENT_PATH, JobPlan, Role, SECRET_FILES};
 
 impl JobPlan {
     /// The job container, for an image whose `USER` is this.
     pub fn job_container(&self, image_user: &str) -> ContainerPlan {
-        let capabilities: &[&str] = if is_root(&self.user(image_user)) { &ROOT } else { &AGENT };
+        let capabilities = self.rights.capabilities(is_root(&self.user(image_user)));
         let mut mounts = self.mounts(image_user);
         if self.socket == SocketMode::Raw {
             mounts.push(MountPlan {
@@ -40,12 +22,15 @@ impl JobPlan {
                 read_only: false,
             });
         }
+        mounts.extend(self.secret_files());
         ContainerPlan {
             platform: self.image.platform.clone(),
-            hostname: Some(format!("longshore-{}", self.key)),
-            network: ContainerNetwork::Slot { aliases: vec!["build".to_owned()] },
+            hostname: Some(self.hostname()),
+            network: self.network.container(),
             mounts,
-            ..self.container(Role::Job, &self.image.reference, capabilities)
+            capabilities,
+            resolver: self.network.resolver.clone(),
+            ..self.container(Role::Job, &self.image.reference)
         }
     }
 
@@ -55,7 +40,8 @@ impl JobPlan {
         Some(ContainerPlan {
             network: ContainerNetwork::Join(self.container_name(Role::Job)),
             mounts: self.mounts(image_user),
-            ..self.container(Role::Helper, &image.reference, &AGENT)
+            capabilities: self.helper_rights.capabilities(false),
+            ..self.container(Role::Helper, &image.reference)
         })
     }
 
@@ -89,16 +75,35 @@ impl JobPlan {
         format!("{}.tmp", self.project_dir)
     }
 
-    /// Plain environment of user stages.
+    /// Plain environment of user stages. A secret that comes as a file is told by its path.
     pub fn user_env(&self, network: &str) -> Vec<(String, String)> {
-        vec![
+        let own = [
             ("CI_DISPOSABLE_ENVIRONMENT".to_owned(), "true".to_owned()),
             ("LONGSHORE_NETWORK".to_owned(), network.to_owned()),
-        ]
+        ];
+        let files = self.secrets.iter().filter_map(|one| Some((one.name.clone(), one.file()?)));
+        own.into_iter().chain(files).collect()
     }
 
-    fn container(&self, role: Role, image: &str, capabilities: &[&str]) -> ContainerPlan {
-        let kind = if role == Role::Job { "job" } else { "helper" };
+    /// The tmpfs of secret files, where there are some. No volume: the helper has no business there.
+    fn secret_files(&self) -> Option<MountPlan> {
+        let wanted = self.secrets.iter().any(|one| one.file().is_some());
+        wanted.then(|| MountPlan {
+            target: SECRET_FILES.to_owned(),
+            source: MountSource::Tmpfs { bytes: SECRET_FILES_BYTES },
+            read_only: false,
+        })
+    }
+
+    fn hostname(&self) -> String {
+        self.network.hostname.clone().unwrap_or_else(|| format!("longshore-{}", self.key))
+    }
+
+    fn container(&self, role: Role, image: &str) -> ContainerPlan {
+        let (kind, limits, rights) = match role {
+            Role::Job => ("job", &self.limits, &self.rights),
+            Role::Helper => ("helper", &self.helper_limits, &self.helper_rights),
+        };
         ContainerPlan {
             name: self.container_name(role),
             image: image.to_owned(),
@@ -109,9 +114,11 @@ impl JobPlan {
             hostname: None,
             network: ContainerNetwork::Slot { aliases: Vec::new() },
             mounts: Vec::new(),
-            limits: self.limits.clone(),
-            capabilities: capabilities.iter().map(|name| (*name).to_owned()).collect(),
-            security: vec!["no-new-privileges".to_owned()],
+            limits: limits.clone(),
+            isolation: rights.isolation.clone(),
+            resolver: ResolverPlan::default(),
+            capabilities: Vec::new(),
+            security: rights.security.clone(),
             labels: self.labelled(kind),
         }
     }

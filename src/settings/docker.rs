@@ -1,10 +1,11 @@
 //! `[docker]`: the engine, images and pulls.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Patterns, Period, SocketMode, value};
+use super::{Patterns, Period, Problem, SocketMode, project, value};
 
 /// `[docker]`
 #[derive(Debug, Clone, Deserialize)]
@@ -30,6 +31,8 @@ pub struct DockerSettings {
     pub docker_socket: SocketMode,
     /// Names of the slot networks but for their number.
     pub slot_prefix: String,
+    /// Further labels of all that a job has; `$NAME` in a value stands for the job's variable.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Default for DockerSettings {
@@ -44,12 +47,13 @@ impl Default for DockerSettings {
             pull_deadline: Period::seconds(30 * 60),
             docker_socket: SocketMode::Off,
             slot_prefix: "longshore-slot-".to_owned(),
+            labels: BTreeMap::new(),
         }
     }
 }
 
 impl DockerSettings {
-    pub(super) fn check(&self) -> Result<(), (String, String)> {
+    pub(super) fn check(&self) -> Problem {
         let fail = |key: &str, problem: &str| Err((format!("docker.{key}"), problem.to_owned()));
         if self.pull_policy.is_empty() {
             return fail("pull_policy", "the list is empty; leave the key out for [\"always\"]");
@@ -66,7 +70,7 @@ impl DockerSettings {
                 "write a letter or digit, then at most 39 letters, digits, `_`, `.` or `-`",
             );
         }
-        Ok(())
+        project::check_labels("docker.labels", &self.labels)
     }
 
     /// The path of the engine's socket on the engine's host.

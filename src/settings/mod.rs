@@ -10,6 +10,9 @@ use serde::Deserialize;
 mod docker;
 mod document;
 mod error;
+mod isolation;
+mod limits;
+mod network;
 mod project;
 mod prune;
 mod secrets;
@@ -18,11 +21,17 @@ mod vault;
 
 pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
-pub use project::{LimitOverrides, LimitSettings, ProjectRule, SocketMode};
+pub use isolation::{Gpus, IsolationSettings};
+pub use limits::{Capacity, LimitOverrides, LimitSettings, Share, Ulimit};
+pub use network::{NetworkSettings, SLOT};
+pub use project::{ContainerSettings, ProjectRule, SocketMode};
 pub use prune::{BakeRule, PruneSettings};
-pub use secrets::{KvVersion, SecretRule};
+pub use secrets::{FileMode, KvVersion, SecretForm, SecretRule};
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
+
+/// The dotted key of the first value that does not hold, and what is wrong with it.
+type Problem = Result<(), (String, String)>;
 
 /// The whole file; every key is optional.
 #[derive(Debug, Clone, Deserialize)]
@@ -38,8 +47,16 @@ pub struct Settings {
     pub run_dir: PathBuf,
     /// The engine and the images.
     pub docker: DockerSettings,
-    /// Limits of job containers.
+    /// How many jobs the runner runs at once, as `concurrent` in its config.toml.
+    pub concurrency: Option<u32>,
+    /// Limits of each container.
     pub limits: LimitSettings,
+    /// What the job container may do to its host.
+    pub isolation: IsolationSettings,
+    /// The job's network.
+    pub network: NetworkSettings,
+    /// What differs for the helper container.
+    pub helper: ContainerSettings,
     /// Rules for some projects; the first that matches holds.
     pub project: Vec<ProjectRule>,
     /// The Vault server.
@@ -60,7 +77,11 @@ impl Default for Settings {
             state_dir: PathBuf::from("/var/lib/longshore"),
             run_dir: PathBuf::from("/run/longshore"),
             docker: DockerSettings::default(),
+            concurrency: None,
             limits: LimitSettings::default(),
+            isolation: IsolationSettings::default(),
+            network: NetworkSettings::default(),
+            helper: ContainerSettings::default(),
             project: Vec::new(),
             vault: None,
             secrets: BTreeMap::new(),
@@ -85,11 +106,45 @@ impl Settings {
         Ok(settings)
     }
 
+    /// What holds for a job: the general settings with the first rule that matches over them, and each
+    /// share of the host worked out.
+    #[must_use]
+    pub fn for_job(&self, project: &str, protected: bool, capacity: Capacity) -> Self {
+        let mut settings = self.clone();
+        if let Some(rule) = self.project.iter().find(|rule| rule.applies(project, protected)) {
+            rule.lay_over(&mut settings);
+        }
+        let concurrency = settings.concurrency.unwrap_or(1);
+        settings.helper.limits =
+            settings.limits.with(&settings.helper.limits).shared(capacity, concurrency);
+        settings.limits = settings.limits.shared(capacity, concurrency);
+        settings
+    }
+
+    /// A share needs to be told by how many to divide: the runner does not say.
+    fn check_shares(&self) -> Problem {
+        let auto = self.limits.is_auto()
+            || self.helper.limits.is_auto()
+            || self.project.iter().any(ProjectRule::is_auto);
+        match self.concurrency {
+            Some(0) => Err(("concurrency".to_owned(), "must not be 0".to_owned())),
+            None if auto => {
+                let problem = "\"auto\" limits need it: write the runner's `concurrent` here";
+                Err(("concurrency".to_owned(), problem.to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What types alone cannot say: key and problem of the first value that does not hold.
-    fn check(&self) -> Result<(), (String, String)> {
+    fn check(&self) -> Problem {
         self.check_directories()?;
         self.limits.check("limits")?;
-        self.project.iter().try_for_each(ProjectRule::check)?;
+        self.isolation.check("isolation")?;
+        self.network.check("network")?;
+        self.helper.check("helper", &self.limits)?;
+        self.check_shares()?;
+        self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {
@@ -98,7 +153,7 @@ impl Settings {
         self.bake.iter().try_for_each(|rule| rule.check(&self.secrets))
     }
 
-    fn check_directories(&self) -> Result<(), (String, String)> {
+    fn check_directories(&self) -> Problem {
         let (builds, cache) = (Path::new(&self.builds_dir), Path::new(&self.cache_dir));
         let directories = [
             ("builds_dir", builds),

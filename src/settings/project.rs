@@ -1,11 +1,15 @@
-//! `[limits]`, `[[project]]` and the Docker socket: what may differ between projects.
+//! `[[project]]` and the Docker socket: what may differ between projects.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{ByteSize, Patterns};
+use super::{
+    IsolationSettings, LimitOverrides, LimitSettings, NetworkSettings, Patterns, Period, Problem,
+    PullPolicy, Settings, value,
+};
 
 /// What a job gets at `/var/run/docker.sock`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -45,68 +49,29 @@ impl Visitor<'_> for SocketVisitor {
     }
 }
 
-/// `[limits]`, of each container of a job.
-#[derive(Debug, Clone, Copy, Deserialize)]
+/// Limits and isolation of containers other than the job's.
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct LimitSettings {
-    /// Memory; swap is not given on top.
-    pub memory: Option<ByteSize>,
-    /// CPUs, fractions allowed.
-    pub cpus: Option<f64>,
-    /// Processes and threads.
-    pub pids: Option<u32>,
-    /// Size of the tmpfs for GitLab's file variables.
-    pub file_variables: ByteSize,
+pub struct ContainerSettings {
+    /// Limits; what is left out holds as in `[limits]`.
+    pub limits: LimitOverrides,
+    /// Isolation; what is left out is as strict as can be, and not as the job's.
+    pub isolation: IsolationSettings,
 }
 
-impl Default for LimitSettings {
-    fn default() -> Self {
-        Self { memory: None, cpus: None, pids: Some(4096), file_variables: ByteSize(64 << 20) }
-    }
-}
-
-/// `limits` of a `[[project]]`: keys that are absent keep the general value.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitOverrides {
-    /// Instead of `limits.memory`.
-    pub memory: Option<ByteSize>,
-    /// Instead of `limits.cpus`.
-    pub cpus: Option<f64>,
-    /// Instead of `limits.pids`.
-    pub pids: Option<u32>,
-    /// Instead of `limits.file_variables`.
-    pub file_variables: Option<ByteSize>,
-}
-
-impl LimitSettings {
-    /// These limits where a project has none of its own.
+impl ContainerSettings {
+    /// These settings where `own` has none.
     #[must_use]
-    pub fn with(self, own: LimitOverrides) -> Self {
+    pub fn with(&self, own: &Self) -> Self {
         Self {
-            memory: own.memory.or(self.memory),
-            cpus: own.cpus.or(self.cpus),
-            pids: own.pids.or(self.pids),
-            file_variables: own.file_variables.unwrap_or(self.file_variables),
+            limits: self.limits.with(&own.limits),
+            isolation: self.isolation.with(&own.isolation),
         }
     }
 
-    pub(super) fn check(&self, key: &str) -> Result<(), (String, String)> {
-        let fail = |name: &str, problem: &str| Err((format!("{key}.{name}"), problem.to_owned()));
-        // Docker's own least; below it no container starts, and the daemon blames the job.
-        if self.memory.is_some_and(|memory| memory.0 < 6 << 20) {
-            return fail("memory", "is less than the 6m that an engine accepts");
-        }
-        if self.cpus.is_some_and(|cpus| !(0.01..=4096.0).contains(&cpus)) {
-            return fail("cpus", "is not a number of CPUs such as 2 or 1.5");
-        }
-        if self.pids == Some(0) {
-            return fail("pids", "must not be 0; leave the key out for 4096");
-        }
-        if self.file_variables.0 < 4096 {
-            return fail("file_variables", "is too small to hold a file");
-        }
-        Ok(())
+    pub(super) fn check(&self, key: &str, job: &LimitSettings) -> Problem {
+        job.with(&self.limits).check(&format!("{key}.limits"))?;
+        self.isolation.check(&format!("{key}.isolation"))
     }
 }
 
@@ -123,9 +88,33 @@ pub struct ProjectRule {
     pub docker_socket: Option<SocketMode>,
     /// Instead of `docker.allowed_images`.
     pub allowed_images: Option<Patterns>,
+    /// Instead of `docker.default_image`.
+    pub default_image: Option<String>,
+    /// Instead of `docker.helper_image`.
+    pub helper_image: Option<String>,
+    /// Instead of `docker.pull_policy`.
+    #[serde(default, deserialize_with = "value::some_or_many")]
+    pub pull_policy: Option<Vec<PullPolicy>>,
+    /// Instead of `docker.allowed_pull_policies`.
+    #[serde(default, deserialize_with = "value::some_or_many")]
+    pub allowed_pull_policies: Option<Vec<PullPolicy>>,
+    /// Instead of `docker.pull_deadline`.
+    pub pull_deadline: Option<Period>,
+    /// Besides `docker.labels`.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// Instead of single limits.
     #[serde(default)]
     pub limits: LimitOverrides,
+    /// Instead of single keys of `[isolation]`.
+    #[serde(default)]
+    pub isolation: IsolationSettings,
+    /// Instead of single keys of `[network]`.
+    #[serde(default)]
+    pub network: NetworkSettings,
+    /// Instead of single keys of `[helper]`.
+    #[serde(default)]
+    pub helper: ContainerSettings,
 }
 
 impl ProjectRule {
@@ -134,7 +123,57 @@ impl ProjectRule {
         (protected || !self.protected_only) && self.projects.matches(project)
     }
 
-    pub(super) fn check(&self) -> Result<(), (String, String)> {
-        LimitSettings::default().with(self.limits).check("project.limits")
+    /// Whether one of its limits is a share of the host.
+    pub(super) fn is_auto(&self) -> bool {
+        self.limits.is_auto() || self.helper.limits.is_auto()
+    }
+
+    pub(super) fn check(&self, general: &Settings) -> Problem {
+        let limits = general.limits.with(&self.limits);
+        limits.check("project.limits")?;
+        self.isolation.check("project.isolation")?;
+        self.network.check("project.network")?;
+        general.helper.with(&self.helper).check("project.helper", &limits)?;
+        check_labels("project.labels", &self.labels)?;
+        match &self.pull_policy {
+            Some(policies) if policies.is_empty() => {
+                Err(("project.pull_policy".to_owned(), "the list is empty".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts what it says over the general settings.
+    pub(super) fn lay_over(&self, settings: &mut Settings) {
+        let docker = &mut settings.docker;
+        set(&mut docker.docker_socket, self.docker_socket.as_ref());
+        set(&mut docker.allowed_images, self.allowed_images.as_ref());
+        set(&mut docker.pull_policy, self.pull_policy.as_ref());
+        set(&mut docker.allowed_pull_policies, self.allowed_pull_policies.as_ref());
+        set(&mut docker.pull_deadline, self.pull_deadline.as_ref());
+        docker.default_image = self.default_image.clone().or(docker.default_image.take());
+        docker.helper_image = self.helper_image.clone().or(docker.helper_image.take());
+        docker.labels.extend(self.labels.clone());
+        settings.limits = settings.limits.with(&self.limits);
+        settings.isolation = settings.isolation.with(&self.isolation);
+        settings.network = settings.network.with(&self.network);
+        settings.helper = settings.helper.with(&self.helper);
+    }
+}
+
+fn set<T: Clone>(general: &mut T, own: Option<&T>) {
+    if let Some(own) = own {
+        general.clone_from(own);
+    }
+}
+
+/// Labels of ours tell `reap` what to remove, so nobody else sets them.
+pub(super) fn check_labels(key: &str, labels: &BTreeMap<String, String>) -> Problem {
+    match labels.keys().find(|name| name.is_empty() || name.starts_with("longshore.")) {
+        Some(name) => Err((
+            key.to_owned(),
+            format!("{name:?} is empty or begins with `longshore.`, which is ours"),
+        )),
+        None => Ok(()),
     }
 }

@@ -130,6 +130,23 @@ where
     deserializer.deserialize_any(OneOrMany(PhantomData))
 }
 
+/// The same, for a key that may be left out.
+pub(super) fn some_or_many<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    one_or_many(deserializer).map(Some)
+}
+
+/// Each of these keys from `own` where it has it, else from `general`.
+macro_rules! overlay {
+    ($general:expr, $own:expr, $($key:ident),+ $(,)?) => {
+        Self { $($key: $own.$key.clone().or_else(|| $general.$key.clone())),+ }
+    };
+}
+pub(super) use overlay;
+
 struct OneOrMany<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {

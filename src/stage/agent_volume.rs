@@ -17,7 +17,8 @@ use tar::{Builder, EntryType, Header};
 use super::error::CallError;
 use crate::engine::{Engine, EngineError};
 use crate::plan::container::{
-    ContainerNetwork, ContainerPlan, Labels, LimitPlan, MountPlan, MountSource,
+    ContainerNetwork, ContainerPlan, IsolationPlan, Labels, LimitPlan, MountPlan, MountSource,
+    ResolverPlan,
 };
 use crate::plan::{AGENT_MOUNT, AGENT_PATH, JobPlan};
 
@@ -98,6 +99,8 @@ fn filler(plan: &JobPlan, image: &str) -> ContainerPlan {
         network: ContainerNetwork::Named { name: "none".to_owned(), aliases: Vec::new() },
         mounts: vec![MountPlan { target: AGENT_MOUNT.to_owned(), source, read_only: false }],
         limits: LimitPlan::default(),
+        isolation: IsolationPlan::default(),
+        resolver: ResolverPlan::default(),
         capabilities: Vec::new(),
         security: Vec::new(),
         labels,

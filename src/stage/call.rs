@@ -7,9 +7,11 @@ use std::time::SystemTime;
 use rustix::process::{Pid, getppid};
 
 use crate::host::ledger::{Event, Ledger};
-use crate::host::owner;
+use crate::host::{capacity, owner};
 use crate::job::JobContext;
+use crate::plan::owner::Owner;
 use crate::plan::{self, HostFacts, JobPlan};
+use crate::secrets::vault::Holder;
 use crate::settings::Settings;
 use crate::world::World;
 
@@ -45,6 +47,16 @@ impl<'a> Call<'a> {
         let facts = host_facts(world)?;
         let plan = plan::compile(&context, &settings, &facts).map_err(CallError::job)?;
         Ok(Self { world, settings_path, settings, context, plan, parent })
+    }
+
+    /// Whose the job's access to Vault is, as it stands on the labels of all that is the job's.
+    pub fn holder(&self) -> Option<Holder> {
+        let labels = &self.plan.labels;
+        Some(Holder {
+            job: self.plan.key.to_string(),
+            owner: Owner::read(labels)?,
+            deadline_unix: labels.get("longshore.deadline")?.parse().ok()?,
+        })
     }
 
     /// Whether the process that called us has ended since.
@@ -99,5 +111,9 @@ fn host_facts(world: &World) -> Result<HostFacts, CallError> {
     })?;
     let now =
         (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    Ok(HostFacts { owner, agent_volume: agent_volume::name(&world.executable)?, now_unix: now })
+    let capacity = capacity::read().map_err(|error| {
+        CallError::system(format!("failed to read what this host has: {error}"))
+    })?;
+    let agent_volume = agent_volume::name(&world.executable)?;
+    Ok(HostFacts { owner, agent_volume, now_unix: now, capacity })
 }

@@ -7,7 +7,7 @@ use crate::plan::container::{ContainerNetwork, ContainerPlan, Labels};
 use super::call::Call;
 use super::error::CallError;
 use super::slot::{self, SlotLock};
-use super::{agent_volume, removal};
+use super::{agent_volume, removal, seccomp};
 
 /// What `prepare` made.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub async fn start<E: Engine>(
     image: &ImageFacts,
 ) -> Result<Started, CallError> {
     let (job, network) = create_job(call, engine, image).await?;
-    let helper = call.plan.helper_container(&image.user);
+    let mut helper = call.plan.helper_container(&image.user);
+    helper.iter_mut().try_for_each(seccomp::inline)?;
     let (started, created) =
         tokio::join!(start_job(call, engine, &job, &network), create(engine, helper.as_ref()));
     started?;
@@ -37,7 +38,7 @@ pub async fn start<E: Engine>(
     Ok(Started { network })
 }
 
-/// Chooses a slot and creates the job container on it, under the host's lock on slots.
+/// Chooses a slot, where the job has no other network, and creates the job container on it, under the host's lock on slots.
 async fn create_job<E: Engine>(
     call: &Call<'_>,
     engine: &E,
@@ -52,11 +53,16 @@ async fn create_job<E: Engine>(
     })?;
     let containers = engine.containers(None).await?;
     remove_earlier_try(call, engine, &containers).await?;
-    let network = slot::free(&call.settings.docker.slot_prefix, &containers);
     let mut job = call.plan.job_container(&image.user);
+    seccomp::inline(&mut job)?;
     if let ContainerNetwork::Slot { aliases } = job.network {
-        job.network = ContainerNetwork::Named { name: network.clone(), aliases };
+        let name = slot::free(&call.settings.docker.slot_prefix, &containers);
+        job.network = ContainerNetwork::Named { name, aliases };
     }
+    let network = match &job.network {
+        ContainerNetwork::Named { name, .. } | ContainerNetwork::Join(name) => name.clone(),
+        ContainerNetwork::Slot { .. } => String::new(),
+    };
     engine.create(&job).await?;
     drop(lock);
     Ok((job, network))
@@ -95,7 +101,10 @@ async fn start_job<E: Engine>(
     network: &str,
 ) -> Result<(), CallError> {
     match start_filled(call, engine, job).await {
-        Err(StartError::Engine(error)) if is_missing_network(&error, network) => {
+        // A network that the operator named is theirs to make.
+        Err(StartError::Engine(error))
+            if call.plan.network.named.is_none() && is_missing_network(&error, network) =>
+        {
             engine.create_network(network, &network_labels()).await?;
             Ok(start_filled(call, engine, job).await?)
         }

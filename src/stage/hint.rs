@@ -2,6 +2,11 @@
 
 use crate::engine::Fault;
 
+/// Where `sudo` failed because nobody in the job may gain privileges.
+pub const NO_SUDO: &str = "longshore: sudo cannot work here: this runner lets nobody in a job gain privileges. \
+    Run as root instead (image:docker:user: root), or ask the operator of this runner for \
+    no_new_privileges = false in [isolation]";
+
 /// The next step after an engine failure, as a line of its own; empty where there is none to offer.
 pub fn of_engine(fault: Fault) -> &'static str {
     match fault {
@@ -29,6 +34,11 @@ pub fn of_pull(fault: Fault) -> &'static str {
             "\n  put the registry's CA into /etc/docker/certs.d/HOST:PORT/ca.crt on this host"
         }
         Fault::Transient => "\n  the registry was asked three times; is its name right, is it up?",
+        Fault::Throttled => {
+            "\n  the registry limits how often this host may pull: log in there, or have the operator name \
+             a mirror or a pull policy with `if-not-present`"
+        }
+        Fault::Deadline => "\n  the operator can give pulls more time: [docker] pull_deadline",
         other => of_engine(other),
     }
 }

@@ -3,19 +3,18 @@
 use std::io::Write;
 
 use crate::agent::client::ClientError;
-use crate::agent::protocol::{Identity, Init, InitReport, Refusal, SecretVariable};
+use crate::agent::protocol::{Identity, Init, InitReport, Refusal};
 use crate::engine::{Engine, ImageFacts};
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
-use crate::plan::{self, AGENT_BIN, Role};
-use crate::secrets::{Fetched, KvVersion, MaskSet, Secret, SecretRef, SecretSource, Unmaskable};
-use crate::settings;
+use crate::plan::{AGENT_BIN, Role};
+use crate::secrets::{Fetched, MaskSet, Secret, SecretSource, Unmaskable};
 
 use super::call::Call;
 use super::containers::{self, Started};
 use super::ending::Ending;
 use super::error::CallError;
-use super::{attach, pull, removal};
+use super::{attach, delivery, pull, removal};
 
 /// Makes everything ready for the job's first stage.
 ///
@@ -23,6 +22,21 @@ use super::{attach, pull, removal};
 /// The job's own fault where it asks for what does not exist or is not its to have; else ours. Nothing
 /// it made is left behind then.
 pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
+    call: &Call<'_>,
+    engine: &E,
+    source: &S,
+    log: &mut JobLog<W>,
+) -> Result<(), CallError> {
+    let ready = make_ready(call, engine, source, log).await;
+    if ready.is_err() {
+        for left in source.release().await {
+            log.line(format!("longshore: {left}"));
+        }
+    }
+    ready
+}
+
+async fn make_ready<E: Engine, S: SecretSource, W: Write>(
     call: &Call<'_>,
     engine: &E,
     source: &S,
@@ -51,29 +65,16 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
     }
 }
 
-/// All of the job's secret values; the token is revoked when this returns.
+/// All of the job's secret values; the token is revoked when this returns, but where leases need it.
 async fn fetch<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Fetched, CallError> {
     if call.plan.secrets.is_empty() {
         return Ok(Fetched::default());
     }
-    let wanted: Vec<SecretRef> = call.plan.secrets.iter().map(reference).collect();
-    source.fetch(&wanted).await.map_err(|error| {
+    let fetched = source.fetch(&call.plan.secrets).await.map_err(|error| {
         if error.is_job_fault() { CallError::job(error) } else { CallError::system(error) }
-    })
-}
-
-fn reference(planned: &plan::SecretRef) -> SecretRef {
-    SecretRef {
-        name: planned.name.clone(),
-        path: planned.path.clone(),
-        field: Some(planned.field.clone()),
-        version: planned.version,
-        kv: planned.kv.map(|kv| match kv {
-            settings::KvVersion::V1 => KvVersion::V1,
-            settings::KvVersion::V2 => KvVersion::V2,
-            settings::KvVersion::Raw => KvVersion::Raw,
-        }),
-    }
+    })?;
+    delivery::check(&call.plan.secrets, &fetched.secrets)?;
+    Ok(fetched)
 }
 
 /// Values to be masked: Vault's, the credentials used, and those GitLab marked as masked.
@@ -175,14 +176,10 @@ async fn init_job<E: Engine>(
     network: String,
 ) -> Result<InitReport, CallError> {
     let masks = masks(call, &secrets).into_iter().map(Into::into).collect();
-    let secrets = secrets
-        .secrets
-        .into_iter()
-        .map(|one| SecretVariable { name: one.name, value: one.value.into() })
-        .collect();
+    let delivery = delivery::of(&call.plan.secrets, secrets.secrets);
     let init = Init {
-        secrets,
-        files: Vec::new(),
+        secrets: delivery.variables,
+        files: delivery.files,
         masks,
         user_env: call.plan.user_env(&network),
         env: Vec::new(),

@@ -33,6 +33,24 @@ pub async fn ensure<E: Engine, W: Write>(
     wanted: &ImagePlan,
     log: &mut JobLog<W>,
 ) -> Result<ImageFacts, CallError> {
+    let deadline = Duration::from_secs(wanted.deadline_seconds);
+    let outcome = tokio::time::timeout(deadline, by_policies(engine, wanted, log)).await;
+    outcome.unwrap_or_else(|_elapsed| {
+        log.end_all();
+        Err(CallError::system(format!(
+            "failed to pull {}: not done within {}{}",
+            wanted.reference,
+            humantime::format_duration(deadline),
+            hint::of_pull(Fault::Deadline)
+        )))
+    })
+}
+
+async fn by_policies<E: Engine, W: Write>(
+    engine: &E,
+    wanted: &ImagePlan,
+    log: &mut JobLog<W>,
+) -> Result<ImageFacts, CallError> {
     let mut last = None;
     for policy in &wanted.policies {
         match by_policy(engine, wanted, *policy, log).await {
@@ -84,7 +102,8 @@ async fn pull<E: Engine, W: Write>(
             Ok(()) => break Ok(()),
             Err(error) => error,
         };
-        let Some(wait) = (error.fault == Fault::Transient).then(|| waits.next()).flatten() else {
+        let passing = matches!(error.fault, Fault::Transient | Fault::Throttled);
+        let Some(wait) = passing.then(|| waits.next()).flatten() else {
             break Err(error);
         };
         let wait = error.retry_after.unwrap_or(wait).min(LONGEST_WAIT);

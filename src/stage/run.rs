@@ -18,7 +18,7 @@ use super::call::Call;
 use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
-use super::{lost, prune, verdict};
+use super::{hint, lost, prune, verdict};
 
 /// A stage as the runner asked for it.
 pub struct Asked {
@@ -53,6 +53,9 @@ pub async fn run<E: Engine>(
     };
     // An attach that nobody reads from would hold up everyone else's.
     drop(agent);
+    if sink.has_sudo_failed() {
+        sink.line(hint::NO_SUDO).await.map_err(CallError::system)?;
+    }
     let outcome = verdict::of(call, &exit, sink).await?;
     if asked.stage.is_last() {
         prune::after_delivery(call, engine, sink).await?;

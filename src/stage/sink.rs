@@ -11,9 +11,13 @@ use crate::agent::client::StageSink;
 use crate::agent::frame;
 use crate::joblog::keepalive::{KEEP_ALIVE, Position};
 use crate::joblog::output::{Channel, Output};
+use crate::joblog::phrase::Phrase;
 
 /// Silence after which the runner gets a sign of life; with it a cancel arrives within seconds.
 const SILENCE: Duration = Duration::from_secs(5);
+
+/// What `sudo` says where the kernel keeps it from gaining privileges.
+const SUDO: &[u8] = b"\"no new privileges\" flag is set";
 
 /// The runner's side of a stage's output, shared by the stage and its keep-alive.
 pub struct RunnerSink {
@@ -21,6 +25,7 @@ pub struct RunnerSink {
     stdout: RefCell<Position>,
     stderr: RefCell<Position>,
     last: Cell<Instant>,
+    sudo: RefCell<Phrase>,
 }
 
 impl RunnerSink {
@@ -31,6 +36,7 @@ impl RunnerSink {
             stdout: RefCell::default(),
             stderr: RefCell::default(),
             last: Cell::new(Instant::now()),
+            sudo: RefCell::new(Phrase::new(SUDO)),
         }
     }
 
@@ -59,6 +65,11 @@ impl RunnerSink {
         clear(&self.stdout).then_some(Channel::Stdout).or(stderr)
     }
 
+    /// Whether `sudo` said that it may not gain privileges.
+    pub fn has_sudo_failed(&self) -> bool {
+        self.sudo.borrow().is_seen()
+    }
+
     /// A line of our own, after the stage's output.
     ///
     /// # Errors
@@ -82,6 +93,9 @@ impl StageSink for &RunnerSink {
         let channel = if stderr { Channel::Stderr } else { Channel::Stdout };
         let position = if stderr { &self.stderr } else { &self.stdout };
         position.borrow_mut().advance(&bytes);
+        if stderr {
+            self.sudo.borrow_mut().advance(&bytes);
+        }
         self.last.set(Instant::now());
         self.output.write(channel, bytes).await
     }

@@ -3,45 +3,13 @@
 
 use std::process::Output;
 
+use crate::support::blame::{blames_the_host, blames_the_job, message};
 use crate::support::call::Exit;
 use crate::support::job_json::{FakeJob, image_value};
 use crate::support::real::{
     BINARY, BUSYBOX, Host, assert_says, await_gone, busybox, left_of, stderr,
 };
-use crate::support::running::{FailureReason, JobResult};
-
-/// The driver's message, without the runner's own lines about it.
-fn message(result: &JobResult) -> String {
-    let trace = result.trace_text();
-    let begins =
-        trace.find("ERROR: longshore: ").unwrap_or_else(|| panic!("no message in:\n{trace}"));
-    let message = &trace[begins..];
-    let ends = message[1..].find("ERROR: ").or_else(|| message.find("WARNING: "));
-    ends.map_or(message, |at| &message[..=at]).to_owned()
-}
-
-/// The job's own fault: told once, tried once.
-fn blames_the_job(host: &Host, job: &FakeJob, words: &[&str]) {
-    let result = host.run(job);
-    assert_eq!(
-        result.failure_reason,
-        Some(FailureReason::ScriptFailure),
-        "{}",
-        result.trace_text()
-    );
-    assert_says(&message(&result), words);
-    let told = result.trace_text().matches("ERROR: longshore: ").count();
-    assert_eq!(told, 1, "{}", result.trace_text());
-}
-
-/// The host's fault: the runner tries three times.
-fn blames_the_host(host: &Host, job: &FakeJob, words: &[&str]) {
-    let result = host.run(job);
-    let reason = result.failure_reason;
-    assert_eq!(reason, Some(FailureReason::RunnerSystemFailure), "{}", result.trace_text());
-    assert_says(&message(&result), words);
-    assert_eq!(result.calls.iter().filter(|call| call.call == "config").count(), 3);
-}
+use crate::support::running::FailureReason;
 
 fn fails(output: &Output, words: &[&str]) {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(output));
@@ -83,7 +51,7 @@ fn an_unknown_key_in_the_settings() {
 #[test]
 fn a_wrong_type_in_the_settings() {
     let host = Host::new().docker("pull_policy", "3");
-    let words = ["longshore.toml, line 5", "pull_policy", "expected"];
+    let words = ["longshore.toml, line 6", "pull_policy", "expected"];
     blames_the_host(&host, &busybox(["true"]), &words);
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use longshore::engine::{Deadlines, DockerEngine, Engine};
-use longshore::plan::container::{ContainerNetwork, ContainerPlan, Labels, LimitPlan};
+use longshore::plan::container::{
+    ContainerNetwork, ContainerPlan, IsolationPlan, Labels, LimitPlan, ResolverPlan,
+};
 
 use crate::support::names;
 
@@ -47,6 +49,8 @@ impl<'a, E: Engine> Ground<'a, E> {
             network: ContainerNetwork::Named { name: "none".to_owned(), aliases: Vec::new() },
             mounts: Vec::new(),
             limits: LimitPlan::default(),
+            isolation: IsolationPlan::default(),
+            resolver: ResolverPlan::default(),
             capabilities: vec!["CHOWN".to_owned()],
             security: vec!["no-new-privileges".to_owned()],
             labels: self.labels.clone(),
@@ -81,7 +85,7 @@ async fn on_ground<E: Engine>(engine: &E, scenario: impl AsyncFnOnce(&E, &Ground
 }
 
 fn docker() -> DockerEngine {
-    DockerEngine::new("unix:///var/run/docker.sock", Deadlines::default()).unwrap()
+    DockerEngine::new(&crate::support::real::docker_host(), Deadlines::default()).unwrap()
 }
 
 mod the_daemon {

@@ -191,7 +191,7 @@ async fn an_error_in_the_middle_of_a_pull_that_began_well_is_an_error() {
     ];
     let error = pull(Reply::Lines(Duration::ZERO, lines)).await.0.unwrap_err();
     let expected = format!("pull image {IMAGE}: toomanyrequests: retry-after: 2s");
-    assert_eq!(told(&error), (Fault::Transient, expected));
+    assert_eq!(told(&error), (Fault::Throttled, expected));
     assert_eq!(error.retry_after, Some(Duration::from_secs(2)));
 }
 

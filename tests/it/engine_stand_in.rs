@@ -3,7 +3,9 @@
 
 use futures_util::{FutureExt, StreamExt};
 use longshore::engine::{Engine, Fault, ImageFacts, Output};
-use longshore::plan::container::{ContainerNetwork, ContainerPlan, Labels, LimitPlan};
+use longshore::plan::container::{
+    ContainerNetwork, ContainerPlan, IsolationPlan, Labels, LimitPlan, ResolverPlan,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::fake_engine::FakeEngine;
@@ -27,6 +29,8 @@ fn plan() -> ContainerPlan {
         network: ContainerNetwork::Named { name: "bridge".to_owned(), aliases: Vec::new() },
         mounts: Vec::new(),
         limits: LimitPlan::default(),
+        isolation: IsolationPlan::default(),
+        resolver: ResolverPlan::default(),
         capabilities: Vec::new(),
         security: Vec::new(),
         labels: [("longshore.job".to_owned(), "1".to_owned())].into(),

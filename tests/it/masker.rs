@@ -168,11 +168,38 @@ fn a_large_value_is_masked_and_holds_little_back() {
     let secret: String = (0..11_000).map(|number: u32| number.to_string() + ".").collect();
     assert!((50_000..64_000).contains(&secret.len()));
     assert_eq!(masked(&[&secret], &format!("[{secret}]")), "[[MASKED]]");
+    assert_eq!(chunked(&[&secret], secret.as_bytes().chunks(7)), "[MASKED]");
     let mut masker = Masker::new(&set(&[&secret]));
     let mut out = Vec::new();
     masker.push(&secret.as_bytes()[..20_000], &mut out);
     masker.push(b"!", &mut out);
-    assert!(out.starts_with(b"[MASKED]") && out.len() < 8 + 64 + 1, "{} bytes out", out.len());
+    assert_eq!(out, b"[MASKED]!");
+}
+
+/// As many as fit are masked, one by one, whatever else the set holds.
+#[test]
+fn a_value_of_64_kib_with_many_lines_is_masked_in_every_shape() {
+    let line = |number: usize| format!("{:064}\n", number * 7_919 + 1);
+    let secret: String = (0..1000).map(line).collect();
+    assert!(secret.len() < 64 << 10);
+    let set = set(&["a normal one", &secret]);
+    assert_eq!(set.unmaskable(), []);
+    assert_eq!(set.mask(secret.as_bytes()), b"[MASKED]\n");
+    assert_eq!(set.mask(secret.replace('\n', "\r\n").as_bytes()), b"[MASKED]\r\n");
+    assert_eq!(set.mask(format!("{}|", line(700)).as_bytes()), b"[MASKED]\n|");
+}
+
+/// Above that only its lines are.
+#[test]
+fn a_longer_value_is_masked_by_line() {
+    let line = |number: usize| format!("{:063}", number * 7_919 + 1);
+    let secret: String = (0..1100).map(|number| line(number) + "\n").collect();
+    assert!(secret.len() > 64 << 10);
+    let text = format!("{}\n{}", line(3), line(1000));
+    assert_eq!(masked(&[&secret], &text), "[MASKED]\n[MASKED]");
+    let one_line = "0123456789".repeat(7000);
+    assert_eq!(masked(&[&one_line], &format!("<{one_line}>")), "<[MASKED]>");
+    assert_eq!(set(&[&"short\n".repeat(20_000)]).unmaskable(), [(0, Unmaskable::TooShort)]);
 }
 
 #[test]

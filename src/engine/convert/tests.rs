@@ -1,7 +1,7 @@
 //! Tests of the bodies that plans become.
 
 use super::*;
-use crate::plan::container::MountSource;
+use crate::plan::container::{Gpus, IsolationPlan, LimitPlan, MountSource, ResolverPlan};
 
 fn volume_mount(name: &str, target: &str, tmpfs_bytes: Option<u64>) -> MountPlan {
     MountPlan {
@@ -45,8 +45,33 @@ fn job() -> ContainerPlan {
         ],
         limits: LimitPlan {
             memory_bytes: Some(32 << 20),
+            memory_swap_bytes: Some(64 << 20),
+            memory_reservation_bytes: Some(16 << 20),
             nano_cpus: Some(1_500_000_000),
+            cpuset_cpus: Some("0".to_owned()),
+            cpuset_mems: Some("0".to_owned()),
+            cpu_shares: Some(512),
             pids: Some(512),
+            shm_bytes: Some(8 << 20),
+            ulimits: vec![("nofile".to_owned(), 1024, 2048)],
+            cgroup_parent: Some("/ci".to_owned()),
+        },
+        isolation: IsolationPlan {
+            privileged: true,
+            runtime: Some("runc".to_owned()),
+            userns: Some("host".to_owned()),
+            devices: vec![("/dev/null".into(), "/dev/nothing".into(), "r".into())],
+            device_cgroup_rules: vec!["c 1:3 r".to_owned()],
+            gpus: Some(Gpus::Devices(vec!["0".to_owned()])),
+            sysctls: [("net.core.somaxconn".into(), "10".into())].into(),
+            group_add: vec!["7".to_owned()],
+            tmpfs: [("/scratch".into(), "size=1m".into())].into(),
+        },
+        resolver: ResolverPlan {
+            dns: vec!["192.0.2.1".to_owned()],
+            dns_search: vec!["example.com".to_owned()],
+            dns_options: vec!["ndots:2".to_owned()],
+            extra_hosts: vec!["db:192.0.2.2".to_owned()],
         },
         capabilities: vec!["CHOWN".to_owned(), "SETUID".to_owned()],
         security: vec!["no-new-privileges".to_owned()],
@@ -63,6 +88,8 @@ fn helper() -> ContainerPlan {
         network: ContainerNetwork::Join("longshore-7-job".to_owned()),
         mounts: Vec::new(),
         limits: LimitPlan::default(),
+        isolation: IsolationPlan::default(),
+        resolver: ResolverPlan::default(),
         env: [].into(),
         ..job()
     }
@@ -97,7 +124,8 @@ fn a_slot_must_be_leased_before_its_container_is_made() {
 
 #[test]
 fn a_limit_beyond_the_daemons_numbers_is_its_largest_and_never_negative() {
-    let limits = LimitPlan { memory_bytes: Some(u64::MAX), nano_cpus: None, pids: Some(u32::MAX) };
+    let limits =
+        LimitPlan { memory_bytes: Some(u64::MAX), pids: Some(u32::MAX), ..LimitPlan::default() };
     let host = create_body(&ContainerPlan { limits, ..job() }).unwrap().host_config.unwrap();
     assert_eq!(host.memory, Some(i64::MAX));
     assert_eq!(host.pids_limit, Some(i64::from(u32::MAX)));

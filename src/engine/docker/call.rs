@@ -26,7 +26,8 @@ impl Default for Deadlines {
             control: Duration::from_secs(10),
             work: Duration::from_mins(1),
             pull_idle: Duration::from_mins(1),
-            pull_total: Duration::from_hours(1),
+            // The settings' own deadline comes first.
+            pull_total: Duration::from_hours(24),
         }
     }
 }

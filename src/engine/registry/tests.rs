@@ -41,7 +41,7 @@ const SENTENCES: &[(u16, &str, Fault)] = &[
     ),
     (404, "repository team/app not found: does not exist or no pull access", Fault::NoSuchImage),
     (404, "name unknown: repository name not known to registry", Fault::NoSuchImage),
-    (500, "toomanyrequests: You have reached your pull rate limit", Fault::Transient),
+    (500, "toomanyrequests: You have reached your pull rate limit", Fault::Throttled),
     (500, "received unexpected HTTP status: 503 Service Unavailable", Fault::Transient),
     (500, "received unexpected HTTP status: 500 Internal Server Error", Fault::Transient),
     (
@@ -118,4 +118,18 @@ fn the_wait_that_a_registry_asks_for_is_read() {
     assert_eq!(says("5parsecs"), None);
     assert_eq!(says("99999999999999999999999h"), None);
     assert_eq!(retry_after("toomanyrequests"), None);
+}
+
+#[test]
+fn a_manifest_lies_at_its_registry() {
+    for (reference, expected) in [
+        ("python", "https://registry-1.docker.io/v2/library/python/manifests/latest"),
+        ("team/app:2", "https://registry-1.docker.io/v2/team/app/manifests/2"),
+        ("docker.io/team/app:2", "https://registry-1.docker.io/v2/team/app/manifests/2"),
+        ("reg.example:5000/g/app:1", "https://reg.example:5000/v2/g/app/manifests/1"),
+        ("127.0.0.1:5000/app@sha256:0", "http://127.0.0.1:5000/v2/app/manifests/sha256:0"),
+        ("reg.example/app:1@sha256:0", "https://reg.example/v2/app/manifests/sha256:0"),
+    ] {
+        assert_eq!(manifest_url(reference).as_deref(), Some(expected), "{reference}");
+    }
 }

@@ -163,19 +163,18 @@ impl Answer for Policy {
 mod tests {
     use super::*;
 
-    fn layout(mount: &str, kv: crate::secrets::KvVersion) -> Layout {
+    fn layout(mount: &str, kv: KvVersion) -> Layout {
         Layout { mount: mount.to_owned(), kv }
     }
 
     #[test]
     fn paths_of_each_layout() {
-        use crate::secrets::KvVersion as Found;
         let paths = |kv, layout: Option<Layout>| api_paths("team/kv/app", kv, layout.as_ref());
         assert_eq!(paths(Some(KvVersion::V2), None), ["team/data/kv/app"]);
         assert_eq!(paths(Some(KvVersion::V1), None), ["team/kv/app"]);
         assert_eq!(paths(Some(KvVersion::Raw), None), ["team/kv/app"]);
-        assert_eq!(paths(None, Some(layout("team/kv/", Found::V2))), ["team/kv/data/app"]);
-        assert_eq!(paths(None, Some(layout("team/kv/", Found::V1))), ["team/kv/app"]);
+        assert_eq!(paths(None, Some(layout("team/kv/", KvVersion::V2))), ["team/kv/data/app"]);
+        assert_eq!(paths(None, Some(layout("team/kv/", KvVersion::V1))), ["team/kv/app"]);
         assert_eq!(paths(None, None), ["team/data/kv/app", "team/kv/app"]);
     }
 

@@ -2,18 +2,25 @@
 //! much of what it has seen may still become a match. Holds no stream position and no output.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use aho_corasick::automaton::{Automaton as Machine, StateID};
 use aho_corasick::{Anchored, BuildError, StartKind, dfa, nfa::contiguous};
 
+use super::follow::{ANCHOR, Followers};
+use super::forms::{Form, Forms};
 use super::grams::Grams;
 use super::lengths::{self, LengthTable};
 
 /// Above this many pattern bytes the table of a DFA is too large to be worth its speed.
 const MAX_DFA_PATTERN_BYTES: usize = 24 << 10;
 
-/// A state of the automaton.
-pub(super) type State = StateID;
+/// How far a stream has come: the state of the automaton, and the long forms it is in the middle of.
+#[derive(Default)]
+pub(super) struct Place {
+    state: StateID,
+    pub(super) followers: Followers,
+}
 
 /// Bytes `start..end` of a stream that are part of a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,60 +50,73 @@ enum Machines {
 /// The compiled patterns of a set.
 pub(super) struct Automaton {
     machine: Machines,
-    start: State,
+    start: StateID,
     lengths: LengthTable,
     grams: Option<Grams>,
+    /// The long forms that begin with a pattern, by the pattern's index.
+    long: Vec<(usize, Arc<Form>)>,
 }
 
 impl Automaton {
-    /// Compiles non-empty patterns; `None` when there are none.
-    pub(super) fn new(patterns: &[Vec<u8>]) -> Result<Option<Self>, BuildError> {
-        let bytes: usize = patterns.iter().map(Vec::len).sum();
+    /// Compiles forms; `None` when there are none.
+    pub(super) fn new(forms: Forms) -> Result<Option<Self>, BuildError> {
+        let patterns: Vec<Form> = forms.patterns.into_iter().collect();
+        let bytes: usize = patterns.iter().map(|pattern| pattern.as_ref().len()).sum();
         if bytes == 0 {
             return Ok(None);
         }
-        let grams = Grams::new(patterns);
         let (machine, start, lengths);
         if bytes <= MAX_DFA_PATTERN_BYTES {
             let mut builder = dfa::Builder::new();
-            let dfa = builder.start_kind(StartKind::Unanchored).prefilter(false).build(patterns)?;
-            (start, lengths) = (lengths::start(&dfa), LengthTable::new(&dfa, patterns));
+            let dfa =
+                builder.start_kind(StartKind::Unanchored).prefilter(false).build(&patterns)?;
+            (start, lengths) = (lengths::start(&dfa), LengthTable::new(&dfa, &patterns));
             machine = Machines::Dfa(dfa);
         } else {
-            let nfa = contiguous::Builder::new().prefilter(false).build(patterns)?;
-            (start, lengths) = (lengths::start(&nfa), LengthTable::new(&nfa, patterns));
+            let nfa = contiguous::Builder::new().prefilter(false).build(&patterns)?;
+            (start, lengths) = (lengths::start(&nfa), LengthTable::new(&nfa, &patterns));
             machine = Machines::Nfa(nfa);
         }
-        Ok(Some(Self { machine, start, lengths, grams }))
+        let anchor = |form: Form| {
+            let index = patterns.binary_search_by(|one| one.as_ref().cmp(&form.as_ref()[..ANCHOR]));
+            Some((index.ok()?, Arc::new(form)))
+        };
+        let long = forms.long.into_iter().filter_map(anchor).collect();
+        Ok(Some(Self { machine, start, lengths, grams: Grams::new(&patterns), long }))
     }
 
-    /// The state before the first byte.
-    pub(super) fn start(&self) -> State {
-        self.start
+    /// Before the first byte.
+    pub(super) fn start(&self) -> Place {
+        Place { state: self.start, followers: Followers::default() }
     }
 
     /// Length of the longest suffix that may still become a match.
-    pub(super) fn hold(&self, state: State) -> usize {
-        self.lengths.get(state).hold as usize
+    pub(super) fn hold(&self, place: &Place) -> usize {
+        self.lengths.get(place.state).hold.into()
     }
 
-    /// Length of the suffix to mask if the stream ends in this state.
-    pub(super) fn close(&self, state: State) -> usize {
-        self.lengths.get(state).close as usize
+    /// Length of the suffix to mask if the stream ends here.
+    pub(super) fn close(&self, place: &Place) -> usize {
+        self.lengths.get(place.state).close.into()
     }
 
     /// Walks over `input`, whose first byte has position `origin`, and adds the matches to `spans`.
     pub(super) fn scan(
         &self,
-        state: State,
+        place: &mut Place,
         (input, origin): (&[u8], usize),
         spans: &mut Vec<Span>,
-    ) -> State {
-        let mut scan = Scan { automaton: self, input, origin, spans };
+    ) {
+        let mut scan = Scan { automaton: self, input, origin, place, spans };
         match &self.machine {
-            Machines::Dfa(dfa) => scan.run(dfa, state),
-            Machines::Nfa(nfa) => scan.run(nfa, state),
+            Machines::Dfa(dfa) => scan.run(dfa),
+            Machines::Nfa(nfa) => scan.run(nfa),
         }
+    }
+
+    /// The long forms that begin with this pattern.
+    fn long_forms(&self, pattern: usize) -> impl Iterator<Item = &Arc<Form>> {
+        self.long.iter().filter(move |(anchor, _)| *anchor == pattern).map(|(_, form)| form)
     }
 }
 
@@ -104,44 +124,62 @@ struct Scan<'a> {
     automaton: &'a Automaton,
     input: &'a [u8],
     origin: usize,
+    place: &'a mut Place,
     spans: &'a mut Vec<Span>,
 }
 
 impl Scan<'_> {
     /// Alternates between skipping clean text and walking wherever a form may begin.
-    fn run<M: Machine>(&mut self, machine: &M, mut state: State) -> State {
+    fn run<M: Machine>(&mut self, machine: &M) {
         let Some(grams) = &self.automaton.grams else {
-            return self.walk(machine, state, 0..self.input.len());
+            return self.walk(machine, 0..self.input.len());
         };
         let mut at = 0;
         while at < self.input.len() {
-            let live = self.automaton.hold(state);
+            let live = self.automaton.hold(self.place);
             // A skip looks at windows that begin where the live prefix does; one that began in an
             // earlier chunk, or is longer than a skip, has to be walked to its end.
-            if live <= at && live < grams.skip() {
+            if live <= at && live < grams.skip() && self.place.followers.is_empty() {
                 let clean = grams.skip_clean(self.input, at - live);
                 if clean > at {
                     at = clean;
-                    state = self.automaton.start;
+                    self.place.state = self.automaton.start;
                 }
             }
             let end = (at + grams.stride()).min(self.input.len());
-            state = self.walk(machine, state, at..end);
+            self.walk(machine, at..end);
             at = end;
         }
-        state
     }
 
-    fn walk<M: Machine>(&mut self, machine: &M, mut state: State, range: Range<usize>) -> State {
+    fn walk<M: Machine>(&mut self, machine: &M, range: Range<usize>) {
         let first_end = self.origin + range.start + 1;
+        let mut state = self.place.state;
         for (index, &byte) in self.input[range].iter().enumerate() {
+            let end = first_end + index;
             state = machine.next_state(Anchored::No, state, byte);
+            if !self.place.followers.is_empty() && self.place.followers.step(byte) {
+                merge(self.spans, Span { start: end - 1, end });
+            }
             if machine.is_special(state) && machine.is_match(state) {
-                let end = first_end + index;
-                let length = self.automaton.lengths.get(state).longest_match as usize;
+                let length = usize::from(self.automaton.lengths.get(state).longest_match);
                 merge(self.spans, Span { start: end - length, end });
+                self.follow(machine, state);
             }
         }
-        state
+        self.place.state = state;
+    }
+
+    /// Begins to compare what comes with the long forms whose anchors end here.
+    fn follow<M: Machine>(&mut self, machine: &M, state: StateID) {
+        if self.automaton.long.is_empty() {
+            return;
+        }
+        for index in 0..machine.match_len(state) {
+            let pattern = machine.match_pattern(state, index).as_usize();
+            for form in self.automaton.long_forms(pattern) {
+                self.place.followers.start(form);
+            }
+        }
     }
 }

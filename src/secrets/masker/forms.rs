@@ -1,67 +1,101 @@
 //! From secrets to the byte strings that are masked: which forms each value gets, and how many bytes
 //! all of them may have. Decides; does not search.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
-use super::{MAX_PATTERN_BYTES, MIN_MASKABLE, Unmaskable, encoding};
+use zeroize::ZeroizeOnDrop;
+
+use super::follow::ANCHOR;
+use super::{MAX_INLINE_VALUE, MAX_PATTERN_BYTES, MIN_MASKABLE, Unmaskable, encoding};
 use crate::secrets::Secret;
 
 /// Encoded forms and single lines shorter than this match too much innocent text.
 const MIN_FORM: usize = 8;
-/// Longer forms are cut into pieces, so that no more than a piece is ever held back.
-const MAX_FORM: usize = 4 << 10;
-const PIECE: usize = 64;
-/// Values above this get fewer forms, and above the next one only their lines.
-const LARGE_VALUE: usize = 4 << 10;
-const HUGE_VALUE: usize = 64 << 10;
+/// Longer forms are patterns with their first [`ANCHOR`] bytes only, so that no more than this is ever
+/// held back.
+pub(super) const MAX_FORM: usize = 1 << 10;
+/// Upper limit of the bytes of all longer forms of a set.
+const MAX_LONG_BYTES: usize = 16 << 20;
+/// Values above this are not escaped; above [`MAX_INLINE_VALUE`] only their lines are masked.
+const LARGE_VALUE: usize = 16 << 10;
 /// Columns at which tools wrap base64: PEM and MIME.
 const BASE64_COLUMNS: [usize; 2] = [64, 76];
 
-/// The patterns of all values, and the values that got none.
-pub(super) fn of_all(values: &[Secret]) -> (Vec<Vec<u8>>, Vec<(usize, Unmaskable)>) {
-    let mut seen = HashSet::new();
-    let mut patterns = Vec::new();
+/// One way to write a secret.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, ZeroizeOnDrop)]
+pub(super) struct Form(Vec<u8>);
+
+impl AsRef<[u8]> for Form {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The forms of a value or of a whole set.
+#[derive(Default)]
+pub(super) struct Forms {
+    /// What is to be found; the first bytes of the long forms are among them.
+    pub(super) patterns: BTreeSet<Form>,
+    /// Forms that are longer than a pattern may be.
+    pub(super) long: BTreeSet<Form>,
+}
+
+/// The forms of all values, and the values that got none.
+pub(super) fn of_all(values: &[Secret]) -> (Forms, Vec<(usize, Unmaskable)>) {
+    let mut all = Forms::default();
     let mut unmaskable = Vec::new();
-    let mut room = MAX_PATTERN_BYTES;
+    let (mut room, mut long_room) = (MAX_PATTERN_BYTES, MAX_LONG_BYTES);
     for (index, secret) in values.iter().enumerate() {
         let value = secret.expose().trim_ascii();
-        if value.len() < MIN_MASKABLE {
+        let mut forms = of(value);
+        if value.len() < MIN_MASKABLE || forms.patterns.is_empty() {
             unmaskable.push((index, Unmaskable::TooShort));
             continue;
         }
-        let mut forms = of(value);
-        forms.retain(|form| !seen.contains(form));
-        let bytes: usize = forms.iter().map(Vec::len).sum();
-        if bytes > room {
+        forms.patterns.retain(|form| !all.patterns.contains(form));
+        forms.long.retain(|form| !all.long.contains(form));
+        let (bytes, long_bytes) = (bytes(&forms.patterns), bytes(&forms.long));
+        if bytes > room || long_bytes > long_room {
             unmaskable.push((index, Unmaskable::TooLarge));
             continue;
         }
         room -= bytes;
-        patterns.extend(forms.iter().cloned());
-        seen.extend(forms);
+        long_room -= long_bytes;
+        all.patterns.append(&mut forms.patterns);
+        all.long.append(&mut forms.long);
     }
-    (patterns, unmaskable)
+    (all, unmaskable)
+}
+
+fn bytes(forms: &BTreeSet<Form>) -> usize {
+    forms.iter().map(|form| form.0.len()).sum()
 }
 
 /// The forms of one value, whose surrounding white space is gone: that keeps the log's lines apart and
 /// is no secret.
-fn of(value: &[u8]) -> HashSet<Vec<u8>> {
+fn of(value: &[u8]) -> Forms {
     let mut forms = Forms::default();
-    for line in lines(value) {
-        forms.add_text(line);
+    let is_inline = value.len() <= MAX_INLINE_VALUE;
+    let is_small = value.len() <= LARGE_VALUE;
+    for line in lines(value).filter(|line| !is_inline || line.len() < value.len()) {
+        forms.add_text(line, is_small);
     }
-    if value.len() <= HUGE_VALUE {
-        for variant in line_ends(value) {
-            forms.add_text(&variant);
+    if !is_inline {
+        return forms;
+    }
+    for variant in line_ends(value) {
+        forms.add_text(&variant, is_small);
+        if is_small {
             forms.add_base64(&variant);
         }
-        if value.len() <= LARGE_VALUE {
-            let hex = encoding::hex(value);
-            forms.add(hex.to_ascii_uppercase(), MIN_FORM);
-            forms.add(hex, MIN_FORM);
-        }
     }
-    forms.0
+    forms.add_base64(value);
+    if is_small {
+        let hex = encoding::hex(value);
+        forms.add(hex.to_ascii_uppercase(), MIN_FORM);
+        forms.add(hex, MIN_FORM);
+    }
+    forms
 }
 
 /// The value with the line ends it has, with LF only and with CRLF only.
@@ -80,21 +114,17 @@ fn line_ends(value: &[u8]) -> Vec<Vec<u8>> {
     vec![crlf.collect(), lf, value.to_vec()]
 }
 
-/// The lines of a value that has more than one, without what surrounds them.
+/// The lines of a value, without what surrounds them, where they are long enough to be told from others.
 fn lines(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let several = value.contains(&b'\n') || value.contains(&b'\r');
     let lines = value.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
-    lines.filter(move |line| several && line.len() >= MIN_FORM)
+    lines.filter(|line| line.len() >= MIN_FORM)
 }
 
-#[derive(Default)]
-struct Forms(HashSet<Vec<u8>>);
-
 impl Forms {
-    /// The value as it is and in every textual escape. A large one is not escaped: its lines are.
-    fn add_text(&mut self, value: &[u8]) {
+    /// The value as it is and, where asked for, in every textual escape.
+    fn add_text(&mut self, value: &[u8], in_all_escapes: bool) {
         self.add(value.to_vec(), MIN_MASKABLE);
-        if value.len() > LARGE_VALUE {
+        if !in_all_escapes {
             return;
         }
         let escapes = [encoding::percent, encoding::json, encoding::shell, encoding::xml];
@@ -118,18 +148,15 @@ impl Forms {
         }
     }
 
-    /// Adds a form, in pieces where it is long. The pieces touch, and so become one mask.
-    fn add(&mut self, form: Vec<u8>, shortest: usize) {
+    pub(super) fn add(&mut self, form: Vec<u8>, shortest: usize) {
         if form.len() < shortest {
             return;
         }
-        if form.len() <= MAX_FORM {
-            self.0.insert(form);
-            return;
-        }
-        let last = form.len() - PIECE;
-        for start in (0..last).step_by(PIECE).chain([last]) {
-            self.0.insert(form[start..start + PIECE].to_vec());
+        if form.len() > MAX_FORM {
+            self.patterns.insert(Form(form[..ANCHOR].to_vec()));
+            self.long.insert(Form(form));
+        } else {
+            self.patterns.insert(Form(form));
         }
     }
 }

@@ -2,11 +2,15 @@
 //! beginning cannot hold the beginning of a match, so nearly a whole pattern length is skipped at once.
 //! Decides nothing on its own: where it stops, the automaton walks.
 
+use super::forms::Form;
+
 const GRAM: usize = 4;
 /// Below this the automaton is not called for: stopping and starting costs more than walking on.
 const MIN_STRIDE: usize = 16;
 const MAX_WINDOW: usize = 64;
 const BITS_PER_GRAM: usize = 16;
+/// Grams looked at before a window is taken for one that may hold the beginning of a match.
+const LOOKS_BACK: usize = 4;
 
 /// The four-byte strings that occur in the first `window` bytes of the patterns, as a bitmap of hashes.
 pub(super) struct Grams {
@@ -17,16 +21,16 @@ pub(super) struct Grams {
 
 impl Grams {
     /// `None` where a pattern is shorter than a gram.
-    pub(super) fn new(patterns: &[Vec<u8>]) -> Option<Self> {
-        let window = patterns.iter().map(Vec::len).min()?.min(MAX_WINDOW);
+    pub(super) fn new(patterns: &[Form]) -> Option<Self> {
+        let window = patterns.iter().map(|pattern| pattern.as_ref().len()).min()?.min(MAX_WINDOW);
         if window < GRAM {
             return None;
         }
         let grams = patterns.len() * (window - GRAM + 1);
-        let size = (grams * BITS_PER_GRAM).next_power_of_two().clamp(1 << 13, 1 << 20);
+        let size = (grams * BITS_PER_GRAM).next_power_of_two().clamp(1 << 13, 1 << 22);
         let mut this = Self { bits: vec![0; size / 64], hash_shift: 32 - size.ilog2(), window };
         for pattern in patterns {
-            for gram in pattern[..window].windows(GRAM) {
+            for gram in pattern.as_ref()[..window].windows(GRAM) {
                 let bit = this.hash(gram);
                 this.bits[bit / 64] |= 1 << (bit % 64);
             }
@@ -49,13 +53,30 @@ impl Grams {
     pub(super) fn skip_clean(&self, input: &[u8], mut at: usize) -> usize {
         let tail = self.window - GRAM;
         while let Some(gram) = input.get(at + tail..at + self.window) {
-            let bit = self.hash(gram);
-            if self.bits[bit / 64] & (1 << (bit % 64)) != 0 {
-                break;
+            if !self.has(gram) {
+                at += tail + 1;
+                continue;
             }
-            at += tail + 1;
+            match self.clean_before(&input[at..at + self.window]) {
+                Some(length) => at += length,
+                None => break,
+            }
         }
         at
+    }
+
+    /// Looks at the grams before the last one of a window, whose own is in the bitmap: where one is not,
+    /// no match begins before its end but for its last three bytes.
+    #[cold]
+    fn clean_before(&self, window: &[u8]) -> Option<usize> {
+        let earlier = window[..window.len() - 1].windows(GRAM).rev().take(LOOKS_BACK);
+        let clean = earlier.into_iter().position(|gram| !self.has(gram))?;
+        Some(window.len() - GRAM - clean)
+    }
+
+    fn has(&self, gram: &[u8]) -> bool {
+        let bit = self.hash(gram);
+        self.bits[bit / 64] & (1 << (bit % 64)) != 0
     }
 
     fn hash(&self, gram: &[u8]) -> usize {

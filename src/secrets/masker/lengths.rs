@@ -4,18 +4,20 @@
 use aho_corasick::Anchored;
 use aho_corasick::automaton::{Automaton, StateID};
 
-/// At the end of a stream a live prefix of this length is masked whatever its form's length is.
-const CLOSE_MASKS_FROM: u32 = 8;
+use super::forms::Form;
 
-/// Lengths in bytes, all counted back from the position at which a state is reached.
+/// At the end of a stream a live prefix of this length is masked whatever its form's length is.
+const CLOSE_MASKS_FROM: u16 = 8;
+
+/// Lengths in bytes (a pattern has at most [`super::forms::MAX_FORM`]), all counted back from the position at which a state is reached.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Lengths {
     /// The longest suffix that is a proper prefix of a pattern.
-    pub(super) hold: u32,
+    pub(super) hold: u16,
     /// The longest such suffix that is masked when the stream ends here.
-    pub(super) close: u32,
+    pub(super) close: u16,
     /// The longest pattern that ends here.
-    pub(super) longest_match: u32,
+    pub(super) longest_match: u16,
 }
 
 /// [`Lengths`] by state.
@@ -26,14 +28,15 @@ pub(super) struct LengthTable {
 
 impl LengthTable {
     /// Computes the lengths of each state of `machine`, which was made from `patterns`.
-    pub(super) fn new<A: Automaton>(machine: &A, patterns: &[Vec<u8>]) -> Self {
+    pub(super) fn new<A: Automaton>(machine: &A, patterns: &[Form]) -> Self {
         let index = Index::new(visited(machine, patterns));
         let nodes = nodes(machine, patterns, &index);
-        let mut by_depth: Vec<usize> = (0..nodes.len()).collect();
-        by_depth.sort_unstable_by_key(|&place| nodes[place].depth);
+        let mut by_depth: Vec<u32> = (0..).take(nodes.len()).collect();
+        by_depth.sort_unstable_by_key(|&place| nodes[place as usize].depth);
         let mut lengths = vec![Lengths::default(); nodes.len()];
         // Shorter prefixes first, so that a node's fail node is done before it.
         for place in by_depth {
+            let place = place as usize;
             let node = nodes[place];
             if node.depth > 0 {
                 lengths[place] = node.lengths(lengths[node.fail as usize]);
@@ -50,11 +53,11 @@ impl LengthTable {
 /// A node of the trie of all patterns; each state of the automaton is one.
 #[derive(Clone, Copy, Default)]
 struct Node {
-    depth: u32,
+    depth: u16,
     /// Place of the longest proper suffix that is a node.
     fail: u32,
     /// Length of the shortest pattern that goes on from here; 0 if none does.
-    shortest: u32,
+    shortest: u16,
     is_pattern: bool,
 }
 
@@ -76,11 +79,11 @@ impl Node {
 
 /// The states of all prefixes of all patterns: after the first `n` bytes of a pattern the state is the
 /// node of just those bytes, as there is no longer suffix.
-fn visited<A: Automaton>(machine: &A, patterns: &[Vec<u8>]) -> Vec<StateID> {
+fn visited<A: Automaton>(machine: &A, patterns: &[Form]) -> Vec<StateID> {
     let mut states = vec![start(machine)];
     for pattern in patterns {
         let mut state = states[0];
-        for &byte in pattern {
+        for &byte in pattern.as_ref() {
             state = machine.next_state(Anchored::No, state, byte);
             states.push(state);
         }
@@ -92,11 +95,12 @@ fn visited<A: Automaton>(machine: &A, patterns: &[Vec<u8>]) -> Vec<StateID> {
 
 /// The trie, found again by walking along each pattern; a second walk, one byte shorter at the front,
 /// is always in the fail node of the first.
-fn nodes<A: Automaton>(machine: &A, patterns: &[Vec<u8>], index: &Index) -> Vec<Node> {
+fn nodes<A: Automaton>(machine: &A, patterns: &[Form], index: &Index) -> Vec<Node> {
     let start = start(machine);
     let mut nodes = vec![Node::default(); index.places()];
     for pattern in patterns {
-        let length = u32::try_from(pattern.len()).unwrap_or(u32::MAX);
+        let pattern = pattern.as_ref();
+        let length = u16::try_from(pattern.len()).unwrap_or(u16::MAX);
         let (mut state, mut fail) = (start, start);
         for (depth, &byte) in (1..=length).zip(pattern) {
             state = machine.next_state(Anchored::No, state, byte);

@@ -1,140 +1,27 @@
-//! The streaming masker against an oracle that sees the whole text, and its forms.
+//! The streaming masker against an oracle that sees the whole text.
+
+mod fuzz;
+mod oracle;
+mod random;
 
 use super::automaton::{Span, merge};
-use super::{MASK, MaskSet, Masker};
+use super::{MaskSet, Masker};
+use oracle::{Patterns, Way, shown};
+use random::Random;
 
-/// A small generator with a fixed beginning, so that a failure can be had again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((word ^ (word >> 31)) % limit as u64).unwrap()
-    }
-
-    fn bytes(&mut self, length: usize, letters: u8) -> Vec<u8> {
-        (0..length).map(|_| b'a' + u8::try_from(self.below(letters.into())).unwrap()).collect()
-    }
+/// How many cases: so many, or what this variable says.
+fn cases(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// What the requirements say, over the whole text at once: every byte of every occurrence is covered,
-/// the longest qualifying live prefix at the end too, and each run of covered bytes is one mask.
-fn oracle(patterns: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
-    let mut covered = vec![false; text.len()];
-    for pattern in patterns {
-        for (start, window) in text.windows(pattern.len()).enumerate() {
-            if window == pattern.as_slice() {
-                covered[start..start + pattern.len()].fill(true);
-            }
-        }
-        for length in 1..pattern.len() {
-            let qualifies = length >= 8 || length * 2 >= pattern.len();
-            if qualifies && text.ends_with(&pattern[..length]) {
-                let start = text.len() - length;
-                covered[start..].fill(true);
-            }
-        }
-    }
-    let mut out = Vec::new();
-    for (at, byte) in text.iter().enumerate() {
-        if !covered[at] {
-            out.push(*byte);
-        } else if at == 0 || !covered[at - 1] {
-            out.extend_from_slice(MASK);
-        }
-    }
-    out
-}
-
-/// The longest suffix of `text` that is a proper prefix of a pattern.
-fn live(patterns: &[Vec<u8>], text: &[u8]) -> usize {
-    let prefixes =
-        patterns.iter().flat_map(|pattern| (0..pattern.len()).map(|end| &pattern[..end]));
-    prefixes.filter(|prefix| text.ends_with(prefix)).map(<[u8]>::len).max().unwrap_or(0)
-}
-
-/// A set of patterns, and the same set compiled.
-struct Patterns {
-    patterns: Vec<Vec<u8>>,
-    set: MaskSet,
-}
-
-impl Patterns {
-    fn new(random: &mut Random, (shortest, longest): (usize, usize), letters: u8) -> Self {
-        let pattern = |random: &mut Random| {
-            let length = shortest + random.below(longest - shortest + 1);
-            random.bytes(length, letters)
-        };
-        let patterns: Vec<_> = (0..=random.below(4)).map(|_| pattern(random)).collect();
-        Self { set: MaskSet::of_patterns(&patterns), patterns }
-    }
-
-    /// Whole patterns, beginnings of patterns and noise, in any order.
-    fn text(&self, random: &mut Random, letters: u8) -> Vec<u8> {
-        let mut text = Vec::new();
-        for _ in 0..random.below(6) {
-            let pattern = &self.patterns[random.below(self.patterns.len())];
-            match random.below(3) {
-                0 => {
-                    let length = random.below(pattern.len() * 2);
-                    text.extend(random.bytes(length, letters + 1));
-                }
-                1 => text.extend_from_slice(pattern),
-                _ => text.extend_from_slice(&pattern[..random.below(pattern.len())]),
-            }
-        }
-        text
-    }
-
-    fn check(&self, text: &[u8], cuts: &[usize]) {
-        let told = || {
-            let patterns: Vec<_> =
-                self.patterns.iter().map(|p| p.escape_ascii().to_string()).collect();
-            format!(
-                "patterns {patterns:?} text {:?} cuts {cuts:?}",
-                text.escape_ascii().to_string()
-            )
-        };
-        let mut masker = Masker::new(&self.set);
-        let mut out = Vec::new();
-        for cut in cuts.windows(2) {
-            masker.push(&text[cut[0]..cut[1]], &mut out);
-            assert_eq!(
-                masker.held.len(),
-                live(&self.patterns, &text[..cut[1]]),
-                "held: {}",
-                told()
-            );
-        }
-        masker.finish(&mut out);
-        let expected = oracle(&self.patterns, text);
-        let (out, expected) = (out.escape_ascii().to_string(), expected.escape_ascii().to_string());
-        assert_eq!(out, expected, "{}", told());
-    }
-}
-
-fn cuts(random: &mut Random, length: usize) -> Vec<usize> {
-    let mut cuts: Vec<_> = (0..random.below(5)).map(|_| random.below(length + 1)).collect();
-    cuts.extend([0, length]);
-    cuts.sort_unstable();
-    cuts
-}
-
-/// How many cases: a hundred thousand, or what `LONGSHORE_MASKER_CASES` says.
-fn cases() -> u64 {
-    std::env::var("LONGSHORE_MASKER_CASES")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(100_000)
+fn way(number: u64) -> Way {
+    if number.is_multiple_of(2) { Way::Push } else { Way::Pass }
 }
 
 #[test]
 fn any_chunking_equals_the_oracle() {
     const TEXTS_PER_SET: u64 = 10;
-    for seed in 0..cases() / TEXTS_PER_SET {
+    for seed in 0..cases("LONGSHORE_MASKER_CASES", 100_000) / TEXTS_PER_SET {
         let mut random = Random(seed);
         // The longer ones let the skipping of clean text take part.
         let (lengths, letters) = match seed % 4 {
@@ -143,12 +30,94 @@ fn any_chunking_equals_the_oracle() {
             2 => ((8, 24), 2),
             _ => ((8, 20), 12),
         };
-        let patterns = Patterns::new(&mut random, lengths, letters);
-        for _ in 0..TEXTS_PER_SET {
-            let text = patterns.text(&mut random, letters);
-            let cuts = cuts(&mut random, text.len());
-            patterns.check(&text, &cuts);
+        let patterns = Patterns::new(random.patterns(lengths, letters));
+        for number in 0..TEXTS_PER_SET {
+            let text = random.text(&patterns.patterns, letters);
+            let cuts = random.cuts(text.len());
+            patterns.check(&text, &cuts, way(number));
         }
+    }
+}
+
+/// Long forms, some of them periodic, so that one begins again inside itself.
+#[test]
+fn long_forms_equal_the_oracle_in_any_chunking() {
+    for seed in 0..cases("LONGSHORE_MASKER_CASES", 100_000) / 500 {
+        let mut random = Random(seed);
+        let mut patterns = random.patterns((900, 1400), 2);
+        let period = 1 + random.below(90);
+        let periodic: Vec<u8> = random.bytes(period, 2).into_iter().cycle().take(1200).collect();
+        patterns.push(periodic);
+        patterns.push(random.bytes(70, 2));
+        let patterns = Patterns::new(patterns);
+        let text = random.text(&patterns.patterns, 2);
+        let cuts = random.cuts(text.len());
+        patterns.check(&text, &cuts, way(seed));
+    }
+}
+
+#[test]
+fn a_cut_at_any_position_changes_nothing() {
+    let patterns = ["ababcdefg", "abcdefgh", "efghijkl", "aab", "bbbb", "cdefghijklmnopqrstuvwxyz"];
+    let patterns = Patterns::new(patterns.map(|one| one.as_bytes().to_vec()).to_vec());
+    let text =
+        b"ababababcdefghijkl aaab bbbbbbb abcdefg cdefghijklmnopqrstuvwxyzz ababcde cdefghij";
+    for first in 0..=text.len() {
+        for second in first..=text.len() {
+            for way in [Way::Push, Way::Pass] {
+                patterns.check(text, &[0, first, second, text.len()], way);
+            }
+        }
+    }
+    let all: Vec<usize> = (0..=text.len()).collect();
+    patterns.check(text, &all, Way::Push);
+}
+
+/// What is known when a byte comes counts, also for what is still held back then.
+#[test]
+fn a_set_that_grows_in_mid_stream_masks_what_comes_and_what_is_held() {
+    for seed in 0..cases("LONGSHORE_MASKER_CASES", 100_000) / 50 {
+        let mut random = Random(seed);
+        let mut all = random.patterns((2, 12), 2);
+        let early = Patterns::new(all.clone());
+        all.extend(random.patterns((2, 12), 2));
+        let grown = Patterns::new(all);
+        let (before, after) = (random.text(&early.patterns, 2), random.text(&grown.patterns, 2));
+        let mut masker = Masker::new(&early.set);
+        let mut out = Vec::new();
+        masker.push(&before, &mut out);
+        let released = before.len() - masker.held.len();
+        masker.switch(&grown.set);
+        for chunk in after.chunks(1 + random.below(5)) {
+            masker.push(chunk, &mut out);
+        }
+        masker.finish(&mut out);
+        let mut covered = early.occurrences(&before);
+        let text = [before, after].concat();
+        covered.resize(text.len(), false);
+        for (at, later) in covered[released..].iter_mut().zip(grown.covered(&text[released..])) {
+            *at |= later;
+        }
+        let expected = shown(&text, &covered).escape_ascii().to_string();
+        let told = format!("seed {seed}, {:?} after {released}", text.escape_ascii().to_string());
+        assert_eq!(out.escape_ascii().to_string(), expected, "{told}");
+    }
+}
+
+#[test]
+fn a_set_that_grows_inside_a_long_form_goes_on_masking_it() {
+    let long = Random(1).bytes(1200, 12);
+    let early = Patterns::new(vec![long.clone()]);
+    let grown = Patterns::new(vec![long.clone(), b"another one".to_vec()]);
+    for cut in 0..=long.len() {
+        let mut masker = Masker::new(&early.set);
+        let mut out = Vec::new();
+        masker.push(&long[..cut], &mut out);
+        masker.switch(&grown.set);
+        masker.push(&long[cut..], &mut out);
+        masker.push(b".", &mut out);
+        masker.finish(&mut out);
+        assert_eq!(out.escape_ascii().to_string(), "[MASKED].", "cut at {cut}");
     }
 }
 

@@ -12,7 +12,7 @@ use super::client::{Failed, Session, Token};
 use super::failure::Failure;
 use super::message::Step;
 use super::{VaultError, VaultSettings, read};
-use crate::secrets::KvVersion;
+use crate::plan::KvVersion;
 
 /// The server as it says it is, before any login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -10,13 +10,16 @@
 
 pub mod api;
 pub mod bao;
+pub mod blame;
 pub mod call;
 pub mod calls;
 pub mod environment;
 pub mod fake_docker;
 pub mod fake_engine;
+pub mod fake_registry;
 pub mod fake_runner;
 pub mod fake_vault;
+pub mod image;
 pub mod job_json;
 pub mod job_shape;
 pub mod lifecycle;

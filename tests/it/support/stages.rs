@@ -17,9 +17,9 @@ use longshore::joblog::JobLog;
 use longshore::joblog::output::Output;
 use longshore::outcome::Outcome;
 use longshore::plan::owner::Owner;
-use longshore::plan::{self, HostFacts, container::Labels};
-use longshore::secrets::{Fetched, FetchedSecret, Secret, SecretError, SecretRef, SecretSource};
-use longshore::settings::Settings;
+use longshore::plan::{self, HostFacts, SecretRef, container::Labels};
+use longshore::secrets::{Fetched, FetchedSecret, Secret, SecretError, SecretSource};
+use longshore::settings::{Capacity, Settings};
 use longshore::stage::call::Call;
 use longshore::stage::error::CallError;
 use longshore::stage::sink::RunnerSink;
@@ -119,7 +119,8 @@ impl Life {
             start_time: 1,
         };
         let volume = agent_volume::name(&self.world.executable).unwrap();
-        let host = HostFacts { owner, agent_volume: volume, now_unix: now };
+        let capacity = Capacity { memory_bytes: 8 << 30, cpus: 2 };
+        let host = HostFacts { owner, agent_volume: volume, now_unix: now, capacity };
         Call {
             world: &self.world,
             settings_path: self.directory.path().join("longshore.toml"),

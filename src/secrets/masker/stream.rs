@@ -1,0 +1,169 @@
+//! One stream on its way through a mask set: what is certain leaves, what may become a secret waits.
+//! It knows no forms and does no input or output.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+use super::automaton::{self, Automaton, Place, Span};
+use super::forms::MAX_FORM;
+use super::{MASK, MaskSet};
+
+/// Masks one stream; any chunking gives the same output as one write.
+///
+/// All positions inside are relative to the first byte of `held`, which is the first byte that has not
+/// been decided yet.
+pub struct Masker {
+    automaton: Option<Arc<Automaton>>,
+    place: Place,
+    /// The live prefix: bytes that may yet turn out to be the beginning of a form.
+    pub(super) held: Zeroizing<Vec<u8>>,
+    /// Matches that begin inside `held`, in order, neither touching nor overlapping.
+    spans: Vec<Span>,
+    /// Up to here bytes belong to a mask that has already been written.
+    masked_to: usize,
+    /// Whether the last thing written was a mask, and nothing came after it.
+    after_mask: bool,
+}
+
+impl Masker {
+    /// Starts a stream.
+    pub fn new(set: &MaskSet) -> Self {
+        let automaton = set.automaton.clone();
+        Self {
+            place: automaton.as_deref().map(Automaton::start).unwrap_or_default(),
+            automaton,
+            held: Zeroizing::new(Vec::with_capacity(MAX_FORM)),
+            spans: Vec::new(),
+            masked_to: 0,
+            after_mask: false,
+        }
+    }
+
+    /// Takes the next bytes and appends to `out` what is certain to be no secret.
+    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        if let Some(decided) = self.take(input) {
+            self.release(input, decided, out);
+            self.forget(input, decided);
+        } else {
+            out.extend_from_slice(input);
+        }
+    }
+
+    /// As [`Self::push`], but answers the input itself, without copying it, where it is clean.
+    pub fn pass(&mut self, input: Bytes) -> Bytes {
+        let Some(decided) = self.take(&input) else {
+            return input;
+        };
+        if self.held.is_empty() && self.spans.is_empty() && self.masked_to == 0 {
+            self.held.extend_from_slice(&input[decided..]);
+            self.after_mask &= decided == 0;
+            return input.slice(..decided);
+        }
+        let mut out = Vec::with_capacity(self.held.len() + input.len());
+        self.release(&input, decided, &mut out);
+        self.forget(&input, decided);
+        // The caller may keep it for long: few bytes must not hold a long buffer.
+        out.shrink_to_fit();
+        Bytes::from(out)
+    }
+
+    /// Goes on with another set, whose forms hold for all bytes that have not left yet.
+    pub fn switch(&mut self, set: &MaskSet) {
+        let before = self.held.len();
+        let older = std::mem::take(&mut self.place.followers).older_than(before);
+        self.automaton.clone_from(&set.automaton);
+        self.place = self.automaton.as_deref().map(Automaton::start).unwrap_or_default();
+        self.spans.clear();
+        let held = std::mem::take(&mut self.held);
+        if let Some(automaton) = &self.automaton {
+            automaton.scan(&mut self.place, (&held, 0), &mut self.spans);
+        }
+        self.held = held;
+        self.place.followers.append(older);
+    }
+
+    /// Ends the stream and appends what was held back.
+    ///
+    /// A held beginning of a form of at least 8 bytes, or of half the form, is masked: the rest of the
+    /// secret may be what the cut took away.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        let Some(automaton) = self.automaton.clone() else {
+            return;
+        };
+        let end = self.held.len();
+        let tail = automaton.close(&self.place);
+        if tail > 0 {
+            automaton::merge(&mut self.spans, Span { start: end - tail, end });
+        }
+        self.release(&[], end, out);
+        self.held.clear();
+        self.spans.clear();
+        self.masked_to = 0;
+        self.after_mask = false;
+        self.place = automaton.start();
+    }
+
+    /// Walks over the input; answers up to which position all is decided, or `None` where nothing is
+    /// ever masked.
+    fn take(&mut self, input: &[u8]) -> Option<usize> {
+        let automaton = self.automaton.as_deref()?;
+        let before = self.held.len();
+        automaton.scan(&mut self.place, (input, before), &mut self.spans);
+        Some(before + input.len() - automaton.hold(&self.place))
+    }
+
+    /// Writes everything before `decided`, and each mask that begins there or before.
+    fn release(&mut self, input: &[u8], decided: usize, out: &mut Vec<u8>) {
+        let ready = self.spans.partition_point(|span| span.start <= decided);
+        let mut cursor = self.masked_to;
+        for index in 0..ready {
+            let span = self.spans[index];
+            // A match that begins where the last mask ended, or within it, is more of the same mask.
+            if span.start > cursor {
+                self.copy(input, cursor, span.start, out);
+            }
+            if !(self.after_mask && span.start <= cursor) {
+                out.extend_from_slice(MASK);
+                self.after_mask = true;
+            }
+            cursor = cursor.max(span.end);
+        }
+        self.spans.drain(..ready);
+        self.copy(input, cursor, decided, out);
+        self.masked_to = cursor.max(decided);
+    }
+
+    /// Appends the stream's bytes `from..to`, which lie partly in `held` and partly in `input`.
+    fn copy(&mut self, input: &[u8], from: usize, to: usize, out: &mut Vec<u8>) {
+        if from >= to {
+            return;
+        }
+        let before = self.held.len();
+        if from < before {
+            out.extend_from_slice(&self.held[from..to.min(before)]);
+        }
+        if to > before {
+            out.extend_from_slice(&input[from.max(before) - before..to - before]);
+        }
+        self.after_mask = false;
+    }
+
+    /// Moves the origin of all positions to `decided` and keeps what follows it.
+    fn forget(&mut self, input: &[u8], decided: usize) {
+        let before = self.held.len();
+        if decided >= before {
+            self.held.clear();
+            self.held.extend_from_slice(&input[decided - before..]);
+        } else {
+            self.held.drain(..decided);
+            self.held.extend_from_slice(input);
+        }
+        for span in &mut self.spans {
+            span.start -= decided;
+            span.end -= decided;
+        }
+        self.masked_to -= decided;
+    }
+}
