@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::findings::{self, Capabilities, Finding, Severity, finding};
 use super::policy::{self, Stanza};
-use super::report::{Readable, Report, Server};
+use super::report::{Report, SecretState, Server};
 use super::{Host, seconds};
 use crate::secrets::vault::{LoginFacts, SecretIdFacts, ServerState, VaultError, Visit};
 use crate::stage::error::CallError;
@@ -115,7 +115,7 @@ fn report(host: &Host<'_>, at: String, state: ServerState, seen: Seen) -> Report
 }
 
 /// Which secrets of the settings can be read, as far as that is known.
-fn readable(host: &Host<'_>, seen: &Seen, findings: &mut Vec<Finding>) -> Vec<Readable> {
+fn readable(host: &Host<'_>, seen: &Seen, findings: &mut Vec<Finding>) -> Vec<SecretState> {
     let mut all = Vec::new();
     for name in host.settings.secrets.keys() {
         let paths = seen.stanzas.iter().filter(|stanza| stanza.needed_for.contains(name));
@@ -133,7 +133,7 @@ fn readable(host: &Host<'_>, seen: &Seen, findings: &mut Vec<Finding>) -> Vec<Re
             findings.push(finding(Severity::Refused, text));
         }
         let path = paths.join(" or ");
-        all.push(Readable { name: name.clone(), path, readable });
+        all.push(SecretState { name: name.clone(), path, readable });
     }
     all
 }

@@ -95,7 +95,7 @@ pub(super) fn too_much(
     let mut said: Vec<String> = Vec::new();
     for broad in broad(role_mount, stanzas) {
         let may = of(allowed, &broad.path);
-        if may.iter().any(|one| *one == "root") {
+        if may.contains(&"root") {
             return vec![finding(
                 Severity::Refused,
                 "the token is root's: give the role a policy of its own (longshore vault policy)",

@@ -96,9 +96,8 @@ pub(super) fn api_paths(path: &str, kv: Option<KvVersion>, layout: Option<&Layou
     };
     match (kv, layout) {
         (Some(KvVersion::V2), _) => vec![versioned(first)],
-        (Some(_), _) => vec![path.to_owned()],
         (None, Some(layout)) if layout.is_versioned() => vec![versioned(&layout.mount)],
-        (None, Some(_)) => vec![path.to_owned()],
+        (Some(_), _) | (None, Some(_)) => vec![path.to_owned()],
         (None, None) => vec![versioned(first), path.to_owned()],
     }
 }

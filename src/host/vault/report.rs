@@ -22,7 +22,7 @@ pub(super) struct Server {
 
 /// One secret of the settings.
 #[derive(Debug, Serialize)]
-pub(super) struct Readable {
+pub(super) struct SecretState {
     pub(super) name: String,
     pub(super) path: String,
     /// Not known where `None`.
