@@ -36,7 +36,7 @@ pub(super) struct Report {
     pub(super) login: LoginFacts,
     pub(super) secret_id_from: String,
     pub(super) secret_id: Option<SecretIdFacts>,
-    pub(super) secrets: Vec<Readable>,
+    pub(super) secrets: Vec<SecretState>,
     pub(super) findings: Vec<Finding>,
 }
 

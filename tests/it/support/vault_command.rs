@@ -49,15 +49,14 @@ impl Person {
         write_private(&role_id_file, std::str::from_utf8(role_id.expose()).unwrap());
         let run_dir = person.path("run");
         std::fs::create_dir(&run_dir).unwrap();
+        let namespace = vault.namespace.as_ref().map(|name| format!("namespace = {name:?}"));
         let text = format!(
-            "run_dir = {run_dir:?}\n[vault]\naddress = \"{}\"\ntimeout = \"2s\"\n{}\n[vault.approle]\n\
-             role_id_file = {role_id_file:?}\nsecret_id_file = \"{}\"\n{approle}\n{tables}\n",
+            "run_dir = \"{}\"\n[vault]\naddress = \"{}\"\ntimeout = \"2s\"\n{}\n[vault.approle]\n\
+             role_id_file = \"{}\"\nsecret_id_file = \"{}\"\n{approle}\n{tables}\n",
+            run_dir.display(),
             vault.address,
-            vault
-                .namespace
-                .as_ref()
-                .map(|name| format!("namespace = {name:?}"))
-                .unwrap_or_default(),
+            namespace.unwrap_or_default(),
+            role_id_file.display(),
             vault.approle.secret_id.place(),
         );
         std::fs::write(person.path("settings.toml"), text).unwrap();
