@@ -33,6 +33,7 @@ mod local_support;
 mod masker;
 mod plans;
 mod properties;
+mod real_canary;
 mod real_cancel;
 mod real_isolation;
 mod real_jobs;
