@@ -6,10 +6,10 @@
 //! `reaper` collects and kills, `sys` holds the only `unsafe` code. On the host: `client`. Nothing here
 //! knows of jobs or of the container engine.
 
-pub mod artifacts;
 pub mod client;
 mod container;
 pub mod frame;
+pub mod gitlab_runner;
 mod identity;
 mod launch;
 mod memory;

@@ -1,55 +1,18 @@
-//! Unpacks an inspected archive below one directory. Nothing is written through a link that leads out of
-//! it, whoever made the link; an entry that is longer than it said ends the unpacking.
+//! The directory that an archive is unpacked to. Nothing is written through a link that leads out of it,
+//! whoever made the link; an entry that is longer than it said ends the unpacking.
 
-use super::error::ArtifactsError;
-use super::inspect::{Entry, Kind, inspect};
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, statvfs, utimensat};
-use std::fs::{self, File, OpenOptions, Permissions};
+use super::super::error::TransferError;
+use super::inspect::{Entry, Kind};
+use super::source::error;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use zip::ZipArchive;
-
-/// Unpacks a zip into `directory`; returns how many entries there were.
-///
-/// Directories get their mode and time last, so that a read-only one can be filled; links come after all
-/// files, so that no file can be written through one.
-///
-/// # Errors
-/// When the archive is refused, or a file cannot be written.
-pub(super) fn unpack(archive: File, directory: &Path) -> Result<usize, ArtifactsError> {
-    let unreadable = |source| ArtifactsError::Unreadable { source };
-    let length = archive.metadata().map_err(|source| error("read", directory, source))?.len();
-    let mut archive = ZipArchive::new(archive).map_err(unreadable)?;
-    let entries = inspect(&mut archive, length, room(directory)?)?;
-    let root = directory.canonicalize().map_err(|source| error("find", directory, source))?;
-    let mut target = Target { root, checked: PathBuf::new() };
-    for entry in entries.iter().filter(|entry| entry.kind == Kind::Directory) {
-        target.make_directory(&entry.path)?;
-    }
-    for kind in [Kind::File, Kind::Link] {
-        for entry in entries.iter().filter(|entry| entry.kind == kind) {
-            let mut content = archive.by_index(entry.index).map_err(unreadable)?;
-            match kind {
-                Kind::Link => target.write_link(entry, &mut content)?,
-                _ => target.write_file(entry, &mut content)?,
-            }
-        }
-    }
-    for entry in entries.iter().rev().filter(|entry| entry.kind == Kind::Directory) {
-        target.finish_directory(entry)?;
-    }
-    Ok(entries.len())
-}
-
-/// Bytes that can still be written below a directory.
-fn room(directory: &Path) -> Result<u64, ArtifactsError> {
-    let stat = statvfs(directory).map_err(|errno| error("measure", directory, errno.into()))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
 
 /// The directory that is unpacked to.
-struct Target {
+#[derive(Debug, Clone)]
+pub(super) struct Target {
     /// Without links in it.
     root: PathBuf,
     /// The parent that was last found to be inside; entries of one directory come together.
@@ -57,8 +20,32 @@ struct Target {
 }
 
 impl Target {
+    /// The directory as the kernel sees it.
+    pub(super) fn new(directory: &Path) -> Result<Self, TransferError> {
+        let root = directory.canonicalize().map_err(|source| error("find", directory, source))?;
+        Ok(Self { root, checked: PathBuf::new() })
+    }
+
+    /// Makes the directories of all entries, so that files can be written side by side.
+    pub(super) fn make_directories(&mut self, entries: &[Entry]) -> Result<(), TransferError> {
+        for entry in entries {
+            let parent = entry.path.parent().unwrap_or(Path::new(""));
+            let is_directory = entry.kind == Kind::Directory;
+            self.make_directory(if is_directory { &entry.path } else { parent })?;
+        }
+        Ok(())
+    }
+
+    /// Gives directories their mode and time, the innermost first.
+    pub(super) fn finish_directories(&self, entries: &[Entry]) -> Result<(), TransferError> {
+        let mut directories: Vec<&Entry> =
+            entries.iter().filter(|entry| entry.kind == Kind::Directory).collect();
+        directories.sort_by(|a, b| b.path.cmp(&a.path));
+        directories.into_iter().try_for_each(|entry| self.finish_directory(entry))
+    }
+
     /// Makes a directory with all above it, and sees that it lies below the root, links and all.
-    fn make_directory(&mut self, path: &Path) -> Result<PathBuf, ArtifactsError> {
+    fn make_directory(&mut self, path: &Path) -> Result<PathBuf, TransferError> {
         let mut full = self.root.clone();
         if path == self.checked {
             full.push(path);
@@ -79,19 +66,19 @@ impl Target {
     }
 
     /// Checks what is there already before anything is put behind it.
-    fn enter(&self, full: &Path) -> Result<(), ArtifactsError> {
+    fn enter(&self, full: &Path) -> Result<(), TransferError> {
         let real = full.canonicalize().map_err(|source| error("enter", full, source))?;
         if real.starts_with(&self.root) {
             return Ok(());
         }
         let (full, real) = (full.display(), real.display());
-        Err(ArtifactsError::Refused {
+        Err(TransferError::Refused {
             reason: format!("{full} is a link to {real}, outside the project directory"),
         })
     }
 
     /// The place of an entry, free of what was there before.
-    fn place(&mut self, path: &Path) -> Result<PathBuf, ArtifactsError> {
+    fn place(&mut self, path: &Path) -> Result<PathBuf, TransferError> {
         let parent = self.make_directory(path.parent().unwrap_or(Path::new("")))?;
         let full = parent.join(path.file_name().unwrap_or_default());
         match fs::remove_file(&full) {
@@ -102,7 +89,12 @@ impl Target {
         }
     }
 
-    fn write_file(&mut self, entry: &Entry, content: &mut impl Read) -> Result<(), ArtifactsError> {
+    /// Writes a file with its mode and time.
+    pub(super) fn write_file(
+        &mut self,
+        entry: &Entry,
+        content: &mut (impl Read + ?Sized),
+    ) -> Result<(), TransferError> {
         let full = self.place(&entry.path)?;
         let mut options = OpenOptions::new();
         let opened = options.write(true).create_new(true).mode(0o600).open(&full);
@@ -122,7 +114,12 @@ impl Target {
         set_time(&full, entry.modified)
     }
 
-    fn write_link(&mut self, entry: &Entry, content: &mut impl Read) -> Result<(), ArtifactsError> {
+    /// Makes a symbolic link; its content is the target.
+    pub(super) fn write_link(
+        &mut self,
+        entry: &Entry,
+        content: &mut (impl Read + ?Sized),
+    ) -> Result<(), TransferError> {
         let full = self.place(&entry.path)?;
         let mut target = String::new();
         content
@@ -133,7 +130,7 @@ impl Target {
         set_time(&full, entry.modified)
     }
 
-    fn finish_directory(&self, entry: &Entry) -> Result<(), ArtifactsError> {
+    fn finish_directory(&self, entry: &Entry) -> Result<(), TransferError> {
         let full = self.root.join(&entry.path);
         fs::set_permissions(&full, Permissions::from_mode(entry.mode))
             .map_err(|source| error("set the mode of", &full, source))?;
@@ -141,13 +138,9 @@ impl Target {
     }
 }
 
-fn set_time(full: &Path, seconds: i64) -> Result<(), ArtifactsError> {
+fn set_time(full: &Path, seconds: i64) -> Result<(), TransferError> {
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
     utimensat(CWD, full, &times, AtFlags::SYMLINK_NOFOLLOW)
         .map_err(|errno| error("set the time of", full, errno.into()))
-}
-
-fn error(verb: &'static str, path: &Path, source: io::Error) -> ArtifactsError {
-    ArtifactsError::File { verb, path: path.to_owned(), source }
 }

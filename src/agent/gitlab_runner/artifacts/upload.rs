@@ -1,13 +1,12 @@
 //! `artifacts-uploader`: collects, packs and sends, again where GitLab was only briefly away. The archive
 //! is made while it is sent, in constant memory.
 
-use super::archive::{Packing, pack};
-use super::collect::collect;
+use super::super::archive::{Format, Packing, collect, pack};
+use super::super::error::TransferError;
+use super::super::retry::with_retries;
+use super::super::say;
 use super::coordinator::Coordinator;
-use super::error::ArtifactsError;
-use super::options::{Format, Upload};
-use super::retry::with_retries;
-use super::say;
+use super::options::Upload;
 use bytes::Bytes;
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, Client, RequestBuilder, Url};
@@ -26,13 +25,13 @@ const WAITING: usize = 4;
 ///
 /// # Errors
 /// When files cannot be read or GitLab does not take them.
-pub(super) async fn upload(
+pub(crate) async fn upload(
     options: &Upload,
     project: &Path,
     notes: &mut (dyn Write + Send),
-) -> Result<(), ArtifactsError> {
+) -> Result<(), TransferError> {
     let coordinator = Coordinator::new(&options.target, None)?;
-    let collection = collect(options, project)?;
+    let collection = collect(&options.selection, project)?;
     for note in &collection.notes {
         say(notes, note);
     }
@@ -52,7 +51,7 @@ pub(super) async fn upload(
     let kind = &options.kind;
     let count = packing.paths.len();
     let sending = Sending { options, coordinator: &coordinator, packing };
-    let warnings = with_retries(&options.target, notes, || sending.once()).await?;
+    let warnings = with_retries(options.target.patience, notes, |_| sending.once()).await?;
     for note in &warnings {
         say(notes, note);
     }
@@ -68,17 +67,12 @@ struct Sending<'a> {
 }
 
 /// The task that packs what is being sent.
-type Packer = JoinHandle<Result<Vec<String>, ArtifactsError>>;
+type Packer = JoinHandle<Result<Vec<String>, TransferError>>;
 
 impl Sending<'_> {
-    async fn once(&self) -> Result<Vec<String>, ArtifactsError> {
-        let format = match self.options.format {
-            Format::Zip => "zip",
-            Format::Gzip => "gzip",
-            Format::Raw => "raw",
-        };
+    async fn once(&self) -> Result<Vec<String>, TransferError> {
         let address = self.coordinator.address(&[
-            ("artifact_format", format),
+            ("artifact_format", self.options.format.name()),
             ("artifact_type", &self.options.kind),
             ("expire_in", &self.options.expire_in),
         ]);
@@ -122,7 +116,8 @@ impl Sending<'_> {
 
     fn file_name(&self) -> String {
         let ending = match self.options.format {
-            Format::Zip => ".zip",
+            Format::Zip | Format::ZipZstd => ".zip",
+            Format::TarZstd => ".tar.zst",
             Format::Gzip => ".gz",
             Format::Raw => {
                 let name = self.packing.paths.first().and_then(|path| path.file_name());
@@ -133,15 +128,14 @@ impl Sending<'_> {
     }
 }
 
-fn stopped(source: io::Error) -> ArtifactsError {
-    ArtifactsError::Archive { source: source.into() }
+fn stopped(source: io::Error) -> TransferError {
+    TransferError::Archive { source }
 }
 
 /// Whether packing failed only because nobody listens any more.
-fn is_hang_up(error: &ArtifactsError) -> bool {
+fn is_hang_up(error: &TransferError) -> bool {
     match error {
-        ArtifactsError::File { source, .. }
-        | ArtifactsError::Archive { source: zip::result::ZipError::Io(source) } => {
+        TransferError::File { source, .. } | TransferError::Archive { source } => {
             source.kind() == io::ErrorKind::BrokenPipe
         }
         _ => false,

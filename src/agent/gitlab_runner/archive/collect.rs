@@ -1,9 +1,9 @@
-//! Which files an upload takes: patterns, exclusions and what git does not track, all below the project
+//! Which files an archive takes: patterns, exclusions and what git does not track, all below the project
 //! directory. It reads directories; it opens no file.
 
-use super::error::ArtifactsError;
+use super::super::error::TransferError;
+use super::super::given::Given;
 use super::glob::{self, Pattern, Reading};
-use super::options::Upload;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
@@ -11,35 +11,57 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What an upload will take, and what the job's author should hear about it.
+/// Which files a script wants.
 #[derive(Debug, Default)]
-pub(super) struct Collection {
+pub(crate) struct Selection {
+    /// Patterns relative to the project directory.
+    pub(crate) paths: Vec<String>,
+    /// Patterns of what to leave out.
+    pub(crate) exclude: Vec<String>,
+    /// Everything that git does not track.
+    pub(crate) untracked: bool,
+}
+
+impl Selection {
+    /// The options that all commands share which pack files.
+    pub(crate) fn of(given: &Given) -> Self {
+        Self {
+            paths: given.all_expanded("--path"),
+            exclude: given.all_expanded("--exclude"),
+            untracked: given.flag("--untracked"),
+        }
+    }
+}
+
+/// What an archive will take, and what the job's author should hear about it.
+#[derive(Debug, Default)]
+pub(crate) struct Collection {
     /// Files, directories and links, relative to the project, each once and in order.
-    pub(super) paths: BTreeSet<PathBuf>,
+    pub(crate) paths: BTreeSet<PathBuf>,
     /// One line each for the job's log.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// Collects what the options ask for.
 ///
 /// # Errors
 /// When a pattern cannot be read. A pattern without a match is a note, not an error.
-pub(super) fn collect(upload: &Upload, project: &Path) -> Result<Collection, ArtifactsError> {
+pub(crate) fn collect(selection: &Selection, project: &Path) -> Result<Collection, TransferError> {
     let mut collection = Collection::default();
     let mut excluded = Vec::new();
-    for text in &upload.exclude {
+    for text in &selection.exclude {
         match glob::read(text, project)? {
             Reading::Inside(patterns) => excluded.extend(patterns),
             Reading::Outside => collection.outside(text, project),
         }
     }
-    for text in &upload.paths {
+    for text in &selection.paths {
         match glob::read(text, project)? {
             Reading::Inside(patterns) => collection.add(text, &patterns, &excluded, project),
             Reading::Outside => collection.outside(text, project),
         }
     }
-    if upload.untracked {
+    if selection.untracked {
         collection.add_untracked(&excluded, project);
     }
     Ok(collection)

@@ -1,7 +1,7 @@
 //! Path patterns as `.gitlab-ci.yml` knows them: `*`, `?`, `[..]`, `{a,b}` and `**` across directories,
 //! relative to the project. It finds and matches; it never leaves the project directory.
 
-use super::error::ArtifactsError;
+use super::super::error::TransferError;
 use globset::{GlobBuilder, GlobMatcher};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// One pattern without braces, cut at its slashes.
 #[derive(Debug)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     segments: Vec<Segment>,
 }
 
@@ -25,7 +25,7 @@ enum Segment {
 
 /// What a text means once it is read.
 #[derive(Debug)]
-pub(super) enum Reading {
+pub(crate) enum Reading {
     /// Patterns below the project; several when there were braces.
     Inside(Vec<Pattern>),
     /// It points out of the project directory.
@@ -36,7 +36,7 @@ pub(super) enum Reading {
 ///
 /// # Errors
 /// When a bracket or brace is never closed.
-pub(super) fn read(text: &str, project: &Path) -> Result<Reading, ArtifactsError> {
+pub(crate) fn read(text: &str, project: &Path) -> Result<Reading, TransferError> {
     let mut patterns = Vec::new();
     for one in expand_braces(text) {
         let relative = if one.starts_with('/') {
@@ -56,7 +56,7 @@ pub(super) fn read(text: &str, project: &Path) -> Result<Reading, ArtifactsError
     Ok(Reading::Inside(patterns))
 }
 
-fn segments(text: &str) -> Result<Option<Vec<Segment>>, ArtifactsError> {
+fn segments(text: &str) -> Result<Option<Vec<Segment>>, TransferError> {
     let mut segments = Vec::new();
     for part in text.split('/') {
         match part {
@@ -75,7 +75,7 @@ fn segments(text: &str) -> Result<Option<Vec<Segment>>, ArtifactsError> {
                     .literal_separator(true)
                     .backslash_escape(true)
                     .build()
-                    .map_err(|source| ArtifactsError::Pattern { pattern: wild.into(), source })?;
+                    .map_err(|source| TransferError::Pattern { pattern: wild.into(), source })?;
                 segments.push(Segment::Wild(glob.compile_matcher()));
             }
         }
@@ -123,7 +123,7 @@ fn first_braces(text: &str) -> Option<(usize, usize, Vec<usize>)> {
 
 impl Pattern {
     /// Whether a path relative to the project matches as a whole.
-    pub(super) fn matches(&self, path: &Path) -> bool {
+    pub(crate) fn matches(&self, path: &Path) -> bool {
         let names: Vec<&OsStr> = path
             .components()
             .filter_map(|component| match component {
@@ -136,7 +136,7 @@ impl Pattern {
 
     /// Adds every path below `project` that matches, relative to it. Directories are not descended into
     /// beyond what the pattern says; what cannot be read does not match.
-    pub(super) fn find(&self, project: &Path, found: &mut BTreeSet<PathBuf>) {
+    pub(crate) fn find(&self, project: &Path, found: &mut BTreeSet<PathBuf>) {
         find(&self.segments, project, PathBuf::new(), found);
     }
 }

@@ -1,13 +1,13 @@
-//! Everything that can keep artifacts from travelling. Each error says whether a second try makes sense.
+//! Everything that can keep files from travelling. Each error says whether a second try makes sense.
 
 use reqwest::StatusCode;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why artifacts were not moved, or only in part.
+/// Why artifacts or a cache were not moved, or only in part.
 #[derive(Debug, thiserror::Error)]
-pub enum ArtifactsError {
+pub enum TransferError {
     /// A command or option that this binary does not know, and nobody else to ask.
     #[error(
         "{what} is not known to longshore, and the image has no other gitlab-runner on PATH; \
@@ -57,9 +57,16 @@ pub enum ArtifactsError {
     /// The archive could not be written.
     #[error("cannot write the archive")]
     Archive {
-        /// What the zip writer said.
+        /// What packer or sink said.
         #[source]
-        source: zip::result::ZipError,
+        source: io::Error,
+    },
+    /// The archive could not be read, or is none.
+    #[error("the archive cannot be read")]
+    NotReadable {
+        /// What kernel or unpacker said.
+        #[source]
+        source: io::Error,
     },
     /// More than one file, or none, for a format that takes one.
     #[error("format raw takes exactly one file, and {count} match; name one file or use zip")]
@@ -67,28 +74,30 @@ pub enum ArtifactsError {
         /// How many there are.
         count: usize,
     },
-    /// What was downloaded is no readable zip.
-    #[error("the downloaded archive cannot be read")]
+    /// What came is no readable zip.
+    #[error("the archive cannot be read")]
     Unreadable {
         /// What the zip reader said.
         #[source]
         source: zip::result::ZipError,
     },
-    /// What was downloaded would write where it must not, or more than it may.
-    #[error("the downloaded archive is refused: {reason}")]
+    /// What came would write where it must not, or more than it may.
+    #[error("the archive is refused: {reason}")]
     Refused {
         /// What was found, and at which entry.
         reason: String,
     },
     /// TLS or URL settings that cannot be used.
-    #[error("cannot set up the connection to the coordinator: {problem}")]
+    #[error("cannot set up the connection: {problem}")]
     Setup {
         /// What is wrong.
         problem: String,
     },
     /// No answer: refused, reset, timed out.
-    #[error("no answer from the coordinator at {host}")]
+    #[error("no answer from {who} at {host}")]
     NoAnswer {
+        /// Whose server it is.
+        who: &'static str,
         /// Host and port.
         host: String,
         /// Why; its URL is taken out, as redirects carry signatures.
@@ -96,8 +105,10 @@ pub enum ArtifactsError {
         source: reqwest::Error,
     },
     /// An answer that is a refusal.
-    #[error("the coordinator answered {status}{detail}; {hint}")]
+    #[error("{who} answered {status}{detail}; {hint}")]
     Status {
+        /// Whose server it is.
+        who: &'static str,
         /// The HTTP status.
         status: StatusCode,
         /// Its message with a colon before it, or nothing.
@@ -107,6 +118,22 @@ pub enum ArtifactsError {
         /// How long the server asks to wait before another try.
         retry_after: Option<Duration>,
     },
+    /// A cache that is not there; the script goes on to the next key.
+    #[error("there is no cache at {}", path.display())]
+    NoCache {
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// The same of the bucket; what this host has is older than its disappearance.
+    #[error("the runner's shared cache has none of this key")]
+    NotInBucket,
+    /// A bucket that only GitLab's own binary can talk to.
+    #[error(
+        "option --gocloud-url: the runner's cache is a bucket by its own credentials, which longshore does \
+         not speak; use a helper image that brings gitlab-runner-helper, or static keys in [runners.cache] \
+         so that the runner signs addresses"
+    )]
+    GoCloud,
     /// More redirects than anybody needs, or one to nowhere.
     #[error("the coordinator sent a redirect that cannot be followed: {problem}")]
     Redirect {
@@ -115,7 +142,7 @@ pub enum ArtifactsError {
     },
 }
 
-impl ArtifactsError {
+impl TransferError {
     /// Whether the same request may succeed a little later.
     pub fn is_passing(&self) -> bool {
         match self {

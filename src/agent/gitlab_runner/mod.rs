@@ -1,22 +1,18 @@
 //! The stand-in for GitLab's `gitlab-runner` inside a container: what stage scripts ask of it to move
-//! artifacts. What it does not know goes to the image's own binary; it never reads a runner's settings.
+//! artifacts and caches. What it does not know goes to the image's own binary; it never reads a runner's settings.
 
 mod archive;
-mod collect;
-mod coordinator;
-mod dos_time;
-mod download;
+mod artifacts;
+mod cache;
 mod error;
-mod extract;
 mod given;
-mod glob;
-mod inspect;
+mod http;
 mod options;
 mod retry;
-mod upload;
 
-pub use error::ArtifactsError;
+pub use error::TransferError;
 
+use cache::options::{Archive, Extract};
 use options::Command;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -62,7 +58,7 @@ fn answer(
     call: &Call,
     output: &mut dyn Write,
     notes: &mut (dyn Write + Send),
-) -> Result<(), ArtifactsError> {
+) -> Result<(), TransferError> {
     let words = call.arguments.get(1..).unwrap_or_default();
     let command = match options::parse(words, &call.environment)? {
         Command::Version => {
@@ -74,10 +70,15 @@ fn answer(
         Command::Upload(upload) if upload.metadata && other_binary(call).is_some() => {
             return hand_over(call, "option --generate-artifacts-metadata".into());
         }
+        Command::Archive(Archive { bucket, .. }) | Command::Extract(Extract { bucket, .. })
+            if bucket.go_cloud.is_some() && other_binary(call).is_some() =>
+        {
+            return hand_over(call, "option --gocloud-url".into());
+        }
         known => known,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|source| ArtifactsError::File {
+    let runtime = runtime.map_err(|source| TransferError::File {
         verb: "start a runtime in",
         path: call.directory.clone(),
         source,
@@ -86,19 +87,28 @@ fn answer(
     let temporary = temporary.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
     match command {
         Command::Upload(options) => {
-            runtime.block_on(upload::upload(&options, &call.directory, notes))
+            runtime.block_on(artifacts::upload::upload(&options, &call.directory, notes))
         }
-        Command::Download(options) => {
-            runtime.block_on(download::download(&options, &call.directory, &temporary, notes))
+        Command::Download(options) => runtime.block_on(artifacts::download::download(
+            &options,
+            &call.directory,
+            &temporary,
+            notes,
+        )),
+        Command::Archive(options) => {
+            runtime.block_on(cache::archiver::archive(&options, &call.directory, notes))
+        }
+        Command::Extract(options) => {
+            runtime.block_on(cache::extractor::extract(&options, &call.directory, notes))
         }
         Command::Version | Command::Foreign(_) => Ok(()),
     }
 }
 
 /// Becomes the image's own `gitlab-runner`, argv unchanged.
-fn hand_over(call: &Call, what: String) -> Result<(), ArtifactsError> {
+fn hand_over(call: &Call, what: String) -> Result<(), TransferError> {
     let Some(program) = other_binary(call) else {
-        return Err(ArtifactsError::Unknown { what });
+        return Err(TransferError::Unknown { what });
     };
     let mut command = std::process::Command::new(&program);
     if let Some((name, rest)) = call.arguments.split_first() {
@@ -106,7 +116,7 @@ fn hand_over(call: &Call, what: String) -> Result<(), ArtifactsError> {
     }
     command.env_clear().envs(&call.environment).env(HANDED_OVER, "1").current_dir(&call.directory);
     let source = command.exec();
-    Err(ArtifactsError::HandOver { program, source })
+    Err(TransferError::HandOver { program, source })
 }
 
 /// The first program on PATH that has one of [`NAMES`] and is not this binary under another path.

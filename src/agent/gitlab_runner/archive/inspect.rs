@@ -1,14 +1,11 @@
 //! Looks through a downloaded archive before anything of it is written: names that lead out of the
 //! directory, entries behind links of the archive's own, and more bytes than it can honestly hold.
 
-use super::dos_time;
-use super::error::ArtifactsError;
+use super::super::error::TransferError;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
-use zip::{ExtraField, ZipArchive};
 
 /// Deflate cannot pack tighter than this, so an archive that claims more counts some bytes twice.
 const TIGHTEST: u128 = 1032;
@@ -45,70 +42,57 @@ pub(super) struct Entry {
     pub(super) size: u64,
 }
 
-/// Reads the directory of an archive of `length` bytes, of which `room` bytes can be written.
-///
-/// # Errors
-/// [`ArtifactsError::Refused`] when any entry is unfit: then none is written.
-pub(super) fn inspect(
-    archive: &mut ZipArchive<File>,
-    length: u64,
-    room: u64,
-) -> Result<Vec<Entry>, ArtifactsError> {
-    if archive.len() > MOST_ENTRIES {
-        return Err(refused(format!("it has {} entries", archive.len())));
-    }
-    let mut entries = Vec::with_capacity(archive.len());
-    let mut total: u128 = 0;
-    for index in 0..archive.len() {
-        let entry = read_entry(archive, index)?;
-        total += u128::from(entry.size);
-        entries.push(entry);
-    }
-    if total > u128::from(length) * TIGHTEST {
-        return Err(refused(format!(
-            "it claims {total} bytes from {length}, which no packing can do"
-        )));
-    }
-    if total > u128::from(room) {
-        return Err(refused(format!("it needs {total} bytes and {room} are free")));
-    }
-    check_links(&entries)?;
-    Ok(entries)
+/// The entries of an archive, gathered one by one.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    entries: Vec<Entry>,
+    total: u128,
 }
 
-fn read_entry(archive: &mut ZipArchive<File>, index: usize) -> Result<Entry, ArtifactsError> {
-    let file =
-        archive.by_index_raw(index).map_err(|source| ArtifactsError::Unreadable { source })?;
-    let name = file.name_raw().to_vec();
-    let shown = String::from_utf8_lossy(&name).into_owned();
-    if file.encrypted() {
-        return Err(refused(format!("{shown} is encrypted")));
-    }
-    let kind = match file.unix_mode().unwrap_or_default() & 0o170_000 {
-        0o120_000 => Kind::Link,
-        0o040_000 => Kind::Directory,
-        0 | 0o100_000 if name.ends_with(b"/") => Kind::Directory,
-        0 | 0o100_000 => Kind::File,
-        _ => {
-            return Err(refused(format!("{shown} is neither file, directory nor link")));
+impl Listing {
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// [`TransferError::Refused`] when there are too many, or a link is too long.
+    pub(super) fn add(&mut self, entry: Entry) -> Result<(), TransferError> {
+        if self.entries.len() == MOST_ENTRIES {
+            return Err(refused(format!("it has more than {MOST_ENTRIES} entries")));
         }
-    };
-    if kind == Kind::Link && file.size() > LONGEST_TARGET {
-        return Err(refused(format!("the link {shown} has a target of {} bytes", file.size())));
+        if entry.kind == Kind::Link && entry.size > LONGEST_TARGET {
+            let (path, size) = (entry.path.display(), entry.size);
+            return Err(refused(format!("the link {path} has a target of {size} bytes")));
+        }
+        self.total += u128::from(entry.size);
+        self.entries.push(entry);
+        Ok(())
     }
-    let stamp = file.extra_data_fields().find_map(|field| match field {
-        ExtraField::ExtendedTimestamp(stamp) => stamp.mod_time(),
-        _ => None,
-    });
-    let modified =
-        stamp.map_or_else(|| file.last_modified().map_or(0, dos_time::to_unix), i64::from);
-    let default = if kind == Kind::Directory { 0o755 } else { 0o644 };
-    let mode = file.unix_mode().map_or(default, |mode| mode & 0o777);
-    Ok(Entry { index, path: safe_path(&name)?, kind, mode, modified, size: file.size() })
+
+    /// The entries, if all are fit. `length` are the bytes of an archive that is packed by deflate alone,
+    /// `room` those that can be written.
+    ///
+    /// # Errors
+    /// [`TransferError::Refused`] when any entry is unfit: then none is written.
+    pub(super) fn checked(
+        self,
+        length: Option<u64>,
+        room: u64,
+    ) -> Result<Vec<Entry>, TransferError> {
+        let Self { entries, total } = self;
+        if let Some(length) = length.filter(|length| total > u128::from(*length) * TIGHTEST) {
+            return Err(refused(format!(
+                "it claims {total} bytes from {length}, which no packing can do"
+            )));
+        }
+        if total > u128::from(room) {
+            return Err(refused(format!("it needs {total} bytes and {room} are free")));
+        }
+        check_links(&entries)?;
+        Ok(entries)
+    }
 }
 
 /// The path of an entry, if it stays below the directory it is unpacked to.
-fn safe_path(name: &[u8]) -> Result<PathBuf, ArtifactsError> {
+pub(super) fn safe_path(name: &[u8]) -> Result<PathBuf, TransferError> {
     let shown = || String::from_utf8_lossy(name).into_owned();
     if name.contains(&0) {
         return Err(refused(format!("the name {:?} has a zero byte", shown())));
@@ -127,7 +111,7 @@ fn safe_path(name: &[u8]) -> Result<PathBuf, ArtifactsError> {
 }
 
 /// No entry may lie behind a link of the archive, nor be a link and something else as well.
-fn check_links(entries: &[Entry]) -> Result<(), ArtifactsError> {
+fn check_links(entries: &[Entry]) -> Result<(), TransferError> {
     let mut kinds: BTreeMap<&Path, Kind> = BTreeMap::new();
     for entry in entries {
         let before = kinds.insert(&entry.path, entry.kind);
@@ -146,8 +130,8 @@ fn check_links(entries: &[Entry]) -> Result<(), ArtifactsError> {
     Ok(())
 }
 
-fn refused(reason: String) -> ArtifactsError {
-    ArtifactsError::Refused { reason }
+pub(super) fn refused(reason: String) -> TransferError {
+    TransferError::Refused { reason }
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! `artifacts-downloader`: fetches an archive to a nameless file on disk and unpacks it into the project
 //! directory. Nothing is unpacked before all of it is there.
 
-use super::coordinator::{Coordinator, no_answer};
-use super::error::ArtifactsError;
-use super::extract::unpack;
+use super::super::archive::unpack;
+use super::super::error::TransferError;
+use super::super::http::no_answer;
+use super::super::retry::with_retries;
+use super::super::say;
+use super::coordinator::{COORDINATOR, Coordinator};
 use super::options::Download;
-use super::retry::with_retries;
-use super::say;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,18 +17,20 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// When GitLab does not hand them out, or the archive is unfit.
-pub(super) async fn download(
+pub(crate) async fn download(
     options: &Download,
     project: &Path,
     temporary: &Path,
     notes: &mut (dyn Write + Send),
-) -> Result<(), ArtifactsError> {
+) -> Result<(), TransferError> {
     let coordinator = Coordinator::new(&options.target, Some(options.target.answer_timeout))?;
     let staging = options.staging_dir.as_ref().map(PathBuf::from);
     let places = [staging, Some(temporary.to_owned()), Some(project.to_owned())];
-    let file =
-        with_retries(&options.target, notes, || fetch(&coordinator, options.direct, &places))
-            .await?;
+    let file = with_retries(options.target.patience, notes, |made| {
+        // Where object storage is out of reach, GitLab itself may hand the archive out.
+        fetch(&coordinator, options.direct && made == 0, &places)
+    })
+    .await?;
     let count = unpack(file, project)?;
     let job = options.target.job;
     say(notes, &format!("downloaded {count} files and directories from job {job}"));
@@ -38,14 +41,16 @@ async fn fetch(
     coordinator: &Coordinator<'_>,
     direct: bool,
     places: &[Option<PathBuf>],
-) -> Result<File, ArtifactsError> {
+) -> Result<File, TransferError> {
     let direct = if direct { "true" } else { "" };
     let address = coordinator.address(&[("direct_download", direct)]);
     let mut response = coordinator.send(address, reqwest::Client::get).await?;
     let (mut file, place) = nameless_file(places)?;
-    let failed = |source| ArtifactsError::File { verb: "write to", path: place.clone(), source };
+    let failed = |source| TransferError::File { verb: "write to", path: place.clone(), source };
     let url = response.url().clone();
-    while let Some(chunk) = response.chunk().await.map_err(|source| no_answer(&url, source))? {
+    while let Some(chunk) =
+        response.chunk().await.map_err(|source| no_answer(COORDINATOR, &url, source))?
+    {
         file.write_all(&chunk).map_err(failed)?;
     }
     file.rewind().map_err(failed)?;
@@ -53,7 +58,7 @@ async fn fetch(
 }
 
 /// A file that is gone when it is closed, in the first place that takes one.
-fn nameless_file(places: &[Option<PathBuf>]) -> Result<(File, PathBuf), ArtifactsError> {
+fn nameless_file(places: &[Option<PathBuf>]) -> Result<(File, PathBuf), TransferError> {
     let mut refusal = None;
     for place in places.iter().flatten() {
         let path = place.join(format!(".longshore-artifacts-{}", std::process::id()));
@@ -62,11 +67,11 @@ fn nameless_file(places: &[Option<PathBuf>]) -> Result<(File, PathBuf), Artifact
         match opened.and_then(|file| fs::remove_file(&path).map(|()| file)) {
             Ok(file) => return Ok((file, place.clone())),
             Err(source) => {
-                refusal = Some(ArtifactsError::File { verb: "create", path, source });
+                refusal = Some(TransferError::File { verb: "create", path, source });
             }
         }
     }
-    Err(refusal.unwrap_or_else(|| ArtifactsError::File {
+    Err(refusal.unwrap_or_else(|| TransferError::File {
         verb: "create",
         path: PathBuf::new(),
         source: io::ErrorKind::NotFound.into(),
