@@ -33,6 +33,7 @@ mod local_run;
 mod local_server;
 mod local_support;
 mod masker;
+mod plan_rules;
 mod plans;
 mod properties;
 mod real_cache;

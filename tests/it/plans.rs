@@ -11,22 +11,22 @@ use longshore::plan::{self, HostFacts, JobPlan, Role};
 use longshore::settings::{Capacity, Settings, SettingsError};
 use serde_json::{Value, json};
 
-fn read(name: &str) -> String {
+pub(crate) fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/plans").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings::parse(&read("settings.toml"), Path::new("settings.toml")).unwrap()
 }
 
-fn environment(case: &str) -> BTreeMap<String, String> {
+pub(crate) fn environment(case: &str) -> BTreeMap<String, String> {
     let text = read(&format!("{case}.env"));
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-fn facts() -> HostFacts {
+pub(crate) fn facts() -> HostFacts {
     let owner = Owner {
         boot_id: "boot".into(),
         pid_namespace: "4026531836".into(),

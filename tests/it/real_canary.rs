@@ -109,11 +109,8 @@ async fn no_canary_comes_to_rest_anywhere() {
     running.wait_for_output("\nready", Duration::from_mins(1));
 
     let finds = search(&canaries, &since, Some(&format!("longshore.project={}", job.project_path)));
-    let marked: String = finds
-        .iter()
-        .filter(|find| !is_secret(&find.0))
-        .map(|find| format!("{}\n", find.1))
-        .collect();
+    let marked = finds.iter().filter(|find| !is_secret(&find.0)).map(|find| find.1.as_str());
+    let marked = marked.collect::<Vec<_>>().join("\n") + "\n";
     assert_says(
         &marked,
         &["/diff/marker\n", "docker export longshore-", "docker commit longshore-"],
