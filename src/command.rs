@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use clap::Parser;
 
@@ -21,7 +22,7 @@ use crate::settings::Settings;
 use crate::stage::call::{self, Call};
 use crate::stage::error::CallError;
 use crate::stage::sink::RunnerSink;
-use crate::stage::{cleanup, config, leases, prepare, run, vault};
+use crate::stage::{cleanup, config, leases, prepare, run, timings, vault};
 use crate::world::{Stdio, World};
 
 /// Room in the pipe to the runner; with the default of 64 KiB a stage's output waits for every 64 KiB.
@@ -130,11 +131,15 @@ fn print_plan(call: &Call<'_>, mut stdio: Stdio) -> Result<Outcome, CallError> {
 
 fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
     let outcome = block_on(async {
-        let engine = engine(&call.settings)?;
+        let began = Instant::now();
+        let engine = engine(&call.settings)?.metered(&call.meter);
         let source = vault::source(&call.settings, call.world).of_job(call);
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
         log.mask(MaskSet::new(call.context.masked_values()));
         Box::pin(prepare::prepare(call, &engine, &source, &mut log)).await?;
+        if timings::is_asked(call) {
+            log.line(timings::line(&call.meter, began.elapsed()));
+        }
         Ok(Outcome::Success)
     });
     unless_orphaned(call, outcome)

@@ -10,6 +10,7 @@ use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use super::meter::Meter;
 use super::{
     Attached, ContainerState, ContainerSummary, Engine, EngineError, Fault, ImageFacts,
     ImageSummary, Named, Output, OutputStream, PullProgress, RegistryLogin, Removed, convert,
@@ -33,6 +34,7 @@ pub struct DockerEngine {
     docker: Docker,
     host: String,
     deadlines: Deadlines,
+    meter: Meter,
 }
 
 impl DockerEngine {
@@ -43,17 +45,23 @@ impl DockerEngine {
     /// file at the path.
     pub fn new(host: &str, deadlines: Deadlines) -> Result<Self, EngineError> {
         let docker = connect::connect(host)?;
-        Ok(Self { docker, host: host.to_owned(), deadlines })
+        Ok(Self { docker, host: host.to_owned(), deadlines, meter: Meter::default() })
+    }
+
+    /// Books the time of its requests on this meter.
+    #[must_use]
+    pub fn metered(self, meter: &Meter) -> Self {
+        Self { meter: meter.clone(), ..self }
     }
 
     /// A call that the daemon answers from memory.
-    fn control<'a>(&self, verb: &'static str, object: &'a str) -> Call<'a> {
-        Call { verb, object, deadline: self.deadlines.control }
+    fn control<'a>(&'a self, verb: &'static str, object: &'a str) -> Call<'a> {
+        Call { verb, object, deadline: self.deadlines.control, meter: &self.meter }
     }
 
     /// A call that makes the daemon work.
-    fn work<'a>(&self, verb: &'static str, object: &'a str) -> Call<'a> {
-        Call { verb, object, deadline: self.deadlines.work }
+    fn work<'a>(&'a self, verb: &'static str, object: &'a str) -> Call<'a> {
+        Call { verb, object, deadline: self.deadlines.work, meter: &self.meter }
     }
 }
 
@@ -92,7 +100,8 @@ impl Engine for DockerEngine {
         progress: &mut dyn FnMut(PullProgress),
     ) -> Result<(), EngineError> {
         let Deadlines { pull_idle, pull_total, .. } = self.deadlines;
-        let call = Call { verb: "pull image", object: reference, deadline: pull_total };
+        let meter = &self.meter;
+        let call = Call { verb: "pull image", object: reference, deadline: pull_total, meter };
         let credentials = login.map(|login| pull::credentials(&call, login)).transpose()?;
         let options = pull::options(reference, platform);
         let lines = self.docker.create_image(Some(options), None, credentials);

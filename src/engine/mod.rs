@@ -13,6 +13,7 @@ use crate::plan::container::{ContainerPlan, Labels};
 mod convert;
 pub mod docker;
 pub mod error;
+pub mod meter;
 mod registry;
 
 pub use docker::{Deadlines, DockerEngine};

@@ -18,6 +18,8 @@ pub struct JobLog<W: Write> {
     masks: MaskSet,
     clock: fn() -> SystemTime,
     open: Vec<String>,
+    /// Stands before the names of sections, as other calls have sections of the same names.
+    scope: String,
     /// How often each name was used: GitLab folds sections of one name together.
     used: BTreeMap<&'static str, usize>,
 }
@@ -30,8 +32,14 @@ impl<W: Write> JobLog<W> {
             masks: MaskSet::new(Vec::new()),
             clock,
             open: Vec::new(),
+            scope: String::new(),
             used: BTreeMap::new(),
         }
+    }
+
+    /// Names the sections to come after this stage.
+    pub fn scope(&mut self, stage: &str) {
+        self.scope = format!("{stage}_");
     }
 
     /// Masks these from now on.
@@ -53,7 +61,8 @@ impl<W: Write> JobLog<W> {
     pub fn section(&mut self, name: &'static str, title: &str) {
         let count = self.used.entry(name).or_default();
         *count += 1;
-        let name = if *count == 1 { name.to_owned() } else { format!("{name}_{count}") };
+        let number = if *count == 1 { String::new() } else { format!("_{count}") };
+        let name = format!("{}{name}{number}", self.scope);
         let title = String::from_utf8_lossy(&self.masks.mask(title.as_bytes())).into_owned();
         let start = format!(
             "\x1b[0Ksection_start:{}:longshore_{name}[collapsed=true]\r\x1b[0K{title}\n",

@@ -55,6 +55,7 @@ pub async fn make<E: Engine, S: SecretSource>(
     let mut told = Vec::new();
     let made = {
         let mut log = JobLog::new(&mut told, call.world.clock);
+        log.scope("again");
         log.mask(MaskSet::new(call.context.masked_values()));
         Box::pin(prepare::prepare(call, engine, source, &mut log)).await
     };

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use rustix::process::{Pid, getppid};
 
+use crate::engine::meter::Meter;
 use crate::host::ledger::{Event, Ledger};
 use crate::host::{capacity, owner};
 use crate::job::JobContext;
@@ -32,6 +33,8 @@ pub struct Call<'a> {
     pub plan: JobPlan,
     /// The process that called us.
     pub parent: Option<Pid>,
+    /// What its time is spent on.
+    pub meter: Meter,
 }
 
 impl<'a> Call<'a> {
@@ -46,7 +49,7 @@ impl<'a> Call<'a> {
         let context = read_context(world)?;
         let facts = host_facts(world)?;
         let plan = plan::compile(&context, &settings, &facts).map_err(CallError::job)?;
-        Ok(Self { world, settings_path, settings, context, plan, parent })
+        Ok(Self { world, settings_path, settings, context, plan, parent, meter: Meter::default() })
     }
 
     /// Whose the job's access to Vault is, as it stands on the labels of all that is the job's.

@@ -45,7 +45,8 @@ impl CallError {
 
 impl From<EngineError> for CallError {
     fn from(error: EngineError) -> Self {
-        Self::System { message: format!("{error}{}", super::hint::of_engine(error.fault)) }
+        let hint = super::hint::of_cause(&error.cause, error.fault);
+        Self::System { message: format!("{error}{hint}") }
     }
 }
 

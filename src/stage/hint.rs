@@ -7,6 +7,15 @@ pub const NO_SUDO: &str = "longshore: sudo cannot work here: this runner lets no
     Run as root instead (image:docker:user: root), or ask the operator of this runner for \
     no_new_privileges = false in [isolation]";
 
+/// The next step after an engine failure with this cause, which may say more than its class.
+pub fn of_cause(cause: &str, fault: Fault) -> &'static str {
+    if cause.contains("no space left on device") {
+        return "\n  the Docker daemon's disk is full: the operator of this runner has to make room \
+                (docker system df; longshore reap)";
+    }
+    of_engine(fault)
+}
+
 /// The next step after an engine failure, as a line of its own; empty where there is none to offer.
 pub fn of_engine(fault: Fault) -> &'static str {
     match fault {
@@ -40,5 +49,17 @@ pub fn of_pull(fault: Fault) -> &'static str {
         }
         Fault::Deadline => "\n  the operator can give pulls more time: [docker] pull_deadline",
         other => of_engine(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_whatever_the_daemon_calls_it() {
+        let cause = "failed to copy files: write /x: no space left on device";
+        assert!(of_cause(cause, Fault::Daemon).contains("disk is full"));
+        assert_eq!(of_cause("oops", Fault::Daemon), of_engine(Fault::Daemon));
     }
 }

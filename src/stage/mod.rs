@@ -30,6 +30,7 @@ pub mod service_stream;
 pub mod services;
 pub mod sink;
 pub mod slot;
+pub mod timings;
 pub mod vault;
 pub mod verdict;
 pub mod worker;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::agent::client::ClientError;
 use crate::agent::protocol::{Identity, Init, InitReport, Refusal};
+use crate::engine::meter::Share;
 use crate::engine::{Engine, ImageFacts};
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
@@ -15,8 +16,8 @@ use super::containers::{self, Images, Started};
 use super::credentials::Credentials;
 use super::ending::Ending;
 use super::error::CallError;
-use super::pull::{Puller, Ready};
-use super::{attach, delivery, ready, removal, service_report};
+use super::pull::Puller;
+use super::{attach, delivery, removal, service_report};
 
 /// Makes everything ready for the job's first stage.
 ///
@@ -63,7 +64,7 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
     tell_secrets(&secrets, log);
     ending.check()?;
     let started = match start(call, engine, &images, secrets).await {
-        Ok(()) => ending.or(services(call, engine, &images.services, log)).await,
+        Ok(()) => ending.or(service_report::wait(call, engine, &images.services, log)).await,
         Err(error) => Err(error),
     };
     match started.and_then(|()| ending.check()) {
@@ -94,6 +95,7 @@ async fn fetch<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Fetched, 
     if call.plan.secrets.is_empty() {
         return Ok(Fetched::default());
     }
+    let _fetching = call.meter.begin(Share::Secrets);
     let fetched = source.fetch(&call.plan.secrets).await.map_err(|error| {
         if error.is_job_fault() { CallError::job(error) } else { CallError::system(error) }
     })?;
@@ -162,21 +164,6 @@ async fn images<E: Engine, W: Write>(
     Ok(Images { job, helper, services })
 }
 
-/// Waits for the services, where there are any and they are to be waited for.
-async fn services<E: Engine, W: Write>(
-    call: &Call<'_>,
-    engine: &E,
-    images: &[Ready],
-    log: &mut JobLog<W>,
-) -> Result<(), CallError> {
-    if call.plan.services.is_empty() || call.plan.services_timeout_seconds == 0 {
-        return Ok(());
-    }
-    service_report::begin(call, log);
-    let outcomes = ready::wait(call, engine, images).await?;
-    service_report::end(call, engine, log, &outcomes).await
-}
-
 /// An image of another architecture would fail with "exec format error" somewhere in the job.
 fn check_platform(call: &Call<'_>, image: &ImageFacts) -> Result<(), CallError> {
     let host = call.world.platform;
@@ -232,7 +219,7 @@ async fn init_job<E: Engine>(
         entrypoint: call.plan.entrypoint(&image.entrypoint),
         path_prefix: vec![AGENT_BIN.to_owned()],
     };
-    initialise(engine, &call.plan.container_name(Role::Job), init).await
+    initialise(call, engine, Role::Job, init).await
 }
 
 /// The helper works as the job container's user, so that a checkout belongs to it. It gets the masks
@@ -256,14 +243,17 @@ async fn init_helper<E: Engine>(
         entrypoint: Vec::new(),
         path_prefix: vec![AGENT_BIN.to_owned()],
     };
-    initialise(engine, &call.plan.container_name(Role::Helper), init).await.map(drop)
+    initialise(call, engine, Role::Helper, init).await.map(drop)
 }
 
 async fn initialise<E: Engine>(
+    call: &Call<'_>,
     engine: &E,
-    container: &str,
+    role: Role,
     init: Init,
 ) -> Result<InitReport, CallError> {
+    let container = &call.plan.container_name(role);
+    let _at_work = call.meter.begin(Share::Agent);
     let (mut agent, _) = attach::open(engine, container).await?;
     agent.init(init).await.map_err(|error| match error {
         // The image has no such user, or a secret cannot be put into an environment.

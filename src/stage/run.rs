@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 
+use bytes::Bytes;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -10,6 +11,7 @@ use crate::agent::client::ClientError;
 use crate::agent::protocol::{Exec, StageExit, StageSignal};
 use crate::engine::Engine;
 use crate::job::Stage;
+use crate::joblog::JobLog;
 use crate::outcome::Outcome;
 use crate::secrets::{MaskSet, Secret, SecretSource};
 
@@ -18,7 +20,7 @@ use super::call::Call;
 use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
-use super::{again, hint, lost, prune, service_stream, verdict};
+use super::{again, hint, lost, prune, service_report, service_stream, verdict};
 
 /// A stage as the runner asked for it.
 pub struct Asked {
@@ -67,10 +69,12 @@ async fn once<E: Engine>(
         user_stage: route.user_stage,
         env: Vec::new(),
     };
+    let wanted = route.user_stage && !call.plan.services.is_empty();
+    let masks = hello.masks.into_iter().filter(|_| wanted).map(|mask| mask.0).collect();
+    let masks = MaskSet::new(masks);
     let services = async {
-        if route.user_stage && service_stream::is_asked(call) {
-            let masks = hello.masks.into_iter().map(|mask| mask.0).collect();
-            service_stream::follow(call, engine, &asked.stage, (sink, &MaskSet::new(masks))).await
+        if wanted && service_stream::is_asked(call) {
+            service_stream::follow(call, engine, &asked.stage, (sink, &masks)).await
         } else {
             std::future::pending().await
         }
@@ -86,10 +90,31 @@ async fn once<E: Engine>(
         sink.line(hint::NO_SUDO).await.map_err(CallError::system)?;
     }
     let outcome = verdict::of(call, &exit, sink, route.user_stage).await?;
+    if route.user_stage && outcome != Outcome::Success && !call.plan.services.is_empty() {
+        tell_ended_services(call, engine, &asked.stage, (sink, masks)).await;
+    }
     if asked.stage.is_last() {
         prune::after_delivery(call, engine, sink).await?;
     }
     Ok(outcome)
+}
+
+/// A service that is gone may well be why the stage failed.
+async fn tell_ended_services<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    stage: &Stage,
+    to: (&RunnerSink, MaskSet),
+) {
+    let mut told = Vec::new();
+    {
+        let mut log = JobLog::new(&mut told, call.world.clock);
+        log.mask(to.1);
+        log.scope(&stage.to_string());
+        service_report::of_ended(call, engine, &mut log).await;
+    }
+    // Where the runner takes nothing any more, the stage has said so.
+    drop(to.0.beside(Bytes::from(told)).await);
 }
 
 /// Sees the stage through: a TERM where it has to end, a new attach where the old one is lost.

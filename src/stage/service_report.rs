@@ -6,22 +6,43 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
+use crate::engine::meter::Share;
 use crate::engine::{Engine, Output};
 use crate::joblog::JobLog;
 use crate::plan::ServicePlan;
 
 use super::call::Call;
 use super::error::CallError;
-use super::ready::Readiness;
+use super::pull::Ready;
+use super::ready::{self, Readiness};
 
 /// Lines of a service's output that are shown where it is not as it should be.
-pub const LAST_LINES: usize = 50;
+const LAST_LINES: usize = 50;
 
 /// How long the daemon may take to tell them.
 const TELLING: Duration = Duration::from_secs(10);
 
+/// Waits for the services, where there are any and they are to be waited for, and tells of it.
+///
+/// # Errors
+/// The job's own fault where a critical service is not ready; ours where the engine does not answer.
+pub async fn wait<E: Engine, W: Write>(
+    call: &Call<'_>,
+    engine: &E,
+    images: &[Ready],
+    log: &mut JobLog<W>,
+) -> Result<(), CallError> {
+    if call.plan.services.is_empty() || call.plan.services_timeout_seconds == 0 {
+        return Ok(());
+    }
+    let _waiting = call.meter.begin(Share::Services);
+    begin(call, log);
+    let outcomes = ready::wait(call, engine, images).await?;
+    end(call, engine, log, &outcomes).await
+}
+
 /// Opens the section that holds the waiting.
-pub fn begin<W: Write>(call: &Call<'_>, log: &mut JobLog<W>) {
+fn begin<W: Write>(call: &Call<'_>, log: &mut JobLog<W>) {
     let count = call.plan.services.len();
     let services = if count == 1 { "service" } else { "services" };
     let limit = call.plan.services_timeout_seconds;
@@ -29,10 +50,7 @@ pub fn begin<W: Write>(call: &Call<'_>, log: &mut JobLog<W>) {
 }
 
 /// Closes it, and says what each came to.
-///
-/// # Errors
-/// The job's own fault where a critical service is not ready.
-pub async fn end<E: Engine, W: Write>(
+async fn end<E: Engine, W: Write>(
     call: &Call<'_>,
     engine: &E,
     log: &mut JobLog<W>,
@@ -84,8 +102,22 @@ fn sentence(outcome: &Readiness) -> String {
     }
 }
 
+/// What a stage that failed has to know of its services: those that ended, with their last lines.
+pub async fn of_ended<E: Engine, W: Write>(call: &Call<'_>, engine: &E, log: &mut JobLog<W>) {
+    for (index, service) in call.plan.services.iter().enumerate() {
+        let name = call.plan.service_name(index);
+        // It is told beside a failure that has been told; one more is no help.
+        let Ok(Some(state)) = engine.inspect(&name).await else { continue };
+        if !state.running {
+            let ended = Readiness::Died { code: state.exit_code, out_of_memory: state.oom_killed };
+            log.line(format!("longshore: the service {} {}", called(service), sentence(&ended)));
+            last_lines(engine, &name, &service.image.reference, log).await;
+        }
+    }
+}
+
 /// A folded section with a service's last lines.
-pub async fn last_lines<E: Engine, W: Write>(
+async fn last_lines<E: Engine, W: Write>(
     engine: &E,
     container: &str,
     image: &str,

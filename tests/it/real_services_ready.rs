@@ -93,6 +93,35 @@ fn a_service_that_does_not_answer_only_warns_when_its_time_is_up() {
 }
 
 #[test]
+fn a_service_that_ends_during_a_script_is_told_where_the_script_fails() {
+    let mut service = image_value("longshore-test/busybox:1");
+    service["alias"] = "db".into();
+    service["command"] = json!(["sh", "-c", "echo words of the dead; sleep 1; exit 7"]);
+    let host = Host::new();
+    let job = |last: &str| busybox(["sleep 3", last]).service_value(service.clone());
+    let trace = host.run(&job("false")).trace_text();
+    let said = "longshore: the service longshore-test/busybox:1 (longshore-test__busybox, \
+                longshore-test-busybox, db) ended with exit code 7\n";
+    assert_says(&trace, &[said, ":longshore_build_script_service[", "words of the dead\n"]);
+    let trace = host.run(&job("true")).assert_success().trace_text();
+    assert!(!trace.contains("words of the dead"), "{trace}");
+}
+
+#[test]
+fn a_traced_job_is_told_what_its_preparation_took() {
+    let traced = busybox(["true"]).variable("CI_DEBUG_TRACE", "true");
+    let trace = Host::new().run(&with(traced, SERVICE, &[])).assert_success().trace_text();
+    let (_, line) = trace.split_once("longshore: timings of prepare: ").expect(&trace);
+    let line = line.lines().next().unwrap();
+    assert_says(line, &[" ms, ", " % the Docker daemon (", " requests)", " % longshore itself"]);
+    let percents = line.split(", ").skip(1).map(|part| part.split(' ').next().unwrap());
+    let whole: u32 = percents.map(|percent| percent.parse::<u32>().unwrap()).sum();
+    assert!((97..=103).contains(&whole), "{line}");
+    let quiet = Host::new().run(&busybox(["true"]));
+    assert!(!quiet.assert_success().trace_text().contains("timings of prepare"));
+}
+
+#[test]
 fn a_timeout_of_zero_does_not_wait() {
     let host = Host::new().docker("wait_for_services_timeout", "\"0s\"");
     let job = with(busybox(["true"]), SERVICE, &[("HEALTHCHECK_TCP_PORT", "81")]);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bollard::errors::Error;
 
 use super::fault;
+use crate::engine::meter::{Meter, Share};
 use crate::engine::{EngineError, Fault, Removed};
 
 /// How long each kind of call may take.
@@ -37,6 +38,7 @@ pub(super) struct Call<'a> {
     pub(super) verb: &'static str,
     pub(super) object: &'a str,
     pub(super) deadline: Duration,
+    pub(super) meter: &'a Meter,
 }
 
 impl Call<'_> {
@@ -45,6 +47,7 @@ impl Call<'_> {
         &self,
         answer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, EngineError> {
+        let _under_way = self.meter.begin(Share::Engine);
         match tokio::time::timeout(self.deadline, answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(fault::of(self.verb, self.object, &error)),

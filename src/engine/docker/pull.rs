@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::call::Call;
 use super::{fault, observe};
+use crate::engine::meter::Share;
 use crate::engine::{EngineError, Fault, PullProgress, RegistryLogin, registry};
 
 /// The user name by which credential helpers say that the password is an identity token.
@@ -54,6 +55,7 @@ pub(super) async fn follow(
     progress: &mut dyn FnMut(PullProgress),
 ) -> Result<(), EngineError> {
     let mut lines = std::pin::pin!(lines);
+    let _under_way = call.meter.begin(Share::Engine);
     let whole = async {
         loop {
             match tokio::time::timeout(idle, lines.next()).await {

@@ -128,6 +128,7 @@ impl Life {
             context: self.context.clone(),
             plan: plan::compile(&self.context, &self.settings, &host).unwrap(),
             parent: rustix::process::getppid(),
+            meter: longshore::engine::meter::Meter::default(),
         }
     }
 
