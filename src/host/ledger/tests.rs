@@ -1,3 +1,5 @@
+//! The ledger under trouble: torn, foreign, full, a directory, many at once.
+
 use super::history::{Entry, Filter};
 use super::*;
 
