@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::pipeline::args::LocalArgs;
+use vault::VaultCommand;
+
+pub mod vault;
 
 /// A GitLab Runner custom executor for dedicated Docker hosts.
 #[derive(Debug, Parser)]
@@ -52,6 +55,9 @@ pub enum Command {
         longshore ledger --pipeline 4711\n  \
         longshore ledger --project web/shop --json | jq -r 'select(.event == \"pruned\") | .bytes'")]
     Ledger(LedgerArgs),
+    /// The Vault server: check the login, print the policy that the settings need.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// PID 1 of a job's containers; not for people.
     #[command(hide = true)]
     Agent,

@@ -11,7 +11,7 @@ use clap::Parser;
 use crate::cli::{Cli, Command, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
-use crate::host::reap;
+use crate::host::{self, reap};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -106,6 +106,10 @@ fn dispatch(
         }
         Command::Ledger(args) => {
             ledger::show::command(&call::read_settings(&settings)?, world, &args, stdio)
+        }
+        Command::Vault(command) => {
+            let settings = call::read_settings(&settings)?;
+            block_on(host::vault::command(command, &settings, world, stdio))
         }
         Command::Worker => {
             let settings = call::read_settings(&settings)?;
