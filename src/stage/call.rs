@@ -35,6 +35,8 @@ pub struct Call<'a> {
     pub parent: Option<Pid>,
     /// What its time is spent on.
     pub meter: Meter,
+    /// When it was read.
+    pub began: SystemTime,
 }
 
 impl<'a> Call<'a> {
@@ -49,7 +51,8 @@ impl<'a> Call<'a> {
         let context = read_context(world)?;
         let facts = host_facts(world)?;
         let plan = plan::compile(&context, &settings, &facts).map_err(CallError::job)?;
-        Ok(Self { world, settings_path, settings, context, plan, parent, meter: Meter::default() })
+        let (meter, began) = (Meter::default(), (world.clock)());
+        Ok(Self { world, settings_path, settings, context, plan, parent, meter, began })
     }
 
     /// Whose the job's access to Vault is, as it stands on the labels of all that is the job's.
@@ -65,6 +68,12 @@ impl<'a> Call<'a> {
     /// Whether the process that called us has ended since.
     pub fn is_orphaned(&self) -> bool {
         getppid() != self.parent
+    }
+
+    /// Seconds since this call began; 0 where the clock was set back meanwhile.
+    pub fn seconds(&self) -> f64 {
+        let now = (self.world.clock)();
+        now.duration_since(self.began).map_or(0.0, |passed| passed.as_secs_f64())
     }
 
     /// Writes an event to the ledger, which is history and not state: a job does not fail for it.
