@@ -7,7 +7,7 @@ use crate::job::Stage;
 use crate::settings::{Capacity, SocketMode};
 
 mod alias;
-mod cache;
+pub mod cache;
 mod compile;
 pub mod container;
 mod image;
