@@ -77,6 +77,24 @@ async fn a_prepare_that_fails_ends_what_it_leased() {
     assert!(logins > 0 && logins == revokes, "{logins} {revokes}");
 }
 
+/// A container that is made anew has nothing of the first one's secrets: it logs in again, and each login
+/// ends with the job.
+#[tokio::test]
+async fn a_second_prepare_logs_in_again_and_cleanup_ends_both() {
+    let (bao, host) = leasing().await;
+    let job = busybox(["true"]);
+    for prepared in 1..=2 {
+        let output = host.call(&job, &["prepare"]);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((prepared, 0), prepared));
+    }
+    let output = host.call(&job, &["cleanup"]);
+    assert!(output.status.success(), "{output:?}");
+    await_that("the end of both", || host.kept_tokens().is_empty());
+    assert_eq!(bao.logins_and_revokes(), (2, 2));
+    await_gone(&job);
+}
+
 #[tokio::test]
 async fn when_runner_and_driver_are_killed_reap_ends_the_lease() {
     let (bao, host) = leasing().await;
