@@ -67,14 +67,13 @@ async fn a_leased_secret_lives_as_long_as_its_job() {
 }
 
 #[tokio::test]
-async fn a_prepare_that_fails_ends_what_it_leased() {
+async fn a_prepare_that_fails_ends_what_it_leased_before_any_cleanup() {
     let (bao, host) = leasing().await;
-    let result = host.run(&busybox(["true"]).image("longshore-test/noshell:1"));
-    assert_ne!(result.status, JobStatus::Success);
-    assert_says(&result.trace_text(), &["has no shell"]);
-    assert_eq!(host.kept_tokens().len(), 0);
-    let (logins, revokes) = bao.logins_and_revokes();
-    assert!(logins > 0 && logins == revokes, "{logins} {revokes}");
+    let job = busybox(["true"]).image("longshore-test/noshell:1");
+    let output = host.call(&job, &["prepare"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_says(&String::from_utf8_lossy(&output.stderr), &["has no shell"]);
+    assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 1), 0));
 }
 
 /// A container that is made anew has nothing of the first one's secrets: it logs in again, and each login
