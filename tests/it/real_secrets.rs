@@ -161,7 +161,9 @@ async fn a_value_that_no_environment_can_carry_is_the_jobs_failure_and_makes_not
 
 /// Lines that no two secrets share.
 fn lines(name: &str, bytes: usize) -> String {
-    (0..bytes / 64).map(|at| format!("{name}-{at:0>width$}\n", width = 62 - name.len())).collect()
+    let width = 62 - name.len();
+    let lines = (0..bytes / 64).map(|at| format!("{name}-{at:0>width$}"));
+    lines.collect::<Vec<_>>().join("\n") + "\n"
 }
 
 #[tokio::test]
