@@ -38,6 +38,7 @@ mod plans;
 mod properties;
 mod real_cache;
 mod real_cancel;
+mod real_checkout;
 mod real_failures;
 mod real_isolation;
 mod real_jobs;
