@@ -190,7 +190,7 @@ fn ansi_c(value: &[u8], keep_high: bool) -> Vec<u8> {
         };
         if let Some(short) = short {
             out.extend([b'\\', short]);
-        } else if byte < b' ' || byte == 0x7f || (byte > 0x7f && !keep_high) {
+        } else if byte.is_ascii_control() || !(keep_high || byte.is_ascii()) {
             out.extend_from_slice(format!("\\{byte:03o}").as_bytes());
         } else {
             out.push(byte);

@@ -19,7 +19,7 @@ fn a_core_depends_on_the_value_alone() {
             assert!(coded.windows(cores[before].len()).any(|part| part == cores[before]));
         }
     }
-    assert_eq!(base64_cores(b""), [const { Vec::new() }; 3]);
+    assert!(base64_cores(b"").iter().all(Vec::is_empty));
 }
 
 #[test]
