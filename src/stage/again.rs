@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use crate::engine::Engine;
+use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::plan::removal::RemovalPlan;
 use crate::secrets::{MaskSet, SecretSource};
@@ -19,8 +20,12 @@ const ATTEMPTS: &str = "EXECUTOR_JOB_SECTION_ATTEMPTS";
 /// The most that counts.
 const MOST: u32 = 10;
 
-/// How often a stage is tried; 1 where the job does not say. Source: GitLab's executor.
-pub fn attempts(call: &Call<'_>) -> u32 {
+/// How often a stage is tried; 1 where the job does not say, and for the last one, which tidies up what has
+/// gone with the container. Source: GitLab's executor.
+pub fn attempts(call: &Call<'_>, stage: &Stage) -> u32 {
+    if stage.is_last() {
+        return 1;
+    }
     let asked = call.context.variable(ATTEMPTS).and_then(|text| text.trim().parse().ok());
     asked.unwrap_or(1).clamp(1, MOST)
 }

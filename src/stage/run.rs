@@ -17,6 +17,7 @@ use crate::secrets::{MaskSet, Secret, SecretSource};
 
 use super::attach::{self, Agent};
 use super::call::Call;
+use super::ending::Ending;
 use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
@@ -42,8 +43,11 @@ pub async fn run<E: Engine, S: SecretSource>(
     sink: &RunnerSink,
 ) -> Result<Outcome, CallError> {
     let container = call.plan.container_name(call.plan.route(&asked.stage).container);
-    for _ in 1..again::attempts(call) {
+    let mut ending = Ending::watch()?;
+    for _ in 1..again::attempts(call, &asked.stage) {
         match once(call, engine, &asked, sink).await {
+            // What the runner has ended it also cleans up: nobody would remove a container made then.
+            Err(error) if ending.check().is_err() || call.is_orphaned() => return Err(error),
             Err(CallError::System { message }) if again::is_gone(engine, &container).await? => {
                 drop(sink.line(&format!("longshore: {message}")).await);
                 again::make(call, engine, source, sink).await?;

@@ -94,6 +94,23 @@ fn a_container_that_vanishes_is_made_again_where_the_job_wants_it() {
 }
 
 #[test]
+fn a_container_that_vanishes_after_a_cancel_is_not_made_again() {
+    let host = Host::new();
+    let job = busybox(["trap '' TERM", "echo begun", "while true; do sleep 1; done"])
+        .variable("EXECUTOR_JOB_SECTION_ATTEMPTS", "2");
+    let running = host.runner().start(&job);
+    running.wait_for_output("\nbegun", SOON);
+    running.cancel();
+    // The script has ten seconds from its TERM on.
+    std::thread::sleep(Duration::from_secs(2));
+    docker(&["rm", "-f", &job_container(&job)]);
+    let result = running.join();
+    await_gone(&job);
+    let trace = result.trace_text();
+    assert!(!trace.contains("making all of them again"), "{trace}");
+}
+
+#[test]
 fn a_container_that_vanishes_between_stages_is_made_again_with_its_helper() {
     let host = Host::new();
     let job = busybox(["echo second stage"])
