@@ -44,6 +44,7 @@ mod real_output;
 mod real_registry;
 mod real_secrets;
 mod real_sources;
+mod real_stages;
 mod stages_over_fakes;
 mod support;
 mod tree;
