@@ -16,6 +16,7 @@ mod memory;
 mod outflow;
 mod pause;
 mod pid1;
+mod probe;
 pub mod protocol;
 mod pump;
 mod reaper;
@@ -23,6 +24,7 @@ pub mod request;
 mod sessions;
 mod stage;
 mod sys;
+mod usage;
 mod wire;
 
 pub use pid1::{AgentError, run};

@@ -16,9 +16,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::secrets::Secret;
 
+mod probe;
 mod refusal;
+mod usage;
 
+pub use probe::{Probe, ProbeKind, ProbeTarget};
 pub use refusal::Refusal;
+pub use usage::{DiskFacts, PidFacts, Usage};
 
 /// Version of this protocol; driver and agent come from one binary, so they must be equal.
 pub const VERSION: u16 = 1;
@@ -72,6 +76,9 @@ pub enum Verb {
     Stat,
     /// Ends whatever stage runs, whoever runs it; answered by [`Reply::Done`] once it is gone.
     Takeover,
+    /// Asks whether services answer on the container's network; answered by [`Reply::Probed`]. Needs no
+    /// Init and holds nothing else up.
+    Probe(Probe),
 }
 
 /// Everything a container's life needs from the driver, secrets included.
@@ -215,6 +222,8 @@ pub enum Reply {
     Done,
     /// Not done, and why.
     Refused(Refusal),
+    /// Why each target is not ready, `None` for those that are, in the order asked.
+    Probed(Vec<Option<String>>),
 }
 
 /// What a driver learns when it attaches.
@@ -271,6 +280,8 @@ pub struct StageExit {
     pub script_unread: bool,
     /// A process could not be killed within the sweep's deadline (it hangs in the kernel).
     pub survivors: bool,
+    /// What it used.
+    pub usage: Usage,
 }
 
 /// How a process ended.
@@ -301,6 +312,8 @@ pub enum EndedBy {
     Takeover,
     /// Its driver fell silent for [`SILENCE_ENDS`].
     Silence,
+    /// The engine stopped the container.
+    Stop,
 }
 
 /// Memory of the container as its cgroup tells; `None` where it tells nothing.

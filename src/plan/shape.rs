@@ -120,6 +120,7 @@ impl JobPlan {
             capabilities: Vec::new(),
             security: rights.security.clone(),
             labels: self.labelled(kind),
+            own_process: None,
         }
     }
 
@@ -149,7 +150,7 @@ impl JobPlan {
         MountSource::Volume { name: self.key.name(what), labels: self.labelled(what), tmpfs_bytes }
     }
 
-    fn labelled(&self, kind: &str) -> Labels {
+    pub(super) fn labelled(&self, kind: &str) -> Labels {
         let mut labels = self.labels.clone();
         labels.insert("longshore.kind".to_owned(), kind.to_owned());
         labels

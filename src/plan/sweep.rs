@@ -193,6 +193,13 @@ mod tests {
         assert!(reason_of(&agent, None, 0).is_none());
     }
 
+    /// The container that fills an agent volume is its job's; nothing but a volume is the agent's.
+    #[test]
+    fn a_container_that_says_it_is_the_agents_stays() {
+        let container = object(Kind::Container, "agent");
+        assert_eq!(reason_of(&container, Some(false), 1000), None);
+    }
+
     #[test]
     fn containers_go_before_what_they_use() {
         let objects = [object(Kind::Volume, "builds"), object(Kind::Container, "job")];

@@ -7,7 +7,6 @@ use std::path::Path;
 use crate::engine::Engine;
 use crate::host::ledger::{Event, Ledger};
 use crate::outcome::Outcome;
-use crate::plan::JobKey;
 use crate::plan::removal::RemovalPlan;
 use crate::settings::Settings;
 use crate::world::{Stdio, World};
@@ -25,7 +24,7 @@ use super::{call, leases, removal, worker};
 pub fn hand_over(world: &World, settings_path: &Path) -> Result<Outcome, CallError> {
     let settings = call::read_settings(settings_path)?;
     let context = call::read_context(world)?;
-    let plan = RemovalPlan::of(&JobKey::of(&context.response));
+    let plan = RemovalPlan::of_job(&context.response, &settings);
     start_worker(world, settings_path, &settings, &plan)
 }
 

@@ -14,7 +14,7 @@ use super::call::Call;
 use super::containers::{self, Started};
 use super::ending::Ending;
 use super::error::CallError;
-use super::{attach, delivery, pull, removal};
+use super::{attach, delivery, pull, ready, removal, service_report};
 
 /// Makes everything ready for the job's first stage.
 ///
@@ -48,13 +48,17 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
     let mut ending = Ending::watch()?;
     // The source is seen through: what is dropped there leaves a token behind.
     let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, engine, log)));
-    let (secrets, image) = (secrets?, images?);
+    let (secrets, images) = (secrets?, images?);
     let set = MaskSet::new(masks(call, &secrets));
     check_maskable(&set, &secrets)?;
     log.mask(set);
     tell_secrets(&secrets, log);
     ending.check()?;
-    match start(call, engine, &image, secrets).await.and_then(|()| ending.check()) {
+    let started = match start(call, engine, &images.job, secrets).await {
+        Ok(()) => ending.or(services(call, engine, &images.services, log)).await,
+        Err(error) => Err(error),
+    };
+    match started.and_then(|()| ending.check()) {
         Ok(()) => Ok(()),
         Err(error) => {
             for left in removal::remove(engine, &call.plan.removal()).await {
@@ -120,7 +124,7 @@ async fn images<E: Engine, W: Write>(
     call: &Call<'_>,
     engine: &E,
     log: &mut JobLog<W>,
-) -> Result<ImageFacts, CallError> {
+) -> Result<Images, CallError> {
     let image = pull::ensure(engine, &call.plan.image, log).await?;
     check_platform(call, &image)?;
     if let Some(helper) = &call.plan.helper_image {
@@ -131,7 +135,33 @@ async fn images<E: Engine, W: Write>(
             ),
         })?;
     }
-    Ok(image)
+    let mut services = Vec::new();
+    for service in &call.plan.services {
+        services.push(pull::ensure(engine, &service.image, log).await?);
+    }
+    Ok(Images { job: image, services })
+}
+
+/// What the images say of themselves.
+struct Images {
+    job: ImageFacts,
+    /// In the order of the plan's services.
+    services: Vec<ImageFacts>,
+}
+
+/// Waits for the services, where there are any and they are to be waited for.
+async fn services<E: Engine, W: Write>(
+    call: &Call<'_>,
+    engine: &E,
+    images: &[ImageFacts],
+    log: &mut JobLog<W>,
+) -> Result<(), CallError> {
+    if call.plan.services.is_empty() || call.plan.services_timeout_seconds == 0 {
+        return Ok(());
+    }
+    service_report::begin(call, log);
+    let outcomes = ready::wait(call, engine, images).await?;
+    service_report::end(call, engine, log, &outcomes).await
 }
 
 /// An image of another architecture would fail with "exec format error" somewhere in the job.
