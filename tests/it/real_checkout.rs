@@ -86,7 +86,7 @@ fn stages_that_fail_are_tried_as_often_as_the_job_says() {
         let text = format!(
             "test -e /tmp/{name} || {{ touch /tmp/{name}; echo again; exit 1; }}\necho {name} done"
         );
-        wrap(&text, false)
+        wrap(&FakeJob::new(), &text)
     };
     let job = busybox(["true"])
         .variable("GET_SOURCES_ATTEMPTS", "2")

@@ -69,7 +69,7 @@ fn is_on(job: &FakeJob, flag: &str) -> bool {
 
 /// The frame around a script's text: dies of TERM with 1, stops at the first failure, no stdin for the
 /// commands. Runners before 19.1 give them an empty pipe instead, as does `FF_USE_LEGACY_BASH_EVAL`.
-fn wrap(job: &FakeJob, text: &str) -> String {
+pub fn wrap(job: &FakeJob, text: &str) -> String {
     let posix = is_on(job, "FF_POSIXLY_CORRECT_ESCAPES");
     let blob = if posix { quote_posix(text) } else { quote_ansi(text) };
     let trace = if is_on(job, "CI_DEBUG_TRACE") { "set -o xtrace\n" } else { "" };
