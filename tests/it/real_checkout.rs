@@ -3,6 +3,7 @@
 
 use crate::support::api::{Answer, FakeApi};
 use crate::support::git_server::{Served, own_address};
+use crate::support::job_json::FakeJob;
 use crate::support::real::{BUSYBOX, Host, assert_says, busybox};
 use crate::support::scripts::wrap;
 use crate::support::stand_in::StandIn;
