@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::pipeline::args::LocalArgs;
+use vault::VaultCommand;
+
+pub mod vault;
 
 /// A GitLab Runner custom executor for dedicated Docker hosts.
 #[derive(Debug, Parser)]
@@ -47,6 +50,9 @@ pub enum Command {
     /// Remove what jobs left behind whose runner is gone.
     #[command(after_help = "Examples:\n  longshore reap --plan --json\n  longshore reap")]
     Reap(ReapArgs),
+    /// The Vault server: check the login, print the policy that the settings need.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// PID 1 of a job's containers; not for people.
     #[command(hide = true)]
     Agent,

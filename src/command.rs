@@ -10,7 +10,7 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
-use crate::host::reap;
+use crate::host::{self, reap};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -99,6 +99,10 @@ fn dispatch(
                 let engine = engine(&settings)?;
                 reap::command(&engine, &settings, world, &args, stdio).await
             })
+        }
+        Command::Vault(command) => {
+            let settings = call::read_settings(&settings)?;
+            block_on(host::vault::command(command, &settings, world, stdio))
         }
         Command::Worker => {
             let settings = call::read_settings(&settings)?;

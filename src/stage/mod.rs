@@ -7,6 +7,8 @@ pub mod call;
 pub mod cleanup;
 pub mod config;
 pub mod containers;
+pub mod credential_helper;
+pub mod credentials;
 pub mod delivery;
 pub mod diagnosis;
 pub mod ending;
