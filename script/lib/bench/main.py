@@ -8,18 +8,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from urllib.parse import quote
 
+import shares
 import throughput
 import tree
+import whole_jobs
 from counting_proxy import CountingProxy
-from docker_api import Floor, call
+from docker_api import Floor
 from figures import row
+from pairs import timed, until_gone
 from runner import Runner
+from sources import Sources
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROUNDS = 12
-BENCH_JOBS = "longshore.project=bench/app"  # others may run jobs beside
 
 
 def arguments() -> argparse.Namespace:
@@ -29,25 +31,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of each figure (default %(default)s)")
     parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--settings", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--helper-image", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--image", default="longshore-test/busybox:1", help="image of the jobs")
     return parser.parse_args()
-
-
-def timed(work) -> float:
-    """Seconds that `work` takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def until_gone(label: str) -> None:
-    """Waits until the detached removal of the last job is done, so that it weighs on nobody else."""
-    deadline = time.monotonic() + 30
-    filters = quote(json.dumps({"label": [label]}))
-    while call("GET", f"/containers/json?all=1&filters={filters}"):
-        if time.monotonic() > deadline:
-            raise RuntimeError("containers of a finished job are still there after 30 s")
-        time.sleep(0.01)
 
 
 def jobs(options: argparse.Namespace) -> list[dict]:
@@ -56,13 +42,13 @@ def jobs(options: argparse.Namespace) -> list[dict]:
     hand = Runner([os.path.join(HERE, "hand-written.sh")], options.image)
     floor = Floor(options.image)
     ours.job()
-    until_gone(BENCH_JOBS)
+    until_gone()
     seconds: dict[str, list[float]] = {"longshore": [], "floor": [], "hand-written": []}
     stages: list[dict[str, float]] = []
     for number in range(options.rounds):
         stages.append(ours.job())
         seconds["longshore"].append(stages[-1]["total"])
-        until_gone(BENCH_JOBS)
+        until_gone()
         seconds["floor"].append(timed(lambda n=number: floor.job(f"longshore-bench-floor-{n}")))
         seconds["hand-written"].append(hand.job()["total"])
     floor.close()
@@ -70,13 +56,13 @@ def jobs(options: argparse.Namespace) -> list[dict]:
     detail = {"medians_ms": {name: round(value * 1000, 1) for name, value in median.items()}, "n": options.rounds}
     calls = {name: round(statistics.median(stage[name] for stage in stages) * 1000, 1) for name in stages[0]}
     return [
-        row("job `true` against the floor", median["longshore"] / median["floor"], 1.3, "x", **detail, calls_ms=calls),
+        row("job `true` against the floor", median["longshore"] / median["floor"], 1.25, "x", **detail, calls_ms=calls),
         row("job `true` against a hand-written driver", median["longshore"] / median["hand-written"], 0.75, "x", **detail),
     ]
 
 
 def requests(options: argparse.Namespace) -> list[dict]:
-    """API requests of one such job, its detached removal included."""
+    """API requests of a job, with and without sources, its detached removal included."""
     with tempfile.TemporaryDirectory() as scratch:
         path = os.path.join(scratch, "docker.sock")
         proxy = CountingProxy(path)
@@ -84,16 +70,25 @@ def requests(options: argparse.Namespace) -> list[dict]:
         with open(options.settings, encoding="utf-8") as source, open(settings, "w", encoding="utf-8") as target:
             target.write(source.read().replace("unix:///var/run/docker.sock", f"unix://{path}"))
         runner = Runner([options.binary, "--settings", settings], options.image)
-        runner.job()
-        until_gone(BENCH_JOBS)
-        time.sleep(0.5)  # the worker's last requests come after the containers are gone
+        rows = [counted("API requests of job `true`", 14, runner, proxy)]
+        sources = Sources()
+        runner.stages = {"get_sources": sources.script(whole_jobs.PROJECT)}
+        rows.append(counted("API requests of the job with a git clone", 22, runner, proxy))
+        sources.close()
+        proxy.close()
+    return rows
+
+
+def counted(name: str, limit: int, runner: Runner, proxy: CountingProxy) -> dict:
+    """The requests of the second of two jobs."""
+    seen: list[str] = []
+    for _ in range(2):
         proxy.requests.clear()
         runner.job()
-        until_gone(BENCH_JOBS)
-        time.sleep(0.5)
+        until_gone()
+        time.sleep(0.5)  # the worker's last requests come after the containers are gone
         seen = list(proxy.requests)
-        proxy.close()
-    return [row("API requests of that job", len(seen), 16, "requests", requests=seen)]
+    return row(name, len(seen), limit, "requests", requests=seen)
 
 
 def start_up(options: argparse.Namespace) -> list[dict]:
@@ -126,7 +121,11 @@ def main() -> int:
     """All figures; 1 when one does not hold."""
     options = arguments()
     rows = []
-    for part in (jobs, requests, start_up, tree.rows, throughput.rows):
+    parts = (
+        jobs, whole_jobs.clone, whole_jobs.kept, whole_jobs.together, requests, shares.rows, start_up, tree.rows,
+        throughput.rows,
+    )
+    for part in parts:
         print(f"measuring: {(part.__doc__ or '').splitlines()[0]}", file=sys.stderr, flush=True)
         rows += part(options)
     if options.json:
