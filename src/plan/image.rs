@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::job::{JobContext, JobImage, RunnerVersion};
-use crate::settings::{PullPolicy, Settings};
+use crate::settings::{PullPolicy, Settings, Shell};
 
 use super::Refusal;
 use super::login::{self, LoginPlan};
@@ -95,6 +95,9 @@ pub(super) fn of_job(context: &JobContext, settings: &Settings) -> Result<ImageP
         });
     }
     let platform = context.expand(&wanted.executor_opts.docker.platform);
+    if platform.to_lowercase().starts_with("windows") {
+        return Err(Refusal::Windows { platform });
+    }
     let wanted = Wanted {
         reference,
         platform: (!platform.is_empty()).then_some(platform),
@@ -151,7 +154,12 @@ pub(super) fn of_service(
 pub(super) fn of_helper(context: &JobContext, settings: &Settings) -> Result<ImagePlan, Refusal> {
     let reference = match &settings.docker.helper_image {
         Some(reference) => reference.clone(),
-        None => gitlabs_helper(context.variable("CI_RUNNER_VERSION").unwrap_or_default())?,
+        None => {
+            let version = context.variable("CI_RUNNER_VERSION").unwrap_or_default();
+            // GitLab's helper with PowerShell is another image.
+            let flavour = if settings.shell == Shell::Pwsh { "-pwsh" } else { "" };
+            format!("{}{flavour}", gitlabs_helper(version)?)
+        }
     };
     // Its tag names its content; asking a registry before each job would buy nothing.
     let policies = vec![PullPolicy::IfNotPresent];

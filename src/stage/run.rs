@@ -18,6 +18,7 @@ use super::call::Call;
 use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
+use super::timings::Timings;
 use super::{hint, lost, prune, verdict};
 
 /// A stage as the runner asked for it.
@@ -40,7 +41,9 @@ pub async fn run<E: Engine>(
 ) -> Result<Outcome, CallError> {
     let route = call.plan.route(&asked.stage);
     let container = call.plan.container_name(route.container);
+    let mut timings = Timings::of(&call.context);
     let (mut agent, _) = attach::open(engine, &container).await?;
+    timings.mark("attach");
     let exec = Exec {
         stage: asked.stage.to_string(),
         script: asked.script.into(),
@@ -53,12 +56,17 @@ pub async fn run<E: Engine>(
     };
     // An attach that nobody reads from would hold up everyone else's.
     drop(agent);
+    timings.mark("stage");
     if sink.has_sudo_failed() {
         sink.line(hint::NO_SUDO).await.map_err(CallError::system)?;
     }
     let outcome = verdict::of(call, &exit, sink, route.user_stage).await?;
     if asked.stage.is_last() {
         prune::after_delivery(call, engine, sink).await?;
+    }
+    timings.mark("after it");
+    if let Some(line) = timings.line() {
+        sink.line(&line).await.map_err(CallError::system)?;
     }
     Ok(outcome)
 }
