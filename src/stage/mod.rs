@@ -1,6 +1,7 @@
 //! The conductors: one file for each of the runner's four calls, and what they share. They decide
 //! nothing that `plan` could decide, and know the engine and Vault only by their ports.
 
+pub mod again;
 pub mod agent_volume;
 pub mod attach;
 pub mod call;
@@ -25,6 +26,7 @@ pub mod removal;
 pub mod run;
 pub mod seccomp;
 pub mod service_report;
+pub mod service_stream;
 pub mod services;
 pub mod shells;
 pub mod sink;

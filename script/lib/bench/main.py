@@ -7,20 +7,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
+import services
 import shares
 import throughput
 import tree
 import whole_jobs
-from counting_proxy import CountingProxy
-from docker_api import Floor
 from figures import row
-from pairs import timed, until_gone
+from jobs import jobs, requests
+from pairs import timed
 from runner import Runner
-from sources import Sources
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 ROUNDS = 12
 
 
@@ -34,61 +31,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--helper-image", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--image", default="longshore-test/busybox:1", help="image of the jobs")
     return parser.parse_args()
-
-
-def jobs(options: argparse.Namespace) -> list[dict]:
-    """A job of `true` without sources against the floor and the hand-written driver, interleaved."""
-    ours = Runner([options.binary, "--settings", options.settings], options.image)
-    hand = Runner([os.path.join(HERE, "hand-written.sh")], options.image)
-    floor = Floor(options.image)
-    ours.job()
-    until_gone()
-    seconds: dict[str, list[float]] = {"longshore": [], "floor": [], "hand-written": []}
-    stages: list[dict[str, float]] = []
-    for number in range(options.rounds):
-        stages.append(ours.job())
-        seconds["longshore"].append(stages[-1]["total"])
-        until_gone()
-        seconds["floor"].append(timed(lambda n=number: floor.job(f"longshore-bench-floor-{n}")))
-        seconds["hand-written"].append(hand.job()["total"])
-    floor.close()
-    median = {name: statistics.median(values) for name, values in seconds.items()}
-    detail = {"medians_ms": {name: round(value * 1000, 1) for name, value in median.items()}, "n": options.rounds}
-    calls = {name: round(statistics.median(stage[name] for stage in stages) * 1000, 1) for name in stages[0]}
-    return [
-        row("job `true` against the floor", median["longshore"] / median["floor"], 1.25, "x", **detail, calls_ms=calls),
-        row("job `true` against a hand-written driver", median["longshore"] / median["hand-written"], 0.75, "x", **detail),
-    ]
-
-
-def requests(options: argparse.Namespace) -> list[dict]:
-    """API requests of a job, with and without sources, its detached removal included."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = os.path.join(scratch, "docker.sock")
-        proxy = CountingProxy(path)
-        settings = os.path.join(scratch, "longshore.toml")
-        with open(options.settings, encoding="utf-8") as source, open(settings, "w", encoding="utf-8") as target:
-            target.write(source.read().replace("unix:///var/run/docker.sock", f"unix://{path}"))
-        runner = Runner([options.binary, "--settings", settings], options.image)
-        rows = [counted("API requests of job `true`", 14, runner, proxy)]
-        sources = Sources()
-        runner.stages = {"get_sources": sources.script(whole_jobs.PROJECT)}
-        rows.append(counted("API requests of the job with a git clone", 22, runner, proxy))
-        sources.close()
-        proxy.close()
-    return rows
-
-
-def counted(name: str, limit: int, runner: Runner, proxy: CountingProxy) -> dict:
-    """The requests of the second of two jobs."""
-    seen: list[str] = []
-    for _ in range(2):
-        proxy.requests.clear()
-        runner.job()
-        until_gone()
-        time.sleep(0.5)  # the worker's last requests come after the containers are gone
-        seen = list(proxy.requests)
-    return row(name, len(seen), limit, "requests", requests=seen)
 
 
 def start_up(options: argparse.Namespace) -> list[dict]:
@@ -122,8 +64,8 @@ def main() -> int:
     options = arguments()
     rows = []
     parts = (
-        jobs, whole_jobs.clone, whole_jobs.kept, whole_jobs.together, requests, shares.rows, start_up, tree.rows,
-        throughput.rows,
+        jobs, requests, whole_jobs.clone, whole_jobs.kept, whole_jobs.together, services.rows, shares.rows, start_up,
+        tree.rows, throughput.rows,
     )
     for part in parts:
         print(f"measuring: {(part.__doc__ or '').splitlines()[0]}", file=sys.stderr, flush=True)

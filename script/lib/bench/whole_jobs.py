@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from coordinator import Coordinator
 from docker_api import Floor
 from figures import row
+from jobs import count_requests
 from pairs import Pairs, timed
 from runner import Runner
 from sources import Sources
@@ -34,11 +35,15 @@ def clone(options) -> list[dict]:
         pairs = Pairs(
             options.rounds, lambda _: ours.job(), lambda n: floor.pair(f"longshore-bench-pair-{n}", script, "true"),
         )
+        seen = count_requests(options, stages=ours.stages)
     finally:
         floor.close()
         sources.close()
     name = "job of a 5-file git clone and `true` against the floor with git's own time"
-    return [row(name, pairs.ratio(), 1.25, "x", **pairs.detail())]
+    return [
+        row(name, pairs.ratio(), 1.25, "x", **pairs.detail()),
+        row("API requests of that job with a clone", len(seen), 22, "requests", requests=seen),
+    ]
 
 
 def kept(options) -> list[dict]:
