@@ -109,7 +109,7 @@ impl Container {
             ScriptShell::Posix => (SHELLS.map(str::to_owned).to_vec(), SHELLS.join(" ")),
             ScriptShell::Pwsh => (self.in_path("pwsh"), "pwsh in PATH".to_owned()),
         };
-        let found = candidates.into_iter().find(|path| is_executable(path));
+        let found = candidates.into_iter().find(is_executable);
         found.ok_or(Refusal::NoShell { looked_for })
     }
 

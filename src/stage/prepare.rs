@@ -85,7 +85,9 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
     timings.mark("services");
     match started.and_then(|()| ending.check()) {
         Ok(()) => {
-            timings.line().iter().for_each(|line| log.line(line));
+            if let Some(line) = timings.line() {
+                log.line(line);
+            }
             Ok(())
         }
         Err(error) => {
@@ -231,7 +233,9 @@ async fn start<E: Engine>(
 /// What the job's author should know about the shell that reads the scripts.
 fn warn<W: Write>(call: &Call<'_>, shell: &str, log: &mut JobLog<W>) {
     let posix = call.context.variable("FF_POSIXLY_CORRECT_ESCAPES") == Some("true");
-    shells::warning(shell, posix).iter().for_each(|line| log.line(format!("longshore: {line}")));
+    if let Some(line) = shells::warning(shell, posix) {
+        log.line(format!("longshore: {line}"));
+    }
 }
 
 async fn init_job<E: Engine>(

@@ -17,7 +17,7 @@ const AT_ONCE: usize = 20;
 
 /// Waits in the project's cache, which all of them share, until all are there: no job ends before the last
 /// one has begun.
-const MEET: &str = "touch /cache/group/crowd/\"$CI_JOB_ID\"; \
+const MEET: &str = "mkdir -p /cache/group/crowd; touch /cache/group/crowd/\"$CI_JOB_ID\"; \
     while [ \"$(ls /cache/group/crowd | grep -c '^[0-9]*$')\" -lt 20 ]; do sleep 0.2; done";
 
 fn crowd(project: u64) -> FakeJob {
@@ -118,6 +118,24 @@ fn a_cleanup_during_a_stage_ends_the_stage_as_the_runners_failure() {
     assert_says(&result.trace_text(), &["ERROR: longshore: "]);
     await_gone(&job);
     assert!(!result.trace_text().contains("panicked"), "{container}: {}", result.trace_text());
+}
+
+/// What vanishes then must not be taken for an accident and made again.
+#[test]
+fn a_cleanup_beside_a_stage_that_does_not_end_makes_nothing_again() {
+    let script = ["trap 'echo stays' TERM", "echo begun", "while true; do sleep 0.1; done"];
+    let (host, job) = (Host::new(), busybox(script));
+    let job = job.variable("EXECUTOR_JOB_SECTION_ATTEMPTS", "3");
+    let running = host.runner().start(&job);
+    running.wait_for_output("\nbegun", SOON);
+    running.abort();
+    running.wait_for_output("\nstays", SOON);
+    let output = host.call(&job, &["cleanup"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = running.join();
+    await_gone(&job);
+    assert_eq!(result.call("build_script").exit, Exit::Code(2), "{}", result.trace_text());
+    assert!(!result.trace_text().contains("making all of them again"), "{}", result.trace_text());
 }
 
 #[test]
