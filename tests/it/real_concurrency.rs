@@ -10,7 +10,7 @@ use crate::support::job_json::FakeJob;
 use crate::support::real::{
     Host, assert_says, await_gone, busybox, get, job_container, left_of, stderr,
 };
-use crate::support::running::{FailureReason, JobResult};
+use crate::support::running::{FailureReason, JobResult, RunningJob};
 
 const SOON: Duration = Duration::from_mins(2);
 const AT_ONCE: usize = 20;
@@ -60,7 +60,7 @@ fn twenty_jobs_of_one_project_and_ref_share_nothing_but_the_cache() {
     let jobs: Vec<FakeJob> = (0..AT_ONCE).map(|_| crowd(project)).collect();
     let runner = host.runner();
     let running: Vec<_> = jobs.iter().map(|job| runner.start(job)).collect();
-    let results: Vec<JobResult> = running.into_iter().map(|one| one.join()).collect();
+    let results: Vec<JobResult> = running.into_iter().map(RunningJob::join).collect();
     jobs.iter().for_each(await_gone);
     remove_cache(project);
     let outputs: Vec<String> =
@@ -123,7 +123,7 @@ fn a_cleanup_during_a_stage_ends_the_stage_as_the_runners_failure() {
 /// What vanishes then must not be taken for an accident and made again.
 #[test]
 fn a_cleanup_beside_a_stage_that_does_not_end_makes_nothing_again() {
-    let script = ["trap 'echo stays' TERM", "echo begun", "while true; do sleep 0.1; done"];
+    let script = ["trap 'echo stays' TERM", "echo begun", "while true; do sleep 0.1 || true; done"];
     let (host, job) = (Host::new(), busybox(script));
     let job = job.variable("EXECUTOR_JOB_SECTION_ATTEMPTS", "3");
     let running = host.runner().start(&job);
