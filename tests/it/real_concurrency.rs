@@ -8,12 +8,13 @@ use std::time::Duration;
 use crate::support::call::Exit;
 use crate::support::job_json::FakeJob;
 use crate::support::real::{
-    Host, assert_says, await_gone, busybox, get, job_container, left_of, stderr,
+    Host, assert_says, await_gone, busybox, docker_host, get, job_container, left_of, stderr,
 };
 use crate::support::running::{FailureReason, JobResult, RunningJob};
 
 const SOON: Duration = Duration::from_mins(2);
 const AT_ONCE: usize = 20;
+const SLOTS: &str = "longshore-test-crowd-";
 
 /// Waits in the project's cache, which all of them share, until all are there: no job ends before the last
 /// one has begun.
@@ -47,7 +48,23 @@ fn remove_cache(project: u64) {
     for volume in volumes["Volumes"].as_array().unwrap() {
         let name = volume["Name"].as_str().unwrap();
         if name.starts_with(&prefix) {
-            let removed = Command::new("docker").args(["volume", "rm", name]).output().unwrap();
+            let removed = Command::new("docker")
+                .args(["-H", &docker_host(), "volume", "rm", name])
+                .output()
+                .unwrap();
+            assert!(removed.status.success(), "{removed:?}");
+        }
+    }
+}
+
+/// Idle slots stay for the next jobs; so many would keep other tests from having networks.
+fn remove_slots() {
+    for network in get("/networks").as_array().unwrap() {
+        let name = network["Name"].as_str().unwrap();
+        if name.starts_with(SLOTS) {
+            let host = docker_host();
+            let words = ["-H", &host, "network", "rm", name];
+            let removed = Command::new("docker").args(words).output().unwrap();
             assert!(removed.status.success(), "{removed:?}");
         }
     }
@@ -55,7 +72,9 @@ fn remove_cache(project: u64) {
 
 #[test]
 fn twenty_jobs_of_one_project_and_ref_share_nothing_but_the_cache() {
-    let host = Host::new().docker("helper_image", "\"longshore-test/busybox:1\"");
+    let host = Host::new()
+        .docker("helper_image", "\"longshore-test/busybox:1\"")
+        .docker("slot_prefix", &format!("{SLOTS:?}"));
     let project = FakeJob::new().id;
     let jobs: Vec<FakeJob> = (0..AT_ONCE).map(|_| crowd(project)).collect();
     let runner = host.runner();
@@ -63,6 +82,7 @@ fn twenty_jobs_of_one_project_and_ref_share_nothing_but_the_cache() {
     let results: Vec<JobResult> = running.into_iter().map(RunningJob::join).collect();
     jobs.iter().for_each(await_gone);
     remove_cache(project);
+    remove_slots();
     let outputs: Vec<String> =
         results.iter().map(|one| one.assert_success().call("build_script").stdout()).collect();
     for (job, output) in jobs.iter().zip(&outputs) {
