@@ -50,7 +50,7 @@ pub enum Command {
     /// Remove what jobs left behind whose runner is gone.
     #[command(after_help = "Examples:\n  longshore reap --plan --json\n  longshore reap")]
     Reap(ReapArgs),
-    /// The Vault server: check the login, print the policy that the settings need.
+    /// The Vault server: check the login, print the policy it needs, get and replace the secret id.
     #[command(subcommand)]
     Vault(VaultCommand),
     /// PID 1 of a job's containers; not for people.
