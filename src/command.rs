@@ -163,7 +163,7 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
         let engine = engine(&call.settings)?;
         let sink = RunnerSink::new(Output::of_call(stdio.stdout, stdio.stderr));
         let source = vault::source(&call.settings, call.world).of_job(call);
-        let work = run::run(call, &engine, asked, &sink);
+        let work = run::run(call, &engine, &source, asked, &sink);
         let outcome = Box::pin(leases::renewed(&source, &sink, work)).await;
         let written = sink.finish();
         let outcome = outcome?;

@@ -10,6 +10,7 @@ use crate::secrets::MaskSet;
 pub mod keepalive;
 pub mod output;
 pub mod phrase;
+pub mod progress;
 
 /// The job log of one call: lines and folded sections, masked.
 pub struct JobLog<W: Write> {
