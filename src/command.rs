@@ -10,6 +10,7 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
+use crate::host::ledger::{self, Ending, Event};
 use crate::host::{self, reap};
 use crate::job::Stage;
 use crate::joblog::JobLog;
@@ -86,7 +87,10 @@ fn dispatch(
         Command::Prepare => answer_prepare(&Call::load(world, settings)?, stdio),
         Command::Run(args) => {
             let file = BuildExitCode::clear(world)?;
-            let outcome = answer_run(&Call::load(world, settings)?, &args, stdio)?;
+            let call = Call::load(world, settings)?;
+            let outcome = answer_run(&call, &args, stdio);
+            remember(&call, &args, &outcome);
+            let outcome = outcome?;
             file.write(outcome)?;
             Ok(outcome)
         }
@@ -99,6 +103,9 @@ fn dispatch(
                 let engine = engine(&settings)?;
                 reap::command(&engine, &settings, world, &args, stdio).await
             })
+        }
+        Command::Ledger(args) => {
+            ledger::show::command(&call::read_settings(&settings)?, world, &args, stdio)
         }
         Command::Vault(command) => {
             let settings = call::read_settings(&settings)?;
@@ -173,6 +180,19 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
         Ok(outcome)
     });
     unless_orphaned(call, outcome)
+}
+
+/// How the stage went, for the ledger.
+fn remember(call: &Call<'_>, args: &RunArgs, outcome: &Result<Outcome, CallError>) {
+    let told = outcome.as_ref().map_or_else(CallError::outcome, |outcome| *outcome);
+    let (outcome, code) = match told {
+        Outcome::Success | Outcome::Script(0) => (Ending::Success, None),
+        Outcome::Script(code) => (Ending::JobFailure, Some(code)),
+        Outcome::JobFault => (Ending::JobFailure, None),
+        Outcome::SystemFault => (Ending::SystemFailure, None),
+    };
+    let (job, seconds) = (call.plan.key.as_str(), call.seconds());
+    call.record(&Event::Stage { job, stage: &args.stage, outcome, code, seconds });
 }
 
 fn engine(settings: &Settings) -> Result<DockerEngine, CallError> {

@@ -32,6 +32,8 @@ pub struct Call<'a> {
     pub plan: JobPlan,
     /// The process that called us.
     pub parent: Option<Pid>,
+    /// When it was read.
+    pub began: SystemTime,
 }
 
 impl<'a> Call<'a> {
@@ -46,7 +48,7 @@ impl<'a> Call<'a> {
         let context = read_context(world)?;
         let facts = host_facts(world)?;
         let plan = plan::compile(&context, &settings, &facts).map_err(CallError::job)?;
-        Ok(Self { world, settings_path, settings, context, plan, parent })
+        Ok(Self { world, settings_path, settings, context, plan, parent, began: (world.clock)() })
     }
 
     /// Whose the job's access to Vault is, as it stands on the labels of all that is the job's.
@@ -62,6 +64,12 @@ impl<'a> Call<'a> {
     /// Whether the process that called us has ended since.
     pub fn is_orphaned(&self) -> bool {
         getppid() != self.parent
+    }
+
+    /// Seconds since this call began; 0 where the clock was set back meanwhile.
+    pub fn seconds(&self) -> f64 {
+        let now = (self.world.clock)();
+        now.duration_since(self.began).map_or(0.0, |passed| passed.as_secs_f64())
     }
 
     /// Writes an event to the ledger, which is history and not state: a job does not fail for it.

@@ -127,6 +127,7 @@ impl Life {
             settings: self.settings.clone(),
             context: self.context.clone(),
             plan: plan::compile(&self.context, &self.settings, &host).unwrap(),
+            began: (self.world.clock)(),
             parent: rustix::process::getppid(),
         }
     }
