@@ -4,6 +4,8 @@ mod fuzz;
 mod oracle;
 mod random;
 
+use bytes::Bytes;
+
 use super::automaton::{Span, merge};
 use super::{MaskSet, Masker};
 use oracle::{Patterns, Way, shown};
@@ -133,6 +135,17 @@ fn a_prefix_is_held_and_no_more() {
     masker.push(b"ing", &mut out);
     assert_eq!(out, b"Password (no newline): hunting");
     assert!(masker.held.is_empty());
+}
+
+#[test]
+fn a_clean_buffer_is_handed_on_without_a_copy() {
+    let set = MaskSet::of_patterns(&[b"hunter2-secret".to_vec()]);
+    let mut masker = Masker::new(&set);
+    let clean = Bytes::from_static(b"nothing of it in here");
+    assert_eq!(masker.pass(clean.clone()).as_ptr(), clean.as_ptr());
+    assert_eq!(masker.pass(Bytes::from_static(b"hunter2-")), "");
+    assert_eq!(masker.pass(Bytes::from_static(b"secret")), "[MASKED]");
+    assert_eq!(masker.pass(clean.clone()).as_ptr(), clean.as_ptr());
 }
 
 #[test]
