@@ -108,7 +108,7 @@ pub(super) fn covers(registry: &str, name: &str) -> bool {
 }
 
 /// A registry's name without scheme and trailing slash; Docker Hub's as in [`full_name`].
-fn prefix(registry: &str) -> &str {
+pub(super) fn prefix(registry: &str) -> &str {
     if registry == HUB || registry == "index.docker.io" {
         return "docker.io";
     }
