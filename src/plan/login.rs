@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use std::collections::BTreeMap;
+
 use serde::{Serialize, Serializer};
 
 use super::SecretRef;
@@ -96,6 +98,7 @@ fn from_vault(image: &str, context: &JobContext, settings: &Settings) -> Option<
             field: Some(rule.password.field.clone()),
             version: rule.password.version,
             kv: rule.kv,
+            parameters: BTreeMap::new(),
             form: SecretForm::Variable,
         },
     })
