@@ -23,7 +23,7 @@ use crate::settings::Settings;
 use crate::stage::call::{self, Call};
 use crate::stage::error::CallError;
 use crate::stage::sink::RunnerSink;
-use crate::stage::{cleanup, config, leases, prepare, run, timings, vault};
+use crate::stage::{cleanup, config, leases, prepare, run, time_shares, vault};
 use crate::world::{Stdio, World};
 
 /// Room in the pipe to the runner; with the default of 64 KiB a stage's output waits for every 64 KiB.
@@ -144,8 +144,8 @@ fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
         log.mask(MaskSet::new(call.context.masked_values()));
         Box::pin(prepare::prepare(call, &engine, &source, &mut log)).await?;
-        if timings::is_asked(call) {
-            log.line(timings::line(&call.meter, began.elapsed()));
+        if time_shares::is_asked(call) {
+            log.line(time_shares::line(&call.meter, began.elapsed()));
         }
         Ok(Outcome::Success)
     });

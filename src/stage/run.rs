@@ -21,6 +21,7 @@ use super::ending::Ending;
 use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
+use super::timings::Timings;
 use super::{again, hint, lost, prune, service_report, service_stream, verdict};
 
 /// A stage as the runner asked for it.
@@ -66,7 +67,9 @@ async fn once<E: Engine>(
 ) -> Result<Outcome, CallError> {
     let route = call.plan.route(&asked.stage);
     let container = call.plan.container_name(route.container);
+    let mut timings = Timings::of(&call.context);
     let (mut agent, hello) = attach::open(engine, &container).await?;
+    timings.mark("attach");
     let exec = Exec {
         stage: asked.stage.to_string(),
         script: asked.script.clone().into(),
@@ -90,14 +93,30 @@ async fn once<E: Engine>(
     };
     // An attach that nobody reads from would hold up everyone else's.
     drop(agent);
+    timings.mark("stage");
+    let outcome = conclude(call, engine, &asked.stage, (&exit, sink)).await?;
+    if wanted && outcome != Outcome::Success {
+        tell_ended_services(call, engine, &asked.stage, (sink, masks)).await;
+    }
+    timings.mark("after it");
+    if let Some(line) = timings.line() {
+        sink.line(&line).await.map_err(CallError::system)?;
+    }
+    Ok(outcome)
+}
+
+/// What comes of a stage that has ended, and what follows the last one.
+async fn conclude<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    stage: &Stage,
+    (exit, sink): (&StageExit, &RunnerSink),
+) -> Result<Outcome, CallError> {
     if sink.has_sudo_failed() {
         sink.line(hint::NO_SUDO).await.map_err(CallError::system)?;
     }
-    let outcome = verdict::of(call, &exit, sink, route.user_stage).await?;
-    if route.user_stage && outcome != Outcome::Success && !call.plan.services.is_empty() {
-        tell_ended_services(call, engine, &asked.stage, (sink, masks)).await;
-    }
-    if asked.stage.is_last() {
+    let outcome = verdict::of(call, exit, sink, call.plan.route(stage).user_stage).await?;
+    if stage.is_last() {
         prune::after_delivery(call, engine, sink).await?;
     }
     Ok(outcome)
