@@ -60,6 +60,8 @@ mod tree;
 mod vault;
 mod vault_access;
 mod vault_check;
+mod vault_enroll;
 mod vault_faults;
 mod vault_leases;
 mod vault_login;
+mod vault_rotate;
