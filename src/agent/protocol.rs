@@ -72,6 +72,8 @@ pub enum Verb {
     Stat,
     /// Ends whatever stage runs, whoever runs it; answered by [`Reply::Done`] once it is gone.
     Takeover,
+    /// Masks these too from now on; answered by [`Reply::Done`].
+    Mask(Vec<WireSecret>),
 }
 
 /// Everything a container's life needs from the driver, secrets included.
@@ -95,6 +97,8 @@ pub struct Init {
     pub entrypoint: Vec<String>,
     /// Directories put before `PATH` for every stage.
     pub path_prefix: Vec<String>,
+    /// Where scripts add values to be masked; `None` for nowhere.
+    pub mask_socket: Option<String>,
 }
 
 /// One secret environment variable.
@@ -226,7 +230,7 @@ pub struct Hello {
     pub running: Option<String>,
     /// Stages that ended, oldest first.
     pub stages: Vec<StageRecord>,
-    /// All values to be masked: secrets, secret files and masks of Init.
+    /// All values to be masked: secrets, secret files and masks of Init, and what came later.
     pub masks: Vec<WireSecret>,
 }
 
@@ -271,6 +275,8 @@ pub struct StageExit {
     pub script_unread: bool,
     /// A process could not be killed within the sweep's deadline (it hangs in the kernel).
     pub survivors: bool,
+    /// Values that the stage's scripts added to those to be masked.
+    pub added_masks: Vec<WireSecret>,
 }
 
 /// How a process ended.

@@ -14,7 +14,7 @@ use super::frame::Channel;
 use super::launch::{Launched, ScriptPipe};
 use super::memory;
 use super::outflow::Outflow;
-use super::protocol::{EndedBy, ExitStatus, GRACE, StageExit, StageSignal};
+use super::protocol::{EndedBy, ExitStatus, GRACE, StageExit, StageSignal, WireSecret};
 use super::pump::Pump;
 use super::reaper::Reaper;
 use crate::secrets::{MaskSet, Masker};
@@ -37,7 +37,7 @@ pub(super) struct Supervision {
     pub(super) reaper: Arc<Reaper>,
     pub(super) outflow: Arc<Outflow>,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
-    pub(super) masks: MaskSet,
+    pub(super) masks: watch::Receiver<MaskSet>,
 }
 
 /// Sees a stage through; its exit is also put at the end of the outflow.
@@ -46,14 +46,16 @@ pub(super) async fn supervise(
     launched: Launched,
     exited: oneshot::Receiver<ExitStatus>,
 ) -> StageExit {
+    let masked_before = with.masks.borrow().values().len();
     let killed_before = memory::facts(Path::new(memory::CGROUP)).oom_kills;
     let (swept, _) = watch::channel(false);
     let mut pumps = JoinSet::new();
     for (channel, pipe) in [(Channel::STDOUT, launched.stdout), (Channel::STDERR, launched.stderr)]
     {
-        let masker = Masker::new(&with.masks);
+        let mut masks = with.masks.clone();
+        let masker = Masker::new(&masks.borrow_and_update());
         let (outflow, swept) = (Arc::clone(&with.outflow), swept.subscribe());
-        pumps.spawn(Pump { channel, pipe, masker, outflow, swept }.run());
+        pumps.spawn(Pump { channel, pipe, masker, masks, outflow, swept }.run());
     }
     let mut script = launched.script;
     let (status, ended_by) = with.first_process(exited, &mut script).await;
@@ -64,9 +66,16 @@ pub(super) async fn supervise(
     let memory = memory::facts(Path::new(memory::CGROUP));
     let oom_kills =
         memory.oom_kills.zip(killed_before).map_or(0, |(now, before)| now.saturating_sub(before));
-    let exit = StageExit { status, ended_by, oom_kills, memory, script_unread, survivors };
+    let added_masks = values_from(&with.masks.borrow(), masked_before);
+    let exit =
+        StageExit { status, ended_by, oom_kills, memory, script_unread, survivors, added_masks };
     with.outflow.finish(exit.clone());
     exit
+}
+
+/// What the set has grown by since it had this many values.
+fn values_from(masks: &MaskSet, count: usize) -> Vec<WireSecret> {
+    masks.values().iter().skip(count).cloned().map(WireSecret).collect()
 }
 
 impl Supervision {

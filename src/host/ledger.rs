@@ -9,6 +9,8 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::joblog::masks::Masks;
+
 /// Version of a line's shape.
 const VERSION: u32 = 1;
 
@@ -73,15 +75,22 @@ struct Line<'a> {
 }
 
 /// The ledger file of a host.
-#[derive(Debug, Clone)]
-pub struct Ledger {
-    path: PathBuf,
+#[derive(Clone, Copy)]
+pub struct Ledger<'a> {
+    state_dir: &'a Path,
+    masks: Option<&'a Masks>,
 }
 
-impl Ledger {
+impl<'a> Ledger<'a> {
     /// The ledger in this state directory; nothing is touched yet.
-    pub fn at(state_dir: &Path) -> Self {
-        Self { path: state_dir.join("ledger.jsonl") }
+    pub fn at(state_dir: &'a Path) -> Self {
+        Self { state_dir, masks: None }
+    }
+
+    /// The same, without the values that nobody may read.
+    #[must_use]
+    pub fn masked(self, masks: &'a Masks) -> Self {
+        Self { masks: Some(masks), ..self }
     }
 
     /// Appends one event in a single write, so that lines of processes side by side do not mix.
@@ -91,19 +100,28 @@ impl Ledger {
     pub fn append(&self, event: &Event<'_>, now: SystemTime) -> Result<(), LedgerError> {
         let time = humantime::format_rfc3339_millis(now).to_string();
         let line = Line { version: VERSION, time, event };
-        let mut text = serde_json::to_vec(&line)
-            .map_err(io::Error::from)
-            .map_err(|source| LedgerError { path: self.path.clone(), source })?;
+        let text = self.text(&line).map_err(io::Error::from);
+        text.and_then(|text| self.write(&text))
+            .map_err(|source| LedgerError { path: self.path(), source })
+    }
+
+    fn text(&self, line: &Line<'_>) -> serde_json::Result<Vec<u8>> {
+        let mut text = match self.masks {
+            Some(masks) => serde_json::to_vec(&masks.mask_json(serde_json::to_value(line)?))?,
+            None => serde_json::to_vec(line)?,
+        };
         text.push(b'\n');
-        self.write(&text).map_err(|source| LedgerError { path: self.path.clone(), source })
+        Ok(text)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.state_dir.join("ledger.jsonl")
     }
 
     fn write(&self, line: &[u8]) -> io::Result<()> {
-        if let Some(directory) = self.path.parent() {
-            fs::create_dir_all(directory)?;
-        }
+        fs::create_dir_all(self.state_dir)?;
         let mut file: File =
-            OpenOptions::new().append(true).create(true).mode(0o640).open(&self.path)?;
+            OpenOptions::new().append(true).create(true).mode(0o640).open(self.path())?;
         file.write_all(line)
     }
 }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use crate::secrets::MaskSet;
 
 pub mod keepalive;
+pub mod masks;
 pub mod output;
 pub mod phrase;
 

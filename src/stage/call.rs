@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::SystemTime;
 
 use rustix::process::{Pid, getppid};
@@ -9,6 +10,7 @@ use rustix::process::{Pid, getppid};
 use crate::host::ledger::{Event, Ledger};
 use crate::host::{capacity, owner};
 use crate::job::JobContext;
+use crate::joblog::masks::Masks;
 use crate::plan::{self, HostFacts, JobPlan};
 use crate::settings::Settings;
 use crate::world::World;
@@ -30,6 +32,8 @@ pub struct Call<'a> {
     pub plan: JobPlan,
     /// The process that called us.
     pub parent: Option<Pid>,
+    /// What our own words must not show.
+    pub masks: Rc<Masks>,
 }
 
 impl<'a> Call<'a> {
@@ -44,7 +48,9 @@ impl<'a> Call<'a> {
         let context = read_context(world)?;
         let facts = host_facts(world)?;
         let plan = plan::compile(&context, &settings, &facts).map_err(CallError::job)?;
-        Ok(Self { world, settings_path, settings, context, plan, parent })
+        let masks = Rc::new(Masks::default());
+        masks.add(context.masked_values());
+        Ok(Self { world, settings_path, settings, context, plan, parent, masks })
     }
 
     /// Whether the process that called us has ended since.
@@ -54,7 +60,8 @@ impl<'a> Call<'a> {
 
     /// Writes an event to the ledger, which is history and not state: a job does not fail for it.
     pub fn record(&self, event: &Event<'_>) {
-        drop(Ledger::at(&self.settings.state_dir).append(event, (self.world.clock)()));
+        let ledger = Ledger::at(&self.settings.state_dir).masked(&self.masks);
+        drop(ledger.append(event, (self.world.clock)()));
     }
 }
 

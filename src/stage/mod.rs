@@ -11,6 +11,7 @@ pub mod ending;
 pub mod error;
 pub mod hint;
 pub mod lost;
+pub mod masking;
 pub mod parent;
 pub mod prepare;
 pub mod prune;

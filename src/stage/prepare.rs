@@ -3,19 +3,19 @@
 use std::io::Write;
 
 use crate::agent::client::ClientError;
-use crate::agent::protocol::{Identity, Init, InitReport, Refusal, SecretVariable};
+use crate::agent::protocol::{Identity, Init, InitReport, Refusal, SecretVariable, WireSecret};
 use crate::engine::{Engine, ImageFacts};
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
-use crate::plan::{self, AGENT_BIN, Role};
-use crate::secrets::{Fetched, KvVersion, MaskSet, Secret, SecretRef, SecretSource, Unmaskable};
+use crate::plan::{self, AGENT_BIN, MASK_SOCKET, Role};
+use crate::secrets::{Fetched, KvVersion, MaskSet, SecretRef, SecretSource};
 use crate::settings;
 
 use super::call::Call;
 use super::containers::{self, Started};
 use super::ending::Ending;
 use super::error::CallError;
-use super::{attach, pull, removal};
+use super::{attach, masking, pull, removal};
 
 /// Makes everything ready for the job's first stage.
 ///
@@ -35,10 +35,11 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
     // The source is seen through: what is dropped there leaves a token behind.
     let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, engine, log)));
     let (secrets, image) = (secrets?, images?);
-    let set = MaskSet::new(masks(call, &secrets));
-    check_maskable(&set, &secrets)?;
+    let set = MaskSet::new(masking::values(&call.context, &secrets));
+    call.masks.add(set.values().iter().cloned());
+    let warnings = masking::check(&set, &secrets, call.settings.masking.strict)?;
     log.mask(set);
-    tell_secrets(&secrets, log);
+    tell_secrets(&secrets, &warnings, log);
     ending.check()?;
     match start(call, engine, &image, secrets).await.and_then(|()| ending.check()) {
         Ok(()) => Ok(()),
@@ -76,31 +77,7 @@ fn reference(planned: &plan::SecretRef) -> SecretRef {
     }
 }
 
-/// Values to be masked: Vault's, the credentials used, and those GitLab marked as masked.
-fn masks(call: &Call<'_>, fetched: &Fetched) -> Vec<Secret> {
-    let values = fetched.secrets.iter().map(|one| one.value.clone());
-    values.chain(fetched.mask_too.iter().cloned()).chain(call.context.masked_values()).collect()
-}
-
-/// A value that cannot be masked would stand in the log in clear, so the job does not get it.
-fn check_maskable(set: &MaskSet, fetched: &Fetched) -> Result<(), CallError> {
-    for (index, why) in set.unmaskable() {
-        // Those after Vault's own are GitLab's affair.
-        let Some(secret) = fetched.secrets.get(*index) else { continue };
-        let why = match why {
-            Unmaskable::TooShort => {
-                "is too short to be masked in the job log; store at least 4 bytes"
-            }
-            Unmaskable::TooLarge => {
-                "is too large to be masked in the job log; store less than 1 MiB in all"
-            }
-        };
-        return Err(CallError::job(format!("the secret {} {why}", secret.name)));
-    }
-    Ok(())
-}
-
-fn tell_secrets<W: Write>(secrets: &Fetched, log: &mut JobLog<W>) {
+fn tell_secrets<W: Write>(secrets: &Fetched, warnings: &[String], log: &mut JobLog<W>) {
     if secrets.secrets.is_empty() {
         return;
     }
@@ -108,7 +85,7 @@ fn tell_secrets<W: Write>(secrets: &Fetched, log: &mut JobLog<W>) {
     for one in &secrets.secrets {
         log.line(&one.name);
     }
-    for warning in &secrets.warnings {
+    for warning in secrets.warnings.iter().chain(warnings) {
         log.line(format!("warning: {warning}"));
     }
     log.end();
@@ -174,7 +151,6 @@ async fn init_job<E: Engine>(
     secrets: Fetched,
     network: String,
 ) -> Result<InitReport, CallError> {
-    let masks = masks(call, &secrets).into_iter().map(Into::into).collect();
     let secrets = secrets
         .secrets
         .into_iter()
@@ -183,19 +159,25 @@ async fn init_job<E: Engine>(
     let init = Init {
         secrets,
         files: Vec::new(),
-        masks,
+        masks: wire_masks(call),
         user_env: call.plan.user_env(&network),
         env: Vec::new(),
         identity: Identity::Image(call.plan.user(&image.user)),
         directories: call.plan.directories(),
         entrypoint: call.plan.entrypoint(&image.entrypoint),
         path_prefix: vec![AGENT_BIN.to_owned()],
+        mask_socket: Some(MASK_SOCKET.to_owned()),
     };
     initialise(engine, &call.plan.container_name(Role::Job), init).await
 }
 
+/// What both containers mask.
+fn wire_masks(call: &Call<'_>) -> Vec<WireSecret> {
+    call.masks.set().values().iter().cloned().map(WireSecret).collect()
+}
+
 /// The helper works as the job container's user, so that a checkout belongs to it. It gets the masks
-/// (its scripts carry all variables) but no secrets.
+/// (its scripts carry all variables, and show what the job left) but no secrets.
 async fn init_helper<E: Engine>(
     call: &Call<'_>,
     engine: &E,
@@ -207,13 +189,14 @@ async fn init_helper<E: Engine>(
     let init = Init {
         secrets: Vec::new(),
         files: Vec::new(),
-        masks: call.context.masked_values().into_iter().map(Into::into).collect(),
+        masks: wire_masks(call),
         user_env: Vec::new(),
         env: Vec::new(),
         identity: Identity::Numeric { uid: job.uid, gid: job.gid },
         directories: Vec::new(),
         entrypoint: Vec::new(),
         path_prefix: vec![AGENT_BIN.to_owned()],
+        mask_socket: Some(MASK_SOCKET.to_owned()),
     };
     initialise(engine, &call.plan.container_name(Role::Helper), init).await.map(drop)
 }

@@ -18,7 +18,7 @@ use super::call::Call;
 use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
-use super::{hint, lost, prune, verdict};
+use super::{hint, lost, masking, prune, verdict};
 
 /// A stage as the runner asked for it.
 pub struct Asked {
@@ -40,19 +40,22 @@ pub async fn run<E: Engine>(
 ) -> Result<Outcome, CallError> {
     let route = call.plan.route(&asked.stage);
     let container = call.plan.container_name(route.container);
-    let (mut agent, _) = attach::open(engine, &container).await?;
+    let (mut agent, hello) = attach::open(engine, &container).await?;
+    call.masks.add(hello.masks.into_iter().map(|value| value.0));
     let exec = Exec {
         stage: asked.stage.to_string(),
         script: asked.script.into(),
         user_stage: route.user_stage,
         env: Vec::new(),
     };
-    let exit = tokio::select! {
+    let mut exit = tokio::select! {
         exit = see_through(call, engine, &mut agent, exec, sink) => exit?,
         broken = sink.keep_alive() => return Err(nobody_reads(&mut agent, &never(broken)).await),
     };
     // An attach that nobody reads from would hold up everyone else's.
     drop(agent);
+    let added = std::mem::take(&mut exit.added_masks);
+    masking::share(call, engine, (added, route.container), sink).await;
     if sink.has_sudo_failed() {
         sink.line(hint::NO_SUDO).await.map_err(CallError::system)?;
     }

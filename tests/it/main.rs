@@ -10,6 +10,7 @@
 mod agent_frames;
 mod agent_identity;
 mod agent_load;
+mod agent_masks;
 mod agent_sessions;
 mod agent_stages;
 mod agent_support;
@@ -36,6 +37,7 @@ mod properties;
 mod real_cancel;
 mod real_isolation;
 mod real_jobs;
+mod real_masks;
 mod real_output;
 mod real_registry;
 mod real_secrets;
