@@ -27,7 +27,7 @@ use crate::settings::Settings;
 use crate::stage::call::{self, Call};
 use crate::stage::error::CallError;
 use crate::stage::sink::RunnerSink;
-use crate::stage::{cleanup, config, prepare, run, vault};
+use crate::stage::{cleanup, config, leases, prepare, run, vault};
 use crate::world::{Stdio, World};
 
 /// Room in the pipe to the runner; with the default of 64 KiB a stage's output waits for every 64 KiB.
@@ -174,7 +174,7 @@ fn print_plan(call: &Call<'_>, mut stdio: Stdio) -> Result<Outcome, CallError> {
 fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
     let outcome = block_on(async {
         let engine = engine(&call.settings)?;
-        let source = vault::source(&call.settings, call.world);
+        let source = vault::source(&call.settings, call.world).of_job(call);
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
         log.mask(call.masks.set());
         Box::pin(prepare::prepare(call, &engine, &source, &mut log)).await?;
@@ -206,7 +206,9 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
         let engine = engine(&call.settings)?;
         let output = Output::of_call(stdio.stdout, stdio.stderr);
         let sink = RunnerSink::new(output).masking(Rc::clone(&call.masks));
-        let outcome = run::run(call, &engine, asked, &sink).await;
+        let source = vault::source(&call.settings, call.world).of_job(call);
+        let work = run::run(call, &engine, asked, &sink);
+        let outcome = Box::pin(leases::renewed(&source, &sink, work)).await;
         let written = sink.finish();
         let outcome = outcome?;
         written.map_err(|error| {

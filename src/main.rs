@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use longshore::agent::artifacts;
+use longshore::agent::gitlab_runner;
 use longshore::world::{Stdio, World};
 
 fn main() -> ExitCode {
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     if words.get(1).is_some_and(|word| word == "agent") {
         return agent();
     }
-    if called_as.is_some_and(|name| artifacts::NAMES.iter().any(|known| name == *known)) {
+    if called_as.is_some_and(|name| gitlab_runner::NAMES.iter().any(|known| name == *known)) {
         return gitlab_runner(words);
     }
     // Without stdio there is nobody to tell.
@@ -36,13 +36,13 @@ fn main() -> ExitCode {
 
 /// The stage scripts' `gitlab-runner` inside a container.
 fn gitlab_runner(words: Vec<OsString>) -> ExitCode {
-    let call = artifacts::Call {
+    let call = gitlab_runner::Call {
         arguments: words,
         environment: std::env::vars_os().collect(),
         directory: std::env::current_dir().unwrap_or_default(),
         executable: std::env::current_exe().unwrap_or_default(),
     };
-    artifacts::run(&call, &mut std::io::stdout(), &mut std::io::stderr()).into()
+    gitlab_runner::run(&call, &mut std::io::stdout(), &mut std::io::stderr()).into()
 }
 
 /// What a panic says: where it is. Its message may carry a value.

@@ -63,11 +63,16 @@ engine_dir() { printf '%s/engines/%s' "$LONGSHORE_STATE" "$1"; }
 # private_socket NAME: the socket of that engine.
 private_socket() { printf '%s/docker.sock\n' "$(engine_dir "$1")"; }
 
-# start_private_dockerd NAME [DOCKERD_OPTION...]: starts engine NAME, or starts it again on the same
-# data. --live-restore goes here. Prints its socket.
+# start_private_dockerd NAME [--debian SUITE] [DOCKERD_OPTION...]: starts engine NAME, or starts it again
+# on the same data; with --debian that suite's Docker and containerd, which are unpacked and not
+# installed (sid has 28, this machine's runc serves both). --live-restore goes here. Prints its socket.
 start_private_dockerd() {
-  local name=$1 dir
+  local name=$1 dir programs=$PATH
   shift
+  if [[ ${1:-} == --debian ]]; then
+    programs=$(programs_of "$2"):$PATH
+    shift 2
+  fi
   [[ $name =~ ^[a-z0-9-]{1,20}$ ]] || die "'$name' is no name for an engine" 'lower case, digits, hyphens, at most 20'
   need_root
   dir=$(engine_dir "$name")
@@ -78,13 +83,23 @@ start_private_dockerd() {
     forget_dead_pidfile "$dir/exec/containerd/containerd.pid" containerd
     rm -f "$dir/docker.sock"
     # a namespace of its own in containerd too: where the machine runs one, every engine uses it
-    spawn "engine-$name" nsenter --net="/run/netns/longshore-$name" dockerd \
+    spawn "engine-$name" env PATH="$programs" nsenter --net="/run/netns/longshore-$name" dockerd \
       --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/docker.pid" \
       -H "unix://$dir/docker.sock" --bip 172.17.0.1/16 \
       --containerd-namespace "longshore-$name" --containerd-plugins-namespace "longshore-$name-plugins" "$@"
   fi
   await_ready "engine-$name" 60 engine_answers "$dir/docker.sock"
   private_socket "$name"
+}
+
+# programs_of SUITE: where that Debian suite's Docker and containerd are, as a PATH.
+programs_of() {
+  local docker containerd
+  take_lock "debs-$1"
+  docker=$(fetch_deb "$1" docker.io)
+  containerd=$(fetch_deb "$1" containerd)
+  drop_lock "debs-$1"
+  printf '%s' "$docker/usr/sbin:$docker/usr/bin:$containerd/usr/bin"
 }
 
 # kill_private_dockerd NAME: kill -9, as a crash; containers live on where it has --live-restore.

@@ -6,10 +6,12 @@ source "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
 # Changing what an image holds: raise this, so that machines with the old ones make them anew.
 TEST_IMAGES_REVISION=1
 
+TEST_IMAGES='busybox user entrypoint entrypoint-exits noshell arm64 service service-healthy service-dies'
+
 # ensure_test_images: makes longshore-test/*:1 where missing (about a second).
 ensure_test_images() {
   local busybox root name wanted=''
-  for name in busybox user entrypoint entrypoint-exits noshell arm64; do
+  for name in $TEST_IMAGES; do
     [[ $(image_revision "longshore-test/$name:1") == "$TEST_IMAGES_REVISION" ]] || wanted+=" $name"
   done
   if [[ -z $wanted ]]; then
@@ -32,6 +34,15 @@ make_test_image() {
     user) import_tree "$2/full" user 'CMD ["/bin/sh"]' 'USER 1000:1000' 'ENV HOME=/home/app' 'WORKDIR /home/app' ;;
     entrypoint) import_tree "$2/full" entrypoint 'ENTRYPOINT ["/entrypoint"]' 'CMD ["/bin/sh"]' ;;
     entrypoint-exits) import_tree "$2/full" entrypoint-exits 'ENTRYPOINT ["/bin/false"]' ;;
+    # Serves a page on port 8080 at once, and /health a second later; says what it was given.
+    service) import_tree "$2/full" service 'CMD ["/serve"]' 'EXPOSE 8080' 'EXPOSE 9/udp' ;;
+    # Its port opens at once; its health check passes once the file /tmp/healthy is there, a second later.
+    service-healthy)
+      import_tree "$2/full" service-healthy 'CMD ["/serve"]' 'EXPOSE 8080' \
+        'HEALTHCHECK --interval=30s CMD test -e /tmp/healthy'
+      ;;
+    # Writes 60 lines and ends with 3, while its port is waited for.
+    service-dies) import_tree "$2/full" service-dies 'CMD ["/die"]' 'EXPOSE 8080' ;;
     arm64) foreign_image arm64 "$2" ;;
     noshell)
       mkdir -p "$2/noshell/bin"
@@ -71,7 +82,20 @@ busybox_tree() {
 export ENTRYPOINT_RAN=yes
 exec "$@"
 EOS
-  chmod 755 "$2/entrypoint"
+  cat >"$2/serve" <<'EOS'
+#!/bin/sh
+echo "service: greeting=<$GREETING> arguments=<$*>"
+mkdir -p /tmp/www
+echo "hello from $(hostname) greeting=$GREETING user=$(id -u) arguments=$*" >/tmp/www/index.html
+(sleep 1; echo yes >/tmp/healthy; echo well >/tmp/www/health; echo "service: ready") &
+exec httpd -f -p 8080 -h /tmp/www
+EOS
+  cat >"$2/die" <<'EOS'
+#!/bin/sh
+seq 1 60 | sed 's/^/last words /'
+exit 3
+EOS
+  chmod 755 "$2/entrypoint" "$2/serve" "$2/die"
 }
 
 # import_tree DIR NAME CHANGE...: one image from a tree, with Dockerfile lines.

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::frame::{Event, FrameError, FrameReader};
 use super::protocol::{
-    Answer, Exec, GRACE, Hello, Init, InitReport, Refusal, Reply, Resume, Session, StageExit,
-    StageSignal, Stat, Verb, WireSecret,
+    Answer, Exec, GRACE, Hello, Init, InitReport, Probe, Refusal, Reply, Resume, Session,
+    StageExit, StageSignal, Stat, Verb, WireSecret,
 };
 use super::request::encode_request;
 
@@ -256,6 +256,19 @@ where
     pub async fn stat(&mut self) -> Result<Stat, ClientError> {
         match self.call("stat", &Verb::Stat, self.deadline).await? {
             Reply::Stat(stat) => Ok(stat),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    /// Asks whether services answer on the container's network: why each does not, `None` for those that
+    /// do.
+    ///
+    /// # Errors
+    /// The agent is gone or silent.
+    pub async fn probe(&mut self, probe: Probe) -> Result<Vec<Option<String>>, ClientError> {
+        let deadline = self.deadline + probe.within;
+        match self.call("probe", &Verb::Probe(probe), deadline).await? {
+            Reply::Probed(probed) => Ok(probed),
             reply => Err(unexpected(reply)),
         }
     }

@@ -2,7 +2,7 @@
 //! starts no process.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -236,7 +236,11 @@ fn write_secret(file: &SecretFile, account: &Account) -> Result<(), Refusal> {
     }
     let mut options = OpenOptions::new();
     let created = options.write(true).create_new(true).mode(file.mode & 0o777).open(path);
-    let written = created.and_then(|mut open: File| open.write_all(file.content.0.expose()));
+    let written = created.and_then(|mut open: File| {
+        // The mode of a new file is cut by the umask.
+        open.set_permissions(Permissions::from_mode(file.mode & 0o777))?;
+        open.write_all(file.content.0.expose())
+    });
     written.map_err(|error| refusal("write", path, &error))?;
     give(path, account)
 }

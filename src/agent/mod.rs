@@ -6,10 +6,10 @@
 //! `reaper` collects and kills, `mask` takes values from scripts, `sys` holds the only `unsafe` code. On the host: `client`. Nothing here
 //! knows of jobs or of the container engine.
 
-pub mod artifacts;
 pub mod client;
 mod container;
 pub mod frame;
+pub mod gitlab_runner;
 mod identity;
 mod launch;
 pub mod mask;
@@ -17,6 +17,7 @@ mod memory;
 mod outflow;
 mod pause;
 mod pid1;
+mod probe;
 pub mod protocol;
 mod pump;
 mod reaper;
@@ -24,6 +25,7 @@ pub mod request;
 mod sessions;
 mod stage;
 mod sys;
+mod usage;
 mod wire;
 
 pub use pid1::{AgentError, run};

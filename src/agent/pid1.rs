@@ -83,7 +83,10 @@ async fn serve(environment: Vec<(OsString, OsString)>, core: Rlimit) -> Result<(
             _ = children.recv() => { reaper.reap(); }
             exit = agent.stage_exit() => agent.note_exit(exit.as_ref()),
             _ = second.tick() => agent.check_silence(),
-            _ = stop.recv() => break Ok(()),
+            _ = stop.recv() => {
+                agent.stop();
+                break Ok(());
+            }
             read = &mut reading, if listening => match flatten(read) {
                 Ok(()) => listening = false,
                 Err(error) => break Err(cannot("read standard input")(error)),

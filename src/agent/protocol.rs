@@ -16,9 +16,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::secrets::Secret;
 
+mod probe;
 mod refusal;
+mod usage;
 
+pub use probe::{Probe, ProbeKind, ProbeTarget};
 pub use refusal::Refusal;
+pub use usage::{DiskFacts, PidFacts, Usage};
 
 /// Version of this protocol; driver and agent come from one binary, so they must be equal.
 pub const VERSION: u16 = 1;
@@ -74,6 +78,9 @@ pub enum Verb {
     Takeover,
     /// Masks these too from now on; answered by [`Reply::Done`].
     Mask(Vec<WireSecret>),
+    /// Asks whether services answer on the container's network; answered by [`Reply::Probed`]. Needs no
+    /// Init and holds nothing else up.
+    Probe(Probe),
 }
 
 /// Everything a container's life needs from the driver, secrets included.
@@ -210,7 +217,7 @@ pub enum Reply {
     /// Init is done.
     Ready(InitReport),
     /// The stage ended and nothing of it is left.
-    Exited(StageExit),
+    Exited(Box<StageExit>),
     /// The agent lives.
     Pong,
     /// How the container stands.
@@ -219,6 +226,8 @@ pub enum Reply {
     Done,
     /// Not done, and why.
     Refused(Refusal),
+    /// Why each target is not ready, `None` for those that are, in the order asked.
+    Probed(Vec<Option<String>>),
 }
 
 /// What a driver learns when it attaches.
@@ -277,6 +286,8 @@ pub struct StageExit {
     pub survivors: bool,
     /// Values that the stage's scripts added to those to be masked.
     pub added_masks: Vec<WireSecret>,
+    /// What it used.
+    pub usage: Usage,
 }
 
 /// How a process ended.
@@ -307,6 +318,8 @@ pub enum EndedBy {
     Takeover,
     /// Its driver fell silent for [`SILENCE_ENDS`].
     Silence,
+    /// The engine stopped the container.
+    Stop,
 }
 
 /// Memory of the container as its cgroup tells; `None` where it tells nothing.

@@ -15,14 +15,14 @@ use super::container::Container;
 use super::mask::{self, Addition};
 use super::outflow::{Audience, Outflow};
 use super::protocol::{
-    EndedBy, Exec, Hello, Init, Refusal, Reply, Resume, SILENCE_ENDS, SILENCE_PAUSES, Session,
-    StageExit, StageRecord, StageSignal, Stat, Verb, WireSecret,
+    EndedBy, Exec, Hello, Init, Probe, Refusal, Reply, Resume, SILENCE_ENDS, SILENCE_PAUSES,
+    Session, StageExit, StageRecord, StageSignal, Stat, Verb, WireSecret,
 };
 use super::reaper::Reaper;
 use super::request::Request;
 use super::stage::{Order, Supervision, supervise};
 use super::wire::{self, Frame};
-use super::{launch, memory};
+use super::{launch, memory, probe};
 
 /// Who may ask what, and what runs.
 pub(super) struct Agent {
@@ -114,6 +114,10 @@ impl Agent {
             Verb::Stat => Ok(Some(Reply::Stat(self.stat()))),
             Verb::Takeover => Ok(self.takeover(from)),
             Verb::Mask(values) => self.mask_all(values).map(Some),
+            Verb::Probe(probe) => {
+                self.probe(probe, from);
+                Ok(None)
+            }
         };
         if let Some(reply) = reply.unwrap_or_else(|refusal| Some(Reply::Refused(refusal))) {
             self.answer(from, reply);
@@ -219,6 +223,17 @@ impl Agent {
         Ok(Reply::Done)
     }
 
+    /// Answered once the services were tried; whoever asked may be gone by then.
+    fn probe(&self, probe: Probe, from: Audience) {
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            let probed = probe::all(probe).await;
+            for frame in Frame::answer(from, Reply::Probed(probed)) {
+                let _ = answers.send(frame); // the writer's end ends us
+            }
+        });
+    }
+
     fn takeover(&mut self, from: Audience) -> Option<Reply> {
         let Some(stage) = self.running_stage() else {
             return Some(Reply::Done);
@@ -227,6 +242,14 @@ impl Agent {
         let _ = stage.orders.send(order); // ended this moment
         self.takeovers.push(from);
         None
+    }
+
+    /// The container is being stopped: what ends now is not the stage's own doing.
+    pub(super) fn stop(&self) {
+        if let Some(stage) = self.running_stage() {
+            let order = Order { signal: StageSignal::Terminate, by: EndedBy::Stop };
+            let _ = stage.orders.send(order); // ended this moment
+        }
     }
 
     /// Whether a stage runs now.

@@ -17,6 +17,7 @@ use super::outflow::Outflow;
 use super::protocol::{EndedBy, ExitStatus, GRACE, StageExit, StageSignal, WireSecret};
 use super::pump::Pump;
 use super::reaper::Reaper;
+use super::usage::Moment;
 use crate::secrets::{MaskSet, Masker};
 
 /// How long the last sweep waits for processes that do not die.
@@ -47,7 +48,9 @@ pub(super) async fn supervise(
     exited: oneshot::Receiver<ExitStatus>,
 ) -> StageExit {
     let masked_before = with.masks.borrow().values().len();
-    let killed_before = memory::facts(Path::new(memory::CGROUP)).oom_kills;
+    let cgroup = Path::new(memory::CGROUP);
+    let killed_before = memory::facts(cgroup).oom_kills;
+    let before = Moment::now(cgroup);
     let (swept, _) = watch::channel(false);
     let mut pumps = JoinSet::new();
     for (channel, pipe) in [(Channel::STDOUT, launched.stdout), (Channel::STDERR, launched.stderr)]
@@ -63,12 +66,21 @@ pub(super) async fn supervise(
     let survivors = with.reaper.sweep(SWEEP).await;
     swept.send_replace(true);
     with.drain(&mut pumps, ended_by).await;
-    let memory = memory::facts(Path::new(memory::CGROUP));
+    let memory = memory::facts(cgroup);
     let oom_kills =
         memory.oom_kills.zip(killed_before).map_or(0, |(now, before)| now.saturating_sub(before));
     let added_masks = values_from(&with.masks.borrow(), masked_before);
-    let exit =
-        StageExit { status, ended_by, oom_kills, memory, script_unread, survivors, added_masks };
+    let usage = before.until_now(cgroup);
+    let exit = StageExit {
+        status,
+        ended_by,
+        oom_kills,
+        memory,
+        script_unread,
+        survivors,
+        added_masks,
+        usage,
+    };
     with.outflow.finish(exit.clone());
     exit
 }
@@ -96,7 +108,12 @@ impl Supervision {
             };
             tokio::select! {
                 // The reaper drops no sender before it has sent; an error cannot be.
-                status = &mut exited => return (status.unwrap_or(ExitStatus::Code(255)), ended_by),
+                status = &mut exited => {
+                    let stopped = std::iter::from_fn(|| self.orders.try_recv().ok())
+                        .find(|order| order.by == EndedBy::Stop);
+                    let ended_by = ended_by.or(stopped.map(|order| order.by));
+                    return (status.unwrap_or(ExitStatus::Code(255)), ended_by);
+                }
                 () = script.feed(), if !script.is_fed() => {}
                 Some(order) = self.orders.recv() => {
                     ended_by.get_or_insert(order.by);

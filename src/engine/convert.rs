@@ -13,6 +13,8 @@ use crate::plan::container::{ContainerNetwork, ContainerPlan, Labels, MountPlan,
 
 mod confine;
 
+mod own_process;
+
 /// The plan still names a slot to be leased; a container cannot be created on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("its network is still a slot to be leased; lease one and put its name into the plan first")]
@@ -25,7 +27,7 @@ pub(super) struct Unleased;
 pub(super) fn create_body(plan: &ContainerPlan) -> Result<ContainerCreateBody, Unleased> {
     let (network_mode, networking_config) = network(&plan.network)?;
     let agent = !plan.entrypoint.is_empty();
-    Ok(ContainerCreateBody {
+    let body = ContainerCreateBody {
         image: Some(plan.image.clone()),
         hostname: plan.hostname.clone(),
         user: Some(plan.user.clone()),
@@ -45,6 +47,10 @@ pub(super) fn create_body(plan: &ContainerPlan) -> Result<ContainerCreateBody, U
         host_config: Some(host_config(plan, network_mode)),
         networking_config,
         ..ContainerCreateBody::default()
+    };
+    Ok(match &plan.own_process {
+        Some(own) => own_process::apply(body, own),
+        None => body,
     })
 }
 
@@ -101,6 +107,8 @@ fn mount(plan: &MountPlan) -> Mount {
             mount.typ = Some(MountType::TMPFS);
             mount.tmpfs_options = Some(MountTmpfsOptions {
                 size_bytes: Some(signed(*bytes)),
+                // Else everybody in the container may write there; the agent gives away what it puts in.
+                mode: Some(0o755),
                 ..MountTmpfsOptions::default()
             });
         }

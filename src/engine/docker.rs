@@ -12,12 +12,13 @@ use futures_util::StreamExt;
 
 use super::{
     Attached, ContainerState, ContainerSummary, Engine, EngineError, Fault, ImageFacts,
-    ImageSummary, Named, Output, PullProgress, RegistryLogin, Removed, convert,
+    ImageSummary, Named, Output, OutputStream, PullProgress, RegistryLogin, Removed, convert,
 };
 use crate::plan::container::{ContainerPlan, Labels};
 
 mod call;
 mod connect;
+mod exec;
 mod fault;
 mod observe;
 mod pull;
@@ -155,6 +156,29 @@ impl Engine for DockerEngine {
         let call = self.control("inspect container", name);
         let answer = call.run(self.docker.inspect_container(call.path()?, None)).await;
         Ok(found(answer)?.map(observe::container_state))
+    }
+
+    async fn exec(&self, name: &str, command: &[String]) -> Result<i64, EngineError> {
+        exec::run(self, name, command).await
+    }
+
+    async fn logs(
+        &self,
+        name: &str,
+        tail: Option<usize>,
+        follow: bool,
+    ) -> Result<OutputStream, EngineError> {
+        let call = self.control("read the log of container", name);
+        let tail = tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
+        let options = query::LogsOptionsBuilder::default()
+            .stdout(true)
+            .stderr(true)
+            .follow(follow)
+            .tail(&tail)
+            .build();
+        let output = self.docker.logs(call.path()?, Some(options));
+        let object = name.to_owned();
+        Ok(Box::pin(output.map(move |item| heard(item, &object))))
     }
 
     async fn remove_container(&self, name: &str) -> Result<Removed, EngineError> {

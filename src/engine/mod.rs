@@ -1,6 +1,7 @@
 //! The port to the container engine, in our own types. Who speaks to a daemon speaks through
 //! [`Engine`]; nothing here or behind it knows of jobs, GitLab or Vault.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -26,10 +27,13 @@ pub enum Output {
     Stderr(Bytes),
 }
 
+/// Output as it comes.
+pub type OutputStream = Pin<Box<dyn Stream<Item = Result<Output, EngineError>>>>;
+
 /// Both directions of an attach. Dropping it hangs up; the container goes on.
 pub struct Attached {
     /// What the container writes from now on.
-    pub output: Pin<Box<dyn Stream<Item = Result<Output, EngineError>>>>,
+    pub output: OutputStream,
     /// The container's standard input.
     pub input: Pin<Box<dyn AsyncWrite>>,
 }
@@ -68,6 +72,8 @@ pub struct ContainerState {
     pub oom_killed: bool,
     /// The daemon's own words on why it did not start.
     pub error: String,
+    /// Its address on its network; `None` where it has none of its own.
+    pub address: Option<IpAddr>,
 }
 
 /// What an image says of itself.
@@ -85,6 +91,10 @@ pub struct ImageFacts {
     pub digests: Vec<String>,
     /// Size in bytes.
     pub size: u64,
+    /// TCP ports it exposes, ascending.
+    pub ports: Vec<u16>,
+    /// The command of its `HEALTHCHECK`; empty where it has none.
+    pub health_command: Vec<String>,
 }
 
 /// One image as a list shows it.
@@ -181,6 +191,17 @@ pub trait Engine {
     async fn attach(&self, name: &str) -> Result<Attached, EngineError>;
     /// How a container stands; `None` where there is none.
     async fn inspect(&self, name: &str) -> Result<Option<ContainerState>, EngineError>;
+    /// Runs a command in a container that runs, as its user, and answers the command's exit code. Its
+    /// output is dropped. [`Fault::Conflict`] where the container does not run.
+    async fn exec(&self, name: &str, command: &[String]) -> Result<i64, EngineError>;
+    /// What a container wrote, as far as the daemon kept it; `tail` lines of it, or all for `None`. With
+    /// `follow` it goes on until the container ends.
+    async fn logs(
+        &self,
+        name: &str,
+        tail: Option<usize>,
+        follow: bool,
+    ) -> Result<OutputStream, EngineError>;
     /// Kills (where it runs) and removes a container with its anonymous volumes. [`Removed::Gone`] also
     /// where another removal of it is under way.
     async fn remove_container(&self, name: &str) -> Result<Removed, EngineError>;

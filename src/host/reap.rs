@@ -1,16 +1,21 @@
-//! `longshore reap`: removes what jobs left behind whose runner is gone. Observe, plan, act.
+//! `longshore reap`: removes what jobs left behind whose runner is gone, and ends their access to Vault.
+//! Observe, plan, act.
 
 use std::collections::HashSet;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::SystemTime;
+
+use serde_json::json;
 
 use crate::cli::ReapArgs;
 use crate::engine::{Engine, EngineError, Fault, Named, Removed};
 use crate::outcome::Outcome;
 use crate::plan::sweep::{self, Doomed, Host, Kind, Object};
+use crate::secrets::vault::Kept;
 use crate::settings::Settings;
-use crate::stage::agent_volume;
 use crate::stage::error::CallError;
+use crate::stage::{agent_volume, leases, vault};
 use crate::world::{Stdio, World};
 
 use super::ledger::{Event, Ledger};
@@ -31,16 +36,36 @@ pub async fn command<E: Engine>(
     mut stdio: Stdio,
 ) -> Result<Outcome, CallError> {
     let doomed = plan(engine, settings, world).await?;
-    tell(&doomed, args, &mut stdio.stdout).map_err(CallError::system)?;
+    let tokens = orphans(settings, world);
+    tell(&doomed, &tokens, args, &mut stdio.stdout).map_err(CallError::system)?;
     if args.plan {
         return Ok(Outcome::Success);
     }
     let failed = act(engine, settings, world, &doomed).await;
+    let mut failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
+    let tokens = tokens.into_iter().map(|(token, _)| token).collect();
+    failed.extend(leases::end(settings, world, tokens).await);
     if failed.is_empty() {
         return Ok(Outcome::Success);
     }
-    let failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
     Err(CallError::system(failed.join("\n")))
+}
+
+/// A kept token with its file, and why it is nobody's any more.
+type Orphan = ((PathBuf, Kept), &'static str);
+
+/// Vault tokens whose job died before it could end them.
+fn orphans(settings: &Settings, world: &World) -> Vec<Orphan> {
+    let now = now_unix(world);
+    let alive = |owner: &_| owner::is_alive(owner).ok().flatten();
+    let why =
+        |kept: &Kept| sweep::orphaned(&kept.holder.owner, kept.holder.deadline_unix, alive, now);
+    let all = vault::kept(settings).into_iter();
+    all.filter_map(|one| why(&one.1).map(|reason| (one, reason))).collect()
+}
+
+fn now_unix(world: &World) -> u64 {
+    (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// What is to be removed now.
@@ -53,8 +78,7 @@ pub async fn plan<E: Engine>(
     world: &World,
 ) -> Result<Vec<Doomed>, CallError> {
     let objects = observe(engine).await?;
-    let now =
-        (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = now_unix(world);
     let agent = agent_volume::name(&world.executable)?;
     // An owner that cannot be looked at is left to its deadline.
     let alive = |owner: &_| owner::is_alive(owner).ok().flatten();
@@ -121,22 +145,35 @@ async fn act<E: Engine>(
     failed
 }
 
-fn tell(doomed: &[Doomed], args: &ReapArgs, out: &mut impl Write) -> std::io::Result<()> {
+fn tell(
+    doomed: &[Doomed],
+    tokens: &[Orphan],
+    args: &ReapArgs,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
     if args.json {
-        serde_json::to_writer(&mut *out, &serde_json::json!({ "remove": doomed }))?;
+        let revoke = tokens.iter().map(|((_, kept), reason)| {
+            json!({"job": kept.holder.job, "accessor": kept.accessor, "reason": reason})
+        });
+        let revoke: Vec<_> = revoke.collect();
+        serde_json::to_writer(&mut *out, &json!({ "remove": doomed, "revoke": revoke }))?;
         return writeln!(out);
     }
-    if doomed.is_empty() {
+    if doomed.is_empty() && tokens.is_empty() {
         return writeln!(out, "nothing to reap");
     }
-    let verb = if args.plan { "would remove" } else { "remove" };
+    let would = if args.plan { "would " } else { "" };
     for one in doomed {
         let kind = match one.kind {
             Kind::Container => "container",
             Kind::Network => "network",
             Kind::Volume => "volume",
         };
-        writeln!(out, "{verb} {kind} {}: {}", one.name, one.reason)?;
+        writeln!(out, "{would}remove {kind} {}: {}", one.name, one.reason)?;
+    }
+    for ((_, kept), reason) in tokens {
+        let (accessor, job) = (&kept.accessor, &kept.holder.job);
+        writeln!(out, "{would}revoke Vault token {accessor} of job {job}: {reason}")?;
     }
     Ok(())
 }

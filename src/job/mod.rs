@@ -107,18 +107,27 @@ impl JobContext {
     /// Expands a text of the JSON as the runner would, with the variables the job sees. A file variable
     /// becomes its path, as in the runner: the variables hold its content.
     pub fn expand(&self, text: &str) -> String {
-        expand::expand(text, |name| {
-            let listed = self.response.variables.iter().rev().find(|one| one.key == name);
-            if listed.is_some_and(|one| one.file) {
-                return Some(format!("{}/{name}", self.variable("RUNNER_TEMP_PROJECT_DIR")?));
-            }
-            self.variable(name).map(str::to_owned)
-        })
+        self.expand_with(text, |_name| None)
+    }
+
+    /// The same, but what `first` knows counts before the job's variables.
+    pub fn expand_with(&self, text: &str, first: impl Fn(&str) -> Option<String>) -> String {
+        expand::expand(text, |name| Some(first(name).unwrap_or_else(|| self.value_in_text(name))))
     }
 
     /// A variable as GitLab set it: the first of its name in the JSON, which no author can override.
     pub fn trusted_variable(&self, name: &str) -> Option<&str> {
         self.response.variables.iter().find(|one| one.key == name).map(|one| one.value.as_str())
+    }
+
+    /// What stands in a text for a variable's name.
+    fn value_in_text(&self, name: &str) -> String {
+        let listed = self.response.variables.iter().rev().find(|one| one.key == name);
+        match (listed, self.variable("RUNNER_TEMP_PROJECT_DIR")) {
+            (Some(one), None) if one.file => String::new(),
+            (Some(one), Some(directory)) if one.file => format!("{directory}/{name}"),
+            _ => self.variable(name).unwrap_or_default().to_owned(),
+        }
     }
 
     /// What must not be seen in any log: variables that GitLab marked as masked, as written and as the

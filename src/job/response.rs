@@ -100,6 +100,7 @@ pub struct RunnerInfo {
 
 /// One variable.
 #[derive(Clone, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the shape of GitLab's JSON")]
 pub struct JobVariable {
     /// Its name.
     pub key: String,
@@ -112,6 +113,12 @@ pub struct JobVariable {
     /// Whether scripts see a path to a file that holds the value.
     #[serde(default, deserialize_with = "or_default")]
     pub file: bool,
+    /// Whether GitLab lets it be seen, and so be given to services.
+    #[serde(default, deserialize_with = "or_default")]
+    pub public: bool,
+    /// Whether its value is never expanded.
+    #[serde(default, deserialize_with = "or_default")]
+    pub raw: bool,
 }
 
 /// A job whose artifacts are downloaded.
@@ -134,11 +141,20 @@ pub struct ArtifactsFile {
 }
 
 /// An image as a job or service names it.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 pub struct JobImage {
     /// Reference, expanded; empty where the job names none.
     #[serde(default, deserialize_with = "or_default")]
     pub name: String,
+    /// Further names of a service, separated by commas or blanks, expanded.
+    #[serde(default, deserialize_with = "or_default")]
+    pub alias: String,
+    /// Replaces a service's command, not expanded.
+    #[serde(default, deserialize_with = "or_default")]
+    pub command: Vec<String>,
+    /// A service's own variables, not expanded.
+    #[serde(default, deserialize_with = "or_default")]
+    pub variables: Vec<JobVariable>,
     /// Replaces the image's entrypoint, not expanded.
     #[serde(default, deserialize_with = "or_default")]
     pub entrypoint: Vec<String>,

@@ -1,6 +1,7 @@
 //! From bytes to people: what a job's author reads in the job log. Everything of ours that goes there
 //! passes the job's masks. It decides nothing and knows no engine.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::SystemTime;
 
@@ -16,13 +17,21 @@ pub struct JobLog<W: Write> {
     out: W,
     masks: MaskSet,
     clock: fn() -> SystemTime,
-    open: Vec<&'static str>,
+    open: Vec<String>,
+    /// How often each name was used: GitLab folds sections of one name together.
+    used: BTreeMap<&'static str, usize>,
 }
 
 impl<W: Write> JobLog<W> {
     /// Starts a log without masks; `clock` stamps the sections.
     pub fn new(out: W, clock: fn() -> SystemTime) -> Self {
-        Self { out, masks: MaskSet::new(Vec::new()), clock, open: Vec::new() }
+        Self {
+            out,
+            masks: MaskSet::new(Vec::new()),
+            clock,
+            open: Vec::new(),
+            used: BTreeMap::new(),
+        }
     }
 
     /// Masks these from now on.
@@ -40,8 +49,11 @@ impl<W: Write> JobLog<W> {
     /// Opens a folded section; it is closed by [`JobLog::end`] or when the log is dropped.
     ///
     /// Source: GitLab's "custom collapsible sections"; names must be unique in a job, so they carry our
-    /// prefix, and the runner's own sections may enclose ours.
+    /// prefix and, from the second on, a number, and the runner's own sections may enclose ours.
     pub fn section(&mut self, name: &'static str, title: &str) {
+        let count = self.used.entry(name).or_default();
+        *count += 1;
+        let name = if *count == 1 { name.to_owned() } else { format!("{name}_{count}") };
         let title = String::from_utf8_lossy(&self.masks.mask(title.as_bytes())).into_owned();
         let start = format!(
             "\x1b[0Ksection_start:{}:longshore_{name}[collapsed=true]\r\x1b[0K{title}\n",
@@ -89,6 +101,23 @@ mod tests {
 
     fn clock() -> SystemTime {
         SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(7)
+    }
+
+    #[test]
+    fn two_sections_of_one_kind_have_two_names() {
+        let mut bytes = Vec::new();
+        let mut log = JobLog::new(&mut bytes, clock);
+        for _ in 0..2 {
+            log.section("pull", "Pulling");
+            log.end();
+        }
+        drop(log);
+        let text = String::from_utf8(bytes).unwrap();
+        for name in
+            ["start:7:longshore_pull[", "end:7:longshore_pull\r", "start:7:longshore_pull_2["]
+        {
+            assert_eq!(text.matches(name).count(), 1, "{name} in {text:?}");
+        }
     }
 
     #[test]

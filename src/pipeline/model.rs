@@ -38,6 +38,8 @@ pub struct Job {
     pub stage: String,
     /// The image its script runs in, if any is named.
     pub image: Option<Image>,
+    /// Containers beside it.
+    pub services: Vec<Service>,
     /// Its own variables in file order, unexpanded; they win over the pipeline's.
     pub variables: Vec<(String, String)>,
     /// Commands run before `script`, in the same shell.
@@ -69,6 +71,27 @@ pub struct Image {
     pub entrypoint: Vec<String>,
     /// The pull policies to try in order (`always`, `if-not-present`, `never`); empty is the runner's.
     pub pull_policy: Vec<String>,
+}
+
+/// A job's service: `- name` or the map form; `$VAR` unexpanded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Service {
+    /// The image's reference.
+    pub name: String,
+    /// Further names of it, separated by commas or blanks.
+    pub alias: String,
+    /// The entrypoint that replaces the image's own; empty is the image's own.
+    pub entrypoint: Vec<String>,
+    /// The command that replaces the image's own; empty is the image's own.
+    pub command: Vec<String>,
+    /// Its own variables in file order.
+    pub variables: Vec<(String, String)>,
+    /// The pull policies to try in order; empty is the runner's.
+    pub pull_policy: Vec<String>,
+    /// `os/arch[/variant]`; empty where none is asked for.
+    pub platform: String,
+    /// The user; empty is the image's own.
+    pub user: String,
 }
 
 /// `artifacts:` of a job.

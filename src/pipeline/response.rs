@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::model::{Artifacts, ArtifactsWhen, Image};
+use super::model::{Artifacts, ArtifactsWhen, Image, Service};
 use super::spec::{Dependency, JobSpec, JobVariable, PipelineFacts};
 
 /// The whole JSON; `image` is the image's expanded name.
 pub fn response(spec: &JobSpec, facts: &PipelineFacts, image: &str) -> Value {
+    let services: Vec<Value> = spec.job.services.iter().map(service).collect();
     json!({
         "id": spec.id,
         "token": spec.token,
@@ -21,7 +22,7 @@ pub fn response(spec: &JobSpec, facts: &PipelineFacts, image: &str) -> Value {
         "variables": spec.variables.iter().map(variable).collect::<Vec<_>>(),
         "steps": steps(spec),
         "image": job_image(spec.job.image.as_ref(), image),
-        "services": [],
+        "services": services,
         "artifacts": spec.job.artifacts.as_ref().map(artifacts).unwrap_or_default(),
         "cache": [],
         "credentials": credentials(facts),
@@ -68,6 +69,16 @@ fn job_image(image: Option<&Image>, name: &str) -> Value {
     json!({"name": name, "alias": "", "command": null, "entrypoint": entrypoint, "ports": [],
            "variables": [], "pull_policy": pull_policy,
            "executor_opts": {"docker": {"platform": "", "user": ""}, "kubernetes": {}}})
+}
+
+/// Name and alias are left to the driver to expand, which a runner would have done.
+fn service(service: &Service) -> Value {
+    let variable = |(key, value): &(String, String)| json!({"key": key, "value": value, "public": true, "file": false, "masked": false, "raw": false});
+    let Service { name, alias, entrypoint, command, pull_policy, platform, user, .. } = service;
+    json!({"name": name, "alias": alias, "command": command, "entrypoint": entrypoint, "ports": [],
+           "variables": service.variables.iter().map(variable).collect::<Vec<_>>(),
+           "pull_policy": pull_policy,
+           "executor_opts": {"docker": {"platform": platform, "user": user}, "kubernetes": {}}})
 }
 
 /// GitLab sends the archive and each report as one entry; reports are sent in any case.

@@ -7,6 +7,7 @@ mod file;
 mod job;
 mod keys;
 mod node;
+mod service;
 mod value;
 
 #[cfg(test)]

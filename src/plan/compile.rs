@@ -6,7 +6,8 @@ use crate::settings::{ByteSize, LimitSettings, Settings, Ulimit};
 use super::container::{Labels, LimitPlan};
 use super::prune::{PrunePolicy, Repository};
 use super::{
-    CacheKey, HostFacts, JobKey, JobPlan, NetworkPlan, Refusal, Rights, image, notice, secret,
+    CacheKey, HostFacts, JobKey, JobPlan, NetworkPlan, Refusal, Rights, ServicePlan, image, notice,
+    secret, service,
 };
 
 /// What a job's objects may outlive its timeout by: `after_script` and the last uploads.
@@ -25,7 +26,6 @@ pub fn compile(
     host: &HostFacts,
 ) -> Result<JobPlan, Refusal> {
     let job = &context.response;
-    refuse_services(job)?;
     let project = &job.job_info.project_full_path;
     let settings = &settings.for_job(project, context.is_protected(), host.capacity);
     let helper = needs_helper(context).then(|| image::of_helper(context, settings)).transpose()?;
@@ -35,8 +35,15 @@ pub fn compile(
     let helper_rights = Rights::of(&settings.helper.isolation, helper_reference);
     let network = NetworkPlan::of(context, &settings.network)?;
     let repository = Repository::of(context, &settings.prune);
+    let secrets = secret::asked(context, settings)?;
     let mut notices = notice::all(context, settings, (&image, &rights, &network));
     notices.extend(repository.problem());
+    notices.extend(secret::hidden(context, &secrets));
+    let services = service::all(context, settings)?;
+    if !services.is_empty() {
+        network.check_names()?;
+    }
+    notices.extend(services.iter().flat_map(ServicePlan::unsafe_in_force));
     Ok(JobPlan {
         key: JobKey::of(job),
         project: project.clone(),
@@ -53,24 +60,19 @@ pub fn compile(
         file_variables_bytes: settings.limits.file_variables().0,
         limits: limits(&settings.limits),
         helper_limits: limits(&settings.helper.limits),
+        services,
+        services_timeout_seconds: settings.docker.wait_for_services_timeout.0.as_secs(),
+        service_log_bytes: settings.docker.service_log.0,
         rights,
         helper_rights,
         network,
         socket: settings.docker.docker_socket,
         socket_path: settings.docker.socket_path().to_owned(),
-        secrets: secret::asked(context, settings)?,
+        secrets,
         notices,
         prune: PrunePolicy::of(context, &settings.prune, repository),
         image,
     })
-}
-
-fn refuse_services(job: &JobResponse) -> Result<(), Refusal> {
-    if job.services.is_empty() {
-        return Ok(());
-    }
-    let names = job.services.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
-    Err(Refusal::Services { names })
 }
 
 /// A job that needs neither sources nor cache nor artifacts does without the image with git.
@@ -137,7 +139,7 @@ fn labels(context: &JobContext, settings: &Settings, host: &HostFacts) -> Labels
     clippy::cast_sign_loss,
     reason = "a negative or huge number of CPUs saturates, and the engine refuses it"
 )]
-fn limits(limits: &LimitSettings) -> LimitPlan {
+pub(super) fn limits(limits: &LimitSettings) -> LimitPlan {
     let memory_bytes = limits.memory.and_then(|memory| memory.amount()).map(|bytes| bytes.0);
     let bytes = |size: Option<ByteSize>| size.map(|size| size.0);
     let ulimit = |(name, limit): (&String, &Ulimit)| (name.clone(), limit.soft, limit.hard);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::ServiceEnv;
 pub use crate::settings::Gpus;
 
 /// Labels of an object that longshore makes; all our keys begin with `longshore.`.
@@ -42,6 +43,20 @@ pub struct ContainerPlan {
     pub security: Vec<String>,
     /// Our labels.
     pub labels: Labels,
+    /// `Some` where the image's own process runs in it, not the agent: a service.
+    pub own_process: Option<OwnProcess>,
+}
+
+/// What a container has in which the image's own process runs. An empty entrypoint of its plan is the
+/// image's own then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwnProcess {
+    /// Instead of the image's command; empty for the image's own.
+    pub command: Vec<String>,
+    /// Environment added to the image's own.
+    pub env: ServiceEnv,
+    /// How much of its output the daemon keeps, in bytes; 0 keeps nothing.
+    pub log_bytes: u64,
 }
 
 /// The network of a container.

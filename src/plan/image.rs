@@ -51,6 +51,36 @@ pub(super) fn of_job(context: &JobContext, settings: &Settings) -> Result<ImageP
     })
 }
 
+/// A service's image. The operator's own services need not be on the list.
+pub(super) fn of_service(
+    context: &JobContext,
+    settings: &Settings,
+    wanted: &JobImage,
+    operators: bool,
+) -> Result<ImagePlan, Refusal> {
+    let allowed = &settings.docker.allowed_services;
+    let name = context.expand(&wanted.name);
+    let reference = name.trim();
+    if reference.is_empty() {
+        return Err(Refusal::ServiceImage { name: wanted.name.clone() });
+    }
+    let known = settings.services.iter().any(|one| one.name == reference);
+    if !operators && !known && !allowed.matches(reference) {
+        return Err(Refusal::ServiceNotAllowed {
+            image: reference.to_owned(),
+            allowed: allowed.written().join(", "),
+        });
+    }
+    let platform = context.expand(&wanted.executor_opts.docker.platform);
+    Ok(ImagePlan {
+        reference: reference.to_owned(),
+        platform: (!platform.is_empty()).then_some(platform),
+        policies: policies(wanted, settings)?,
+        deadline_seconds: settings.docker.pull_deadline.0.as_secs(),
+        login: login::of(reference, context),
+    })
+}
+
 /// The helper's image: the operator's choice, or GitLab's own of the runner's version.
 pub(super) fn of_helper(context: &JobContext, settings: &Settings) -> Result<ImagePlan, Refusal> {
     let reference = match &settings.docker.helper_image {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::job::Stage;
 use crate::settings::{Capacity, SocketMode};
 
+mod alias;
 mod cache;
 mod compile;
 pub mod container;
@@ -20,6 +21,7 @@ pub mod prune;
 mod refusal;
 pub mod removal;
 mod secret;
+mod service;
 mod shape;
 pub mod sweep;
 
@@ -30,7 +32,8 @@ pub use isolation::Rights;
 pub use key::JobKey;
 pub use network::NetworkPlan;
 pub use refusal::Refusal;
-pub use secret::SecretRef;
+pub use secret::{FileMode, KvVersion, SECRET_FILES, SecretForm, SecretRef};
+pub use service::{Check, ServiceEnv, ServicePlan};
 
 use container::{Labels, LimitPlan};
 use owner::Owner;
@@ -93,6 +96,12 @@ pub struct JobPlan {
     pub file_variables_bytes: u64,
     /// Limits of the job container.
     pub limits: LimitPlan,
+    /// Containers beside the job, in their order.
+    pub services: Vec<ServicePlan>,
+    /// How long they may take to be ready, all together; 0 does not wait.
+    pub services_timeout_seconds: u64,
+    /// How much of each one's output the daemon keeps, in bytes.
+    pub service_log_bytes: u64,
     /// Limits of the helper container.
     pub helper_limits: LimitPlan,
     /// What the job container may do to its host.

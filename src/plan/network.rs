@@ -61,6 +61,16 @@ impl NetworkPlan {
         }
     }
 
+    /// Services are found by name, which the networks that every engine has do not know.
+    pub(super) fn check_names(&self) -> Result<(), Refusal> {
+        match self.named.as_deref() {
+            Some(mode @ ("bridge" | "host" | "none")) => {
+                Err(Refusal::ServicesNetwork { mode: mode.to_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A line where the job is not on a network of its own.
     pub(super) fn unsafe_in_force(&self) -> Option<String> {
         match self.named.as_deref()? {

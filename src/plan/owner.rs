@@ -1,11 +1,11 @@
 //! Who owns a job's objects, as it stands on their labels. Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::container::Labels;
 
 /// The runner process that asked for a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The kernel's boot id.
     pub boot_id: String,

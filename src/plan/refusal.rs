@@ -50,17 +50,33 @@ pub enum Refusal {
         /// Its name.
         name: String,
         /// Where it would be allowed, if that helps; begins with a colon.
-        reason: &'static str,
+        reason: String,
         /// The names that would be allowed.
         allowed: String,
     },
-    /// Services are not there yet.
+    /// A service's image is not on the operator's list.
+    #[error("the service {image} is not allowed on this runner\n  allowed: {allowed}")]
+    ServiceNotAllowed {
+        /// The image.
+        image: String,
+        /// The operator's patterns.
+        allowed: String,
+    },
+    /// The job's network knows no names.
     #[error(
-        "this runner cannot start services yet, and the job asks for {names}\n  remove `services:` or run the job on another runner"
+        "this job is on the network {mode}, which knows no names, so its services could not be found\n  remove `services:`, or have the job on a network of its own (LONGSHORE_NETWORK_MODE: slot)"
     )]
-    Services {
-        /// Their images.
-        names: String,
+    ServicesNetwork {
+        /// The network.
+        mode: String,
+    },
+    /// A service's name says nothing.
+    #[error(
+        "a service of this job names no image (its name is {name:?})\n  are the variables in it set?"
+    )]
+    ServiceImage {
+        /// As it is written.
+        name: String,
     },
     /// The project directory lies elsewhere.
     #[error(

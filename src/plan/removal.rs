@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{JobKey, JobPlan};
+use crate::job::JobResponse;
+use crate::settings::Settings;
 
 /// The objects of a job, handed to the worker that removes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,22 +17,33 @@ pub struct RemovalPlan {
     pub volumes: Vec<String>,
 }
 
+/// A service in names and labels, counted from 0.
+pub(super) fn service(index: usize) -> String {
+    format!("service-{index}")
+}
+
 impl RemovalPlan {
-    /// What a job's objects are called; more than it may have made. From the key alone, so that a job is
-    /// cleaned up though the settings, changed meanwhile, would refuse it by now.
-    pub fn of(key: &JobKey) -> Self {
-        let names = |kinds: [&str; 2]| kinds.map(|kind| key.name(kind)).to_vec();
+    /// What a job's objects are called; more than it may have made. From key and number of services
+    /// alone, so that a job is cleaned up though the settings, changed meanwhile, would refuse it by now.
+    pub fn of(key: &JobKey, services: usize) -> Self {
+        let names = |kinds: [&str; 2]| kinds.map(|kind| key.name(kind));
+        let services = (0..services).map(|index| key.name(&service(index)));
         Self {
             job: key.to_string(),
-            containers: names(["job", "helper"]),
-            volumes: names(["builds", "tmp"]),
+            containers: names(["job", "helper"]).into_iter().chain(services).collect(),
+            volumes: names(["builds", "tmp"]).to_vec(),
         }
+    }
+
+    /// What the objects of a job are called at most, by what GitLab and the operator say.
+    pub fn of_job(job: &JobResponse, settings: &Settings) -> Self {
+        Self::of(&JobKey::of(job), job.services.len() + settings.services.len())
     }
 }
 
 impl JobPlan {
     /// What this job's objects are called.
     pub fn removal(&self) -> RemovalPlan {
-        RemovalPlan::of(&self.key)
+        RemovalPlan::of(&self.key, self.services.len())
     }
 }

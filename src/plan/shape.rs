@@ -7,7 +7,8 @@ use crate::settings::SocketMode;
 use super::container::{
     ContainerNetwork, ContainerPlan, Labels, MountPlan, MountSource, ResolverPlan,
 };
-use super::{AGENT_MOUNT, AGENT_PATH, JobPlan, Role};
+use super::secret::SECRET_FILES_BYTES;
+use super::{AGENT_MOUNT, AGENT_PATH, JobPlan, Role, SECRET_FILES};
 
 impl JobPlan {
     /// The job container, for an image whose `USER` is this.
@@ -21,6 +22,7 @@ impl JobPlan {
                 read_only: false,
             });
         }
+        mounts.extend(self.secret_files());
         ContainerPlan {
             platform: self.image.platform.clone(),
             hostname: Some(self.hostname()),
@@ -73,12 +75,24 @@ impl JobPlan {
         format!("{}.tmp", self.project_dir)
     }
 
-    /// Plain environment of user stages.
+    /// Plain environment of user stages. A secret that comes as a file is told by its path.
     pub fn user_env(&self, network: &str) -> Vec<(String, String)> {
-        vec![
+        let own = [
             ("CI_DISPOSABLE_ENVIRONMENT".to_owned(), "true".to_owned()),
             ("LONGSHORE_NETWORK".to_owned(), network.to_owned()),
-        ]
+        ];
+        let files = self.secrets.iter().filter_map(|one| Some((one.name.clone(), one.file()?)));
+        own.into_iter().chain(files).collect()
+    }
+
+    /// The tmpfs of secret files, where there are some. No volume: the helper has no business there.
+    fn secret_files(&self) -> Option<MountPlan> {
+        let wanted = self.secrets.iter().any(|one| one.file().is_some());
+        wanted.then(|| MountPlan {
+            target: SECRET_FILES.to_owned(),
+            source: MountSource::Tmpfs { bytes: SECRET_FILES_BYTES },
+            read_only: false,
+        })
     }
 
     fn hostname(&self) -> String {
@@ -106,6 +120,7 @@ impl JobPlan {
             capabilities: Vec::new(),
             security: rights.security.clone(),
             labels: self.labelled(kind),
+            own_process: None,
         }
     }
 
@@ -135,7 +150,7 @@ impl JobPlan {
         MountSource::Volume { name: self.key.name(what), labels: self.labelled(what), tmpfs_bytes }
     }
 
-    fn labelled(&self, kind: &str) -> Labels {
+    pub(super) fn labelled(&self, kind: &str) -> Labels {
         let mut labels = self.labels.clone();
         labels.insert("longshore.kind".to_owned(), kind.to_owned());
         labels

@@ -92,11 +92,25 @@ fn reason(
         return None;
     }
     let deadline: u64 = object.labels.get("longshore.deadline")?.parse().ok()?;
-    if host.now_unix > deadline {
-        return Some("its job's deadline has passed");
+    let Some(owner) = Owner::read(&object.labels) else {
+        return (host.now_unix > deadline).then_some(TOO_LATE);
+    };
+    orphaned(&owner, deadline, alive, host.now_unix)
+}
+
+const TOO_LATE: &str = "its job's deadline has passed";
+
+/// Why something that belongs to a job is nobody's any more, if it is.
+pub fn orphaned(
+    owner: &Owner,
+    deadline_unix: u64,
+    alive: impl Fn(&Owner) -> Option<bool>,
+    now_unix: u64,
+) -> Option<&'static str> {
+    if now_unix > deadline_unix {
+        return Some(TOO_LATE);
     }
-    let owner = Owner::read(&object.labels)?;
-    (alive(&owner) == Some(false)).then_some("its runner is gone")
+    (alive(owner) == Some(false)).then_some("its runner is gone")
 }
 
 /// A container inherits its image's labels, so labels alone prove nothing; the name has to fit them.
@@ -177,6 +191,13 @@ mod tests {
         assert!(reason_of(&agent, None, 0).is_some());
         agent.name = "current".to_owned();
         assert!(reason_of(&agent, None, 0).is_none());
+    }
+
+    /// The container that fills an agent volume is its job's; nothing but a volume is the agent's.
+    #[test]
+    fn a_container_that_says_it_is_the_agents_stays() {
+        let container = object(Kind::Container, "agent");
+        assert_eq!(reason_of(&container, Some(false), 1000), None);
     }
 
     #[test]

@@ -9,5 +9,5 @@ pub mod vault;
 
 pub use error::{SecretError, SecretMissing};
 pub use masker::{MaskSet, Masker, Unmaskable};
-pub use source::{Fetched, FetchedSecret, KvVersion, SecretRef, SecretSource};
+pub use source::{Fetched, FetchedSecret, SecretSource};
 pub use value::Secret;

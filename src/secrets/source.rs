@@ -2,33 +2,7 @@
 //! they are kept, and decides nothing about who may have them.
 
 use super::{Secret, SecretError};
-
-/// Where one secret is kept. Plain words from the operator's settings, never from a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretRef {
-    /// The name by which the job knows it, e.g. `API_KEY`.
-    pub name: String,
-    /// Mount and path without a leading slash and without `data/`, e.g. `kv/app/demo`.
-    pub path: String,
-    /// The field of the secret; all fields as one JSON object for `None`.
-    pub field: Option<String>,
-    /// A version of a KV v2 secret, counted from 1; the newest for `None`.
-    pub version: Option<u64>,
-    /// The kind of engine; asked of the server for `None`. Where it is given, the first part of `path`
-    /// is taken for the mount.
-    pub kv: Option<KvVersion>,
-}
-
-/// How an engine lays out its paths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KvVersion {
-    /// KV version 1.
-    V1,
-    /// KV version 2: `data/` in the path, an envelope around the fields.
-    V2,
-    /// Any other engine: the path as it is, the fields at the top.
-    Raw,
-}
+use crate::plan::SecretRef;
 
 /// One secret that was fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +27,14 @@ pub struct Fetched {
 /// A place that secrets come from.
 #[expect(async_fn_in_trait, reason = "the driver runs on one thread, so futures need not be Send")]
 pub trait SecretSource {
-    /// Fetches all of `wanted`, or nothing. No access to the source is left open when it returns, which
-    /// needs the future to be driven to its end. An empty `wanted` makes no contact at all.
+    /// Fetches all of `wanted`, or nothing. No access to the source is left open when it returns, but what
+    /// leased secrets need; that needs the future to be driven to its end. An empty `wanted` makes no
+    /// contact at all.
     async fn fetch(&self, wanted: &[SecretRef]) -> Result<Fetched, SecretError>;
+
+    /// Ends all access that is open for the job, though another process opened it. Answers sentences about
+    /// what could not be ended. Bounded in time; makes no contact where nothing is open.
+    async fn release(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

@@ -8,22 +8,30 @@ mod credential;
 mod error;
 mod failure;
 mod http;
+mod kept;
+mod lifetime;
 mod message;
 mod read;
 mod retry;
 mod secret_id;
 mod transport;
 
-use std::path::PathBuf;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 pub use error::VaultError;
+pub use kept::{Holder, Kept, Lease, Term};
+pub use lifetime::Keeping;
 pub use secret_id::SecretId;
 
-use super::{Fetched, Secret, SecretError, SecretRef, SecretSource};
-use client::Session;
+use super::{Fetched, Secret, SecretError, SecretSource};
+use crate::plan::SecretRef;
+use client::{Session, Token};
+use lifetime::KeptToken;
+use read::{Leased, Read};
 
 /// How Vault is reached, from the operator's settings.
 #[derive(Debug, Clone)]
@@ -100,6 +108,7 @@ impl VaultSettings {
 /// A source of secrets that is a Vault server.
 pub struct Vault {
     settings: VaultSettings,
+    keeping: Option<Keeping>,
 }
 
 impl Vault {
@@ -107,8 +116,96 @@ impl Vault {
     ///
     /// The process must have installed its rustls provider (`rustls::crypto::ring`) before.
     pub fn new(settings: VaultSettings) -> Self {
-        Self { settings }
+        Self { settings, keeping: None }
     }
+
+    /// Keeps a token that leases hang on until the job ends; without this, leased secrets are refused.
+    #[must_use]
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Self { keeping: Some(keeping), ..self }
+    }
+
+    /// Renews what is kept for the job; never returns. `tell` hears what cannot be renewed.
+    pub async fn renew(&self, tell: impl FnMut(String)) -> Infallible {
+        match &self.keeping {
+            Some(keeping) => lifetime::renew(&self.settings, keeping, tell).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends one kept token and all that hangs on it.
+    ///
+    /// # Errors
+    /// A sentence that names it; it stays where it is then, to be tried again.
+    pub async fn end(&self, path: &Path, kept: &Kept, now_unix: u64) -> Result<(), String> {
+        lifetime::end(&self.settings, path, kept, now_unix).await
+    }
+
+    /// Writes the token down, if it may lie anywhere and can be ended at all.
+    fn keep(&self, token: &Token) -> Result<KeptToken, String> {
+        let keeping = self.keeping.as_ref().ok_or("no token is kept by this call")?;
+        if token.is_batch {
+            return Err(
+                "the role gives batch tokens, which cannot be ended (set token_type=service)"
+                    .to_owned(),
+            );
+        }
+        KeptToken::write(keeping, &self.settings, token)
+    }
+
+    /// Keeps the token where something hangs on it, else ends it. Answers warnings.
+    async fn settle(
+        &self,
+        open: Open<'_>,
+        leases: Vec<Leased>,
+        read: Result<(), SecretError>,
+    ) -> Result<Vec<String>, SecretError> {
+        let Open { session, token, mut kept } = open;
+        let read = match read {
+            Ok(()) if !leases.is_empty() => match self.hang(&mut kept, leases) {
+                Ok(warnings) => return Ok(warnings),
+                Err(error) => Err(error.into()),
+            },
+            read => read,
+        };
+        let mut warning = session.revoke(token).await;
+        match (kept, &mut warning) {
+            (Ok(kept), None) => kept.forget(),
+            (Ok(_), Some(warning)) => warning.push_str("; it is tried again when the job ends"),
+            (Err(_), _) => {}
+        }
+        match (read, warning) {
+            (Ok(()), warning) => Ok(warning.into_iter().collect()),
+            (Err(error), None) => Err(error),
+            (Err(error), Some(warning)) => {
+                Err(SecretError::Unrevoked { error: Box::new(error), warning })
+            }
+        }
+    }
+
+    fn hang(
+        &self,
+        kept: &mut Result<KeptToken, String>,
+        leases: Vec<Leased>,
+    ) -> Result<Vec<String>, VaultError> {
+        let hung = match (&self.keeping, kept) {
+            (Some(keeping), Ok(kept)) => kept.hang(keeping, leases),
+            (_, Err(why)) => Err(why.clone()),
+            (None, _) => Err(String::new()),
+        };
+        hung.map_err(|why| {
+            let reason = format!("leased secrets need their token until the job ends, but {why}");
+            VaultError::Setting { key: "run_dir", reason }
+        })
+    }
+}
+
+/// A login and what came of it.
+struct Open<'a> {
+    session: &'a Session<'a>,
+    token: &'a Token,
+    /// Where it lies, or why it lies nowhere.
+    kept: Result<KeptToken, String>,
 }
 
 impl SecretSource for Vault {
@@ -120,18 +217,24 @@ impl SecretSource for Vault {
         let deadline = Instant::now() + self.settings.deadline;
         let mut session = Session::connect(&self.settings, deadline)?;
         let token = session.login().await?;
-        let read = read::all(&session, wanted).await;
-        let warning = session.revoke(&token).await;
-        match (read, warning) {
-            (Ok(secrets), warning) => Ok(Fetched {
-                secrets,
-                mask_too: token.mask_too(),
-                warnings: warning.into_iter().collect(),
-            }),
-            (Err(error), None) => Err(error),
-            (Err(error), Some(warning)) => {
-                Err(SecretError::Unrevoked { error: Box::new(error), warning })
-            }
+        let kept = self.keep(&token);
+        let mut read = Read::default();
+        let done = read::all(&session, wanted, &mut read).await;
+        let open = Open { session: &session, token: &token, kept };
+        let warnings = self.settle(open, read.leases, done).await?;
+        let mask_too = token.mask_too().into_iter().chain(read.inside).collect();
+        Ok(Fetched { secrets: read.secrets, mask_too, warnings })
+    }
+
+    async fn release(&self) -> Vec<String> {
+        match &self.keeping {
+            Some(keeping) => lifetime::release(&self.settings, keeping).await,
+            None => Vec::new(),
         }
     }
+}
+
+/// All tokens that are kept below a `run_dir`, with the files they lie in.
+pub fn kept_below(run_dir: &Path) -> Vec<(PathBuf, Kept)> {
+    kept::all(run_dir)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Patterns, Period, Problem, SocketMode, project, value};
+use super::{ByteSize, Patterns, Period, Problem, SocketMode, project, value};
 
 /// `[docker]`
 #[derive(Debug, Clone, Deserialize)]
@@ -19,6 +19,12 @@ pub struct DockerSettings {
     pub default_image: Option<String>,
     /// Images that jobs may use; the default image always may.
     pub allowed_images: Patterns,
+    /// Images that a job's services may use; those of `[[services]]` always may.
+    pub allowed_services: Patterns,
+    /// How long a job's services may take to be ready; zero does not wait at all.
+    pub wait_for_services_timeout: Period,
+    /// How much of each service's output is kept for its last words; zero keeps nothing.
+    pub service_log: ByteSize,
     /// Pull policies, tried in order.
     #[serde(deserialize_with = "value::one_or_many")]
     pub pull_policy: Vec<PullPolicy>,
@@ -42,6 +48,9 @@ impl Default for DockerSettings {
             helper_image: None,
             default_image: None,
             allowed_images: Patterns::everything(),
+            allowed_services: Patterns::everything(),
+            wait_for_services_timeout: Period::seconds(30),
+            service_log: ByteSize(10 << 20),
             pull_policy: vec![PullPolicy::Always],
             allowed_pull_policies: Vec::new(),
             pull_deadline: Period::seconds(30 * 60),

@@ -17,6 +17,7 @@ mod network;
 mod project;
 mod prune;
 mod secrets;
+mod services;
 mod value;
 mod vault;
 
@@ -28,7 +29,8 @@ pub use masking::MaskingSettings;
 pub use network::{NetworkSettings, SLOT};
 pub use project::{ContainerSettings, ProjectRule, SocketMode};
 pub use prune::{BakeRule, PruneSettings};
-pub use secrets::{KvVersion, SecretRule};
+pub use secrets::{FileMode, KvVersion, SecretForm, SecretRule};
+pub use services::{DefaultService, ServiceRule};
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
 
@@ -61,6 +63,12 @@ pub struct Settings {
     pub helper: ContainerSettings,
     /// Rules for some projects; the first that matches holds.
     pub project: Vec<ProjectRule>,
+    /// Services that jobs get besides their own.
+    pub services: Vec<DefaultService>,
+    /// How services of some images are treated; the first that matches holds.
+    pub service_rule: Vec<ServiceRule>,
+    /// What differs for containers of services.
+    pub service_container: ContainerSettings,
     /// The Vault server.
     pub vault: Option<VaultSettings>,
     /// Secrets that jobs may ask for, by name.
@@ -87,6 +95,9 @@ impl Default for Settings {
             network: NetworkSettings::default(),
             helper: ContainerSettings::default(),
             project: Vec::new(),
+            services: Vec::new(),
+            service_rule: Vec::new(),
+            service_container: ContainerSettings::default(),
             vault: None,
             secrets: BTreeMap::new(),
             masking: MaskingSettings::default(),
@@ -120,8 +131,9 @@ impl Settings {
             rule.lay_over(&mut settings);
         }
         let concurrency = settings.concurrency.unwrap_or(1);
-        settings.helper.limits =
-            settings.limits.with(&settings.helper.limits).shared(capacity, concurrency);
+        for other in [&mut settings.helper, &mut settings.service_container] {
+            other.limits = settings.limits.with(&other.limits).shared(capacity, concurrency);
+        }
         settings.limits = settings.limits.shared(capacity, concurrency);
         settings
     }
@@ -130,6 +142,7 @@ impl Settings {
     fn check_shares(&self) -> Problem {
         let auto = self.limits.is_auto()
             || self.helper.limits.is_auto()
+            || self.service_container.limits.is_auto()
             || self.project.iter().any(ProjectRule::is_auto);
         match self.concurrency {
             Some(0) => Err(("concurrency".to_owned(), "must not be 0".to_owned())),
@@ -148,9 +161,11 @@ impl Settings {
         self.isolation.check("isolation")?;
         self.network.check("network")?;
         self.helper.check("helper", &self.limits)?;
+        self.service_container.check("service_container", &self.limits)?;
         self.check_shares()?;
         self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;
+        services::check(&self.services, &self.service_rule)?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {
             vault.check()?;

@@ -88,6 +88,8 @@ pub struct ProjectRule {
     pub docker_socket: Option<SocketMode>,
     /// Instead of `docker.allowed_images`.
     pub allowed_images: Option<Patterns>,
+    /// Instead of `docker.allowed_services`.
+    pub allowed_services: Option<Patterns>,
     /// Instead of `docker.default_image`.
     pub default_image: Option<String>,
     /// Instead of `docker.helper_image`.
@@ -115,6 +117,9 @@ pub struct ProjectRule {
     /// Instead of single keys of `[helper]`.
     #[serde(default)]
     pub helper: ContainerSettings,
+    /// Instead of single keys of `[service_container]`.
+    #[serde(default)]
+    pub service_container: ContainerSettings,
 }
 
 impl ProjectRule {
@@ -125,7 +130,9 @@ impl ProjectRule {
 
     /// Whether one of its limits is a share of the host.
     pub(super) fn is_auto(&self) -> bool {
-        self.limits.is_auto() || self.helper.limits.is_auto()
+        [&self.limits, &self.helper.limits, &self.service_container.limits]
+            .into_iter()
+            .any(LimitSettings::is_auto)
     }
 
     pub(super) fn check(&self, general: &Settings) -> Problem {
@@ -134,6 +141,8 @@ impl ProjectRule {
         self.isolation.check("project.isolation")?;
         self.network.check("project.network")?;
         general.helper.with(&self.helper).check("project.helper", &limits)?;
+        let services = general.service_container.with(&self.service_container);
+        services.check("project.service_container", &limits)?;
         check_labels("project.labels", &self.labels)?;
         match &self.pull_policy {
             Some(policies) if policies.is_empty() => {
@@ -148,6 +157,7 @@ impl ProjectRule {
         let docker = &mut settings.docker;
         set(&mut docker.docker_socket, self.docker_socket.as_ref());
         set(&mut docker.allowed_images, self.allowed_images.as_ref());
+        set(&mut docker.allowed_services, self.allowed_services.as_ref());
         set(&mut docker.pull_policy, self.pull_policy.as_ref());
         set(&mut docker.allowed_pull_policies, self.allowed_pull_policies.as_ref());
         set(&mut docker.pull_deadline, self.pull_deadline.as_ref());
@@ -158,6 +168,7 @@ impl ProjectRule {
         settings.isolation = settings.isolation.with(&self.isolation);
         settings.network = settings.network.with(&self.network);
         settings.helper = settings.helper.with(&self.helper);
+        settings.service_container = settings.service_container.with(&self.service_container);
     }
 }
 

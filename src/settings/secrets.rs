@@ -1,41 +1,42 @@
-//! `[secrets]`: names that jobs may ask for, and where in Vault they lie.
+//! `[secrets]`: names that jobs may ask for, where in Vault they lie, and who may have them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Unexpected, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{Patterns, VaultSettings};
+
+mod form;
+mod place;
+
+use form::As;
+pub use form::{FileMode, KvVersion, SecretForm};
+use place::Place;
 
 /// One secret.
 #[derive(Debug, Clone)]
 pub struct SecretRule {
     /// `mount/path`, without KV v2's `data/`.
     pub path: String,
-    /// The field.
-    pub field: String,
+    /// The field; all of them, as one JSON object, for `None`.
+    pub field: Option<String>,
     /// A version of KV v2; the newest where `None`.
     pub version: Option<u64>,
     /// The kind of the mount; found out where `None`.
     pub kv: Option<KvVersion>,
+    /// How the job gets it.
+    pub form: SecretForm,
     /// The projects that may have it; all of this runner's in the short form.
     pub projects: Patterns,
+    /// The branches and tags that may have it.
+    pub refs: Patterns,
     /// Only for protected refs.
     pub protected_only: bool,
-}
-
-/// How a mount lays out its paths; written as `1`, `2` or `"raw"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KvVersion {
-    /// KV version 1.
-    V1,
-    /// KV version 2.
-    V2,
-    /// Any other engine.
-    Raw,
+    /// Given to jobs that do not say what they want.
+    pub default: bool,
 }
 
 #[derive(Deserialize)]
@@ -45,9 +46,16 @@ struct Written {
     field: Option<String>,
     version: Option<u64>,
     kv: Option<KvVersion>,
+    #[serde(rename = "as")]
+    given_as: Option<As>,
+    mode: Option<FileMode>,
     projects: Patterns,
+    #[serde(default = "Patterns::everything")]
+    refs: Patterns,
     #[serde(default)]
     protected_only: bool,
+    #[serde(default)]
+    default: bool,
 }
 
 struct RuleVisitor;
@@ -60,69 +68,78 @@ impl<'de> Visitor<'de> for RuleVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<SecretRule, E> {
-        let (path, field) = place(text.to_owned(), None).map_err(E::custom)?;
-        let projects = Patterns::everything();
-        Ok(SecretRule { path, field, version: None, kv: None, projects, protected_only: false })
+        let Place { path, version, field } = place::parse(text).map_err(E::custom)?;
+        let rule = SecretRule {
+            path,
+            field,
+            version,
+            kv: None,
+            form: SecretForm::Variable,
+            projects: Patterns::everything(),
+            refs: Patterns::everything(),
+            protected_only: false,
+            default: false,
+        };
+        complete(rule).map_err(E::custom)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretRule, A::Error> {
         let written = Written::deserialize(MapAccessDeserializer::new(map))?;
-        let (path, field) = place(written.path, written.field).map_err(A::Error::custom)?;
-        let (version, kv) = (written.version, written.kv);
-        let (projects, protected_only) = (written.projects, written.protected_only);
-        Ok(SecretRule { path, field, version, kv, projects, protected_only })
+        rule(written).and_then(complete).map_err(A::Error::custom)
     }
 }
 
-/// Path and field, from `mount/path#field` or from two keys.
-fn place(path: String, field: Option<String>) -> Result<(String, String), String> {
-    let (path, field) = match (path.split_once('#'), field) {
-        (Some(_), Some(_)) => return Err("the field is named twice: #field and field".to_owned()),
-        (Some((path, field)), None) => (path.to_owned(), field.to_owned()),
-        (None, Some(field)) => (path, field),
-        (None, None) => return Err("the field is missing: write \"mount/path#field\"".to_owned()),
+fn rule(written: Written) -> Result<SecretRule, String> {
+    let place = place::parse(&written.path)?;
+    let form = match (written.given_as, written.mode) {
+        (Some(As::File), mode) => SecretForm::File { mode: mode.unwrap_or_default() },
+        (_, Some(_)) => return Err("mode is for files: set as = \"file\"".to_owned()),
+        (_, None) => SecretForm::Variable,
     };
-    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['?', '%', '#']);
-    if !path.contains('/') || !path.split('/').all(plain) || field.is_empty() {
-        return Err(format!("{path:?} is not mount/path#field, such as kv/app/demo#password"));
+    Ok(SecretRule {
+        path: place.path,
+        field: once("field", "#field", place.field, written.field)?,
+        version: once("version", "@version", place.version, written.version)?,
+        kv: written.kv,
+        form,
+        projects: written.projects,
+        refs: written.refs,
+        protected_only: written.protected_only,
+        default: written.default,
+    })
+}
+
+/// What may stand in the path or in a key of its own.
+fn once<T>(key: &str, mark: &str, in_path: Option<T>, own: Option<T>) -> Result<Option<T>, String> {
+    match (in_path, own) {
+        (Some(_), Some(_)) => {
+            Err(format!("the {key} is given twice: {mark} in the path, and {key}"))
+        }
+        (in_path, own) => Ok(in_path.or(own)),
     }
-    Ok((path, field))
+}
+
+/// What only the whole tells.
+fn complete(rule: SecretRule) -> Result<SecretRule, String> {
+    if rule.field.as_ref().is_some_and(String::is_empty) {
+        return Err("the field is empty".to_owned());
+    }
+    if rule.field.is_none() && rule.form == SecretForm::Variable {
+        let problem = "the field is missing: write \"mount/path#field\", or as = \"file\" for all fields as one JSON object";
+        return Err(problem.to_owned());
+    }
+    if rule.version == Some(0) {
+        return Err("versions are counted from 1".to_owned());
+    }
+    if rule.version.is_some() && matches!(rule.kv, Some(KvVersion::V1 | KvVersion::Raw)) {
+        return Err("only KV v2 has versions".to_owned());
+    }
+    Ok(rule)
 }
 
 impl<'de> Deserialize<'de> for SecretRule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(RuleVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for KvVersion {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(KvVisitor)
-    }
-}
-
-struct KvVisitor;
-
-impl Visitor<'_> for KvVisitor {
-    type Value = KvVersion;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("1, 2 or \"raw\"")
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<KvVersion, E> {
-        match number {
-            1 => Ok(KvVersion::V1),
-            2 => Ok(KvVersion::V2),
-            other => Err(E::invalid_value(Unexpected::Signed(other), &self)),
-        }
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<KvVersion, E> {
-        match text {
-            "raw" => Ok(KvVersion::Raw),
-            other => Err(E::invalid_value(Unexpected::Str(other), &self)),
-        }
     }
 }
 

@@ -104,6 +104,7 @@ fn filler(plan: &JobPlan, image: &str) -> ContainerPlan {
         capabilities: Vec::new(),
         security: Vec::new(),
         labels,
+        own_process: None,
     }
 }
 

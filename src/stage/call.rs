@@ -11,7 +11,9 @@ use crate::host::ledger::{Event, Ledger};
 use crate::host::{capacity, owner};
 use crate::job::JobContext;
 use crate::joblog::masks::Masks;
+use crate::plan::owner::Owner;
 use crate::plan::{self, HostFacts, JobPlan};
+use crate::secrets::vault::Holder;
 use crate::settings::Settings;
 use crate::world::World;
 
@@ -51,6 +53,16 @@ impl<'a> Call<'a> {
         let masks = Rc::new(Masks::default());
         masks.add(context.masked_values());
         Ok(Self { world, settings_path, settings, context, plan, parent, masks })
+    }
+
+    /// Whose the job's access to Vault is, as it stands on the labels of all that is the job's.
+    pub fn holder(&self) -> Option<Holder> {
+        let labels = &self.plan.labels;
+        Some(Holder {
+            job: self.plan.key.to_string(),
+            owner: Owner::read(labels)?,
+            deadline_unix: labels.get("longshore.deadline")?.parse().ok()?,
+        })
     }
 
     /// Whether the process that called us has ended since.

@@ -7,13 +7,12 @@ use std::path::Path;
 use crate::engine::Engine;
 use crate::host::ledger::{Event, Ledger};
 use crate::outcome::Outcome;
-use crate::plan::JobKey;
 use crate::plan::removal::RemovalPlan;
 use crate::settings::Settings;
 use crate::world::{Stdio, World};
 
 use super::error::CallError;
-use super::{call, removal, worker};
+use super::{call, leases, removal, worker};
 
 /// Writes the plan to the ledger and hands it to a worker.
 ///
@@ -25,7 +24,7 @@ use super::{call, removal, worker};
 pub fn hand_over(world: &World, settings_path: &Path) -> Result<Outcome, CallError> {
     let settings = call::read_settings(settings_path)?;
     let context = call::read_context(world)?;
-    let plan = RemovalPlan::of(&JobKey::of(&context.response));
+    let plan = RemovalPlan::of_job(&context.response, &settings);
     start_worker(world, settings_path, &settings, &plan)
 }
 
@@ -52,7 +51,7 @@ pub fn start_worker(
     Ok(Outcome::Success)
 }
 
-/// What the worker does: removes, and says in the ledger what it could not remove.
+/// What the worker does: removes and revokes, and says in the ledger what is left.
 ///
 /// # Errors
 /// When it was given no plan, or something is left.
@@ -67,8 +66,11 @@ pub async fn work<E: Engine>(
     let plan: RemovalPlan = serde_json::from_slice(&json).map_err(|error| {
         CallError::system(format!("this command is started by `cleanup` with a plan: {error}"))
     })?;
-    let left: Vec<String> =
-        removal::remove(engine, &plan).await.iter().map(ToString::to_string).collect();
+    let (objects, tokens) = tokio::join!(
+        removal::remove(engine, &plan),
+        leases::end_of_job(settings, world, &plan.job)
+    );
+    let left: Vec<String> = objects.iter().map(ToString::to_string).chain(tokens).collect();
     let event = Event::Removed { job: &plan.job, left: &left };
     Ledger::at(&settings.state_dir).append(&event, (world.clock)()).map_err(CallError::system)?;
     if left.is_empty() { Ok(Outcome::Success) } else { Err(CallError::system(left.join("; "))) }

@@ -1,11 +1,12 @@
 //! Creates and starts the containers of a job side by side: the job container, which owns the network
 //! namespace, and the helper, which joins it and so cannot start before it.
 
-use crate::engine::{ContainerSummary, Engine, EngineError, Fault, ImageFacts};
+use crate::engine::{ContainerSummary, Engine, EngineError, ImageFacts};
 use crate::plan::container::{ContainerNetwork, ContainerPlan, Labels};
 
 use super::call::Call;
 use super::error::CallError;
+use super::services::{self, is_missing_network};
 use super::slot::{self, SlotLock};
 use super::{agent_volume, removal, seccomp};
 
@@ -28,10 +29,16 @@ pub async fn start<E: Engine>(
     let (job, network) = create_job(call, engine, image).await?;
     let mut helper = call.plan.helper_container(&image.user);
     helper.iter_mut().try_for_each(seccomp::inline)?;
-    let (started, created) =
-        tokio::join!(start_job(call, engine, &job, &network), create(engine, helper.as_ref()));
+    let mut services = call.plan.service_containers(&network);
+    services.iter_mut().try_for_each(seccomp::inline)?;
+    let (started, created, launched) = tokio::join!(
+        start_job(call, engine, &job, &network),
+        create(engine, helper.as_ref()),
+        services::launch(engine, &services),
+    );
     started?;
     created?;
+    launched.settle(engine, &network).await?;
     if let Some(helper) = &helper {
         start_filled(call, engine, helper).await?;
     }
@@ -110,10 +117,6 @@ async fn start_job<E: Engine>(
         }
         other => Ok(other?),
     }
-}
-
-fn is_missing_network(error: &EngineError, network: &str) -> bool {
-    error.fault == Fault::NotFound && error.cause.contains(network)
 }
 
 /// A slot belongs to the host, not to a job; `reap` removes it when idle.

@@ -3,19 +3,18 @@
 use std::io::Write;
 
 use crate::agent::client::ClientError;
-use crate::agent::protocol::{Identity, Init, InitReport, Refusal, SecretVariable, WireSecret};
+use crate::agent::protocol::{Identity, Init, InitReport, Refusal, WireSecret};
 use crate::engine::{Engine, ImageFacts};
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
-use crate::plan::{self, AGENT_BIN, MASK_SOCKET, Role};
-use crate::secrets::{Fetched, KvVersion, MaskSet, SecretRef, SecretSource};
-use crate::settings;
+use crate::plan::{AGENT_BIN, MASK_SOCKET, Role};
+use crate::secrets::{Fetched, MaskSet, SecretSource};
 
 use super::call::Call;
 use super::containers::{self, Started};
 use super::ending::Ending;
 use super::error::CallError;
-use super::{attach, masking, pull, removal};
+use super::{attach, delivery, masking, pull, ready, removal, service_report};
 
 /// Makes everything ready for the job's first stage.
 ///
@@ -28,20 +27,39 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
     source: &S,
     log: &mut JobLog<W>,
 ) -> Result<(), CallError> {
+    let ready = make_ready(call, engine, source, log).await;
+    if ready.is_err() {
+        for left in source.release().await {
+            log.line(format!("longshore: {left}"));
+        }
+    }
+    ready
+}
+
+async fn make_ready<E: Engine, S: SecretSource, W: Write>(
+    call: &Call<'_>,
+    engine: &E,
+    source: &S,
+    log: &mut JobLog<W>,
+) -> Result<(), CallError> {
     for notice in &call.plan.notices {
         log.line(format!("longshore: {notice}"));
     }
     let mut ending = Ending::watch()?;
     // The source is seen through: what is dropped there leaves a token behind.
     let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, engine, log)));
-    let (secrets, image) = (secrets?, images?);
+    let (secrets, images) = (secrets?, images?);
     let set = MaskSet::new(masking::values(&call.context, &secrets));
     call.masks.add(set.values().iter().cloned());
     let warnings = masking::check(&set, &secrets, call.settings.masking.strict)?;
     log.mask(set);
     tell_secrets(&secrets, &warnings, log);
     ending.check()?;
-    match start(call, engine, &image, secrets).await.and_then(|()| ending.check()) {
+    let started = match start(call, engine, &images.job, secrets).await {
+        Ok(()) => ending.or(services(call, engine, &images.services, log)).await,
+        Err(error) => Err(error),
+    };
+    match started.and_then(|()| ending.check()) {
         Ok(()) => Ok(()),
         Err(error) => {
             for left in removal::remove(engine, &call.plan.removal()).await {
@@ -52,29 +70,16 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
     }
 }
 
-/// All of the job's secret values; the token is revoked when this returns.
+/// All of the job's secret values; the token is revoked when this returns, but where leases need it.
 async fn fetch<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Fetched, CallError> {
     if call.plan.secrets.is_empty() {
         return Ok(Fetched::default());
     }
-    let wanted: Vec<SecretRef> = call.plan.secrets.iter().map(reference).collect();
-    source.fetch(&wanted).await.map_err(|error| {
+    let fetched = source.fetch(&call.plan.secrets).await.map_err(|error| {
         if error.is_job_fault() { CallError::job(error) } else { CallError::system(error) }
-    })
-}
-
-fn reference(planned: &plan::SecretRef) -> SecretRef {
-    SecretRef {
-        name: planned.name.clone(),
-        path: planned.path.clone(),
-        field: Some(planned.field.clone()),
-        version: planned.version,
-        kv: planned.kv.map(|kv| match kv {
-            settings::KvVersion::V1 => KvVersion::V1,
-            settings::KvVersion::V2 => KvVersion::V2,
-            settings::KvVersion::Raw => KvVersion::Raw,
-        }),
-    }
+    })?;
+    delivery::check(&call.plan.secrets, &fetched.secrets)?;
+    Ok(fetched)
 }
 
 fn tell_secrets<W: Write>(secrets: &Fetched, warnings: &[String], log: &mut JobLog<W>) {
@@ -96,7 +101,7 @@ async fn images<E: Engine, W: Write>(
     call: &Call<'_>,
     engine: &E,
     log: &mut JobLog<W>,
-) -> Result<ImageFacts, CallError> {
+) -> Result<Images, CallError> {
     let image = pull::ensure(engine, &call.plan.image, log).await?;
     check_platform(call, &image)?;
     if let Some(helper) = &call.plan.helper_image {
@@ -107,7 +112,33 @@ async fn images<E: Engine, W: Write>(
             ),
         })?;
     }
-    Ok(image)
+    let mut services = Vec::new();
+    for service in &call.plan.services {
+        services.push(pull::ensure(engine, &service.image, log).await?);
+    }
+    Ok(Images { job: image, services })
+}
+
+/// What the images say of themselves.
+struct Images {
+    job: ImageFacts,
+    /// In the order of the plan's services.
+    services: Vec<ImageFacts>,
+}
+
+/// Waits for the services, where there are any and they are to be waited for.
+async fn services<E: Engine, W: Write>(
+    call: &Call<'_>,
+    engine: &E,
+    images: &[ImageFacts],
+    log: &mut JobLog<W>,
+) -> Result<(), CallError> {
+    if call.plan.services.is_empty() || call.plan.services_timeout_seconds == 0 {
+        return Ok(());
+    }
+    service_report::begin(call, log);
+    let outcomes = ready::wait(call, engine, images).await?;
+    service_report::end(call, engine, log, &outcomes).await
 }
 
 /// An image of another architecture would fail with "exec format error" somewhere in the job.
@@ -151,14 +182,10 @@ async fn init_job<E: Engine>(
     secrets: Fetched,
     network: String,
 ) -> Result<InitReport, CallError> {
-    let secrets = secrets
-        .secrets
-        .into_iter()
-        .map(|one| SecretVariable { name: one.name, value: one.value.into() })
-        .collect();
+    let delivery = delivery::of(&call.plan.secrets, secrets.secrets);
     let init = Init {
-        secrets,
-        files: Vec::new(),
+        secrets: delivery.variables,
+        files: delivery.files,
         masks: wire_masks(call),
         user_env: call.plan.user_env(&network),
         env: Vec::new(),

@@ -59,7 +59,7 @@ pub async fn run<E: Engine>(
     if sink.has_sudo_failed() {
         sink.line(hint::NO_SUDO).await.map_err(CallError::system)?;
     }
-    let outcome = verdict::of(call, &exit, sink).await?;
+    let outcome = verdict::of(call, &exit, sink, route.user_stage).await?;
     if asked.stage.is_last() {
         prune::after_delivery(call, engine, sink).await?;
     }

@@ -80,12 +80,15 @@ impl RunnerSink {
         self.sudo.borrow().is_seen()
     }
 
-    /// A line of our own, after the stage's output.
+    /// A line of our own, after the stage's output and never in the middle of its last line.
     ///
     /// # Errors
     /// When the runner takes nothing any more.
     pub async fn line(&self, text: &str) -> io::Result<()> {
-        let line = self.masks.mask(text) + "\n";
+        let text = self.masks.mask(text);
+        let begun = !self.stdout.borrow().is_clear();
+        self.stdout.borrow_mut().advance(b"\n");
+        let line = if begun { format!("\n{text}\n") } else { format!("{text}\n") };
         self.output.write(Channel::Stdout, Bytes::from(line)).await
     }
 

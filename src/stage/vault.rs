@@ -1,9 +1,17 @@
-//! From the operator's settings to where secrets come from. It says nothing of jobs.
+//! From the operator's settings to where secrets come from, and whose the access is.
 
-use crate::secrets::vault::{AppRole, Lockout, RoleId, SecretId, Vault, VaultSettings};
-use crate::secrets::{Fetched, SecretError, SecretRef, SecretSource};
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+
+use crate::plan::SecretRef;
+use crate::secrets::vault::{
+    AppRole, Keeping, Kept, Lockout, RoleId, SecretId, Vault, VaultSettings, kept_below,
+};
+use crate::secrets::{Fetched, SecretError, SecretSource};
 use crate::settings::{AppRoleSettings, Settings};
 use crate::world::World;
+
+use super::call::Call;
 
 /// The settings' Vault, or nothing.
 pub struct Source(Option<Vault>);
@@ -58,16 +66,69 @@ fn role_id(written: &AppRoleSettings) -> RoleId {
     }
 }
 
+impl Source {
+    /// The same for one job: a token that its leases hang on is kept until it ends.
+    #[must_use]
+    pub fn of_job(self, call: &Call<'_>) -> Self {
+        let run_dir = call.settings.run_dir.clone();
+        match (self.0, call.holder()) {
+            (Some(vault), Some(holder)) => {
+                Self(Some(vault.keeping(Keeping { holder, run_dir, clock: call.world.clock })))
+            }
+            (vault, _) => Self(vault),
+        }
+    }
+
+    /// Renews what the job's leases hang on; never returns. `tell` hears what cannot be renewed.
+    pub async fn renew(&self, tell: impl FnMut(String)) -> Infallible {
+        provide_tls();
+        match &self.0 {
+            Some(vault) => vault.renew(tell).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends one kept token.
+    ///
+    /// # Errors
+    /// A sentence that names it; it stays where it is then.
+    pub async fn end(&self, path: &Path, kept: &Kept, now_unix: u64) -> Result<(), String> {
+        provide_tls();
+        match &self.0 {
+            Some(vault) => vault.end(path, kept, now_unix).await,
+            None => Err(format!(
+                "the Vault token with accessor {} is of {}, and the settings have no [vault] any more",
+                kept.accessor, kept.address
+            )),
+        }
+    }
+}
+
+/// All tokens that are kept on this host, with their files.
+pub fn kept(settings: &Settings) -> Vec<(PathBuf, Kept)> {
+    kept_below(&settings.run_dir)
+}
+
+/// The first client of a process builds it; the second time it is there already.
+fn provide_tls() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
 impl SecretSource for Source {
     async fn fetch(&self, wanted: &[SecretRef]) -> Result<Fetched, SecretError> {
+        provide_tls();
         match &self.0 {
             // Settings with secrets and without [vault] are refused, so nothing can be wanted then.
             None => Ok(Fetched::default()),
-            Some(vault) => {
-                // The first client of a process builds it; the second time it is there already.
-                drop(rustls::crypto::ring::default_provider().install_default());
-                vault.fetch(wanted).await
-            }
+            Some(vault) => vault.fetch(wanted).await,
+        }
+    }
+
+    async fn release(&self) -> Vec<String> {
+        provide_tls();
+        match &self.0 {
+            None => Vec::new(),
+            Some(vault) => vault.release().await,
         }
     }
 }

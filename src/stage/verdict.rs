@@ -1,66 +1,45 @@
 //! From how a stage ended to whose fault it was, told in one line the job's author can act on.
 
-use crate::agent::protocol::{EndedBy, Refusal, StageExit};
+use crate::agent::protocol::{Refusal, StageExit};
 use crate::outcome::Outcome;
 
 use super::call::Call;
+use super::diagnosis;
 use super::error::CallError;
 use super::sink::RunnerSink;
 
-/// The outcome of a stage that ended.
+/// The outcome of a stage that ended. What went wrong is told for every stage, what was used for the
+/// user's own.
 ///
 /// # Errors
 /// The job's own fault where its entrypoint never ran the script; ours where the container was stopped
-/// from outside or the runner is gone.
+/// from outside or the disk was full before.
 pub async fn of(
     call: &Call<'_>,
     exit: &StageExit,
     sink: &RunnerSink,
+    user_stage: bool,
 ) -> Result<Outcome, CallError> {
-    if exit.oom_kills > 0 {
-        drop(sink.line(&memory_line(exit)).await);
+    for line in diagnosis::problems(exit) {
+        drop(sink.line(&line).await);
     }
-    if exit.survivors {
-        let line = "longshore: a process of this stage hangs in the kernel and could not be killed";
-        drop(sink.line(line).await);
+    if user_stage {
+        drop(sink.line(&diagnosis::resources(exit)).await);
     }
-    match exit.ended_by {
-        Some(EndedBy::Takeover) => {
-            return Err(CallError::system("the stage was ended because the job is cleaned up"));
-        }
-        Some(EndedBy::Silence) => {
-            return Err(CallError::system("the stage was ended because its driver fell silent"));
-        }
-        Some(EndedBy::Signal) | None => {}
+    if let Some(why) = exit.ended_by.and_then(diagnosis::is_ours) {
+        return Err(CallError::system(why));
     }
     if exit.script_unread {
         return Err(unread(call, exit));
     }
-    Ok(match exit.status.shell_code() {
-        0 => Outcome::Success,
-        code => Outcome::Script(code),
-    })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "for people, to one decimal")]
-fn memory_line(exit: &StageExit) -> String {
-    let mega = |bytes: Option<u64>| {
-        bytes.map_or_else(
-            || "unknown".to_owned(),
-            |bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-        )
-    };
-    format!(
-        "longshore: the kernel killed {} of this stage for memory: limit {}, peak {}\n  \
-         use less, or ask the operator of this runner for more ([limits] memory)",
-        if exit.oom_kills == 1 {
-            "a process".to_owned()
-        } else {
-            format!("{} processes", exit.oom_kills)
-        },
-        mega(exit.memory.limit),
-        mega(exit.memory.peak),
-    )
+    match exit.status.shell_code() {
+        0 => Ok(Outcome::Success),
+        _ if diagnosis::was_full(exit) => Err(CallError::system(
+            "the stage failed on a disk that was full before it began\n  make room on this runner: \
+             docker system df; longshore reap",
+        )),
+        code => Ok(Outcome::Script(code)),
+    }
 }
 
 fn unread(call: &Call<'_>, exit: &StageExit) -> CallError {

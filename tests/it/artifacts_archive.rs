@@ -4,8 +4,10 @@
 use crate::support::api::FakeApi;
 use crate::support::stand_in::{StandIn, python};
 use flate2::read::MultiGzDecoder;
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -27,6 +29,10 @@ fn tree(home: &StandIn) {
     home.write("out/plain.txt", "content\n");
     home.write("out/empty", "");
     home.write("out/übung ✓.txt", "umlaut");
+    home.write("out/Foo::Bar\\..x./C:", "odd");
+    home.write("out/large", large());
+    fs::write(home.project().join("out").join(OsStr::from_bytes(b"latin\xe9")), "not UTF-8")
+        .unwrap();
     let tool = home.write("out/bin/tool", "#!/bin/sh\n");
     fs::set_permissions(&tool, Permissions::from_mode(0o755)).unwrap();
     symlink("plain.txt", home.project().join("out/link")).unwrap();
@@ -39,22 +45,40 @@ fn tree(home: &StandIn) {
 }
 
 #[test]
-fn a_tree_survives_the_way_there_and_back() {
-    let (api, sender, receiver) = (FakeApi::start(), StandIn::new(), StandIn::new());
-    tree(&sender);
-    sender.upload(&api, &["--path", "out"]).assert_code(0);
-    receiver.download(&api).assert_code(0);
-    let out = receiver.project().join("out");
-    assert_eq!(fs::read_to_string(out.join("plain.txt")).unwrap(), "content\n");
+fn a_tree_survives_the_way_there_and_back_in_every_form() {
+    for format in ["zip", "zipzstd", "tarzstd"] {
+        let (api, sender, receiver) = (FakeApi::start(), StandIn::new(), StandIn::new());
+        tree(&sender);
+        let ended = sender.upload(&api, &["--path", "out", "--artifact-format", format]);
+        ended.assert_code(0);
+        let ending = if format == "tarzstd" { ".tar.zst" } else { ".zip" };
+        assert_eq!(api.upload("archive").unwrap().file().0, format!("artifacts{ending}"));
+        receiver.download(&api).assert_code(0).assert_says("15 files and directories");
+        assert_tree(&receiver.project().join("out"), format);
+        let mut staged = fs::read_dir(receiver.beside("tmp")).unwrap();
+        assert!(staged.next().is_none(), "nothing staged stays");
+    }
+}
+
+fn assert_tree(out: &Path, format: &str) {
+    let text = |name: &str| fs::read_to_string(out.join(name)).expect(format);
+    assert_eq!(text("plain.txt"), "content\n");
     assert_eq!(fs::metadata(out.join("empty")).unwrap().len(), 0);
-    assert_eq!(fs::read_to_string(out.join("übung ✓.txt")).unwrap(), "umlaut");
+    assert_eq!(text("übung ✓.txt"), "umlaut");
+    assert_eq!(text("Foo::Bar\\..x./C:"), "odd");
+    assert_eq!(fs::read(out.join(OsStr::from_bytes(b"latin\xe9"))).unwrap(), b"not UTF-8");
+    assert!(fs::read(out.join("large")).unwrap() == large(), "{format}");
     assert_eq!((mode(&out.join("bin/tool")), mode(&out.join("plain.txt"))), (0o755, 0o644));
     assert_eq!(fs::metadata(out.join("bin/tool")).unwrap().mtime(), 1_000_000_001);
     assert_eq!(fs::read_link(out.join("link")).unwrap(), Path::new("plain.txt"));
     assert_eq!(fs::read_link(out.join("dangling")).unwrap(), Path::new("/nowhere/at all"));
     assert!(out.join("hollow").is_dir());
-    assert_eq!(mode(&out.join("closed")), 0o555);
-    assert!(fs::read_dir(receiver.beside("tmp")).unwrap().next().is_none(), "nothing staged stays");
+    assert_eq!(mode(&out.join("closed")), 0o555, "{format}");
+}
+
+/// More than one block, and no whole number of them.
+fn large() -> Vec<u8> {
+    (0..150_001_u32).flat_map(|number| (number % 70_000).to_le_bytes()).collect()
 }
 
 #[test]
@@ -66,7 +90,7 @@ fn python_reads_ours() {
     assert_eq!(file_name, "my zip.zip");
     fs::write(home.beside("a.zip"), bytes).unwrap();
     let program = "import zipfile\nz = zipfile.ZipFile('a.zip')\nassert z.testzip() is None\n\
-        for i in z.infolist(): print(i.filename, oct(i.external_attr >> 16), z.read(i).decode())";
+        for i in z.infolist(): print(i.filename, oct(i.external_attr >> 16), z.read(i)[:20].decode('latin1'))";
     let listed = python(&home.beside(""), program, &[]);
     let lines: Vec<&str> = listed.lines().filter(|line| !line.is_empty()).collect();
     for expected in [
@@ -76,6 +100,8 @@ fn python_reads_ours() {
         "out/plain.txt 0o100644 content",
         "out/übung ✓.txt 0o100644 umlaut",
         "out/empty 0o100644 ",
+        "out/Foo::Bar\\..x./ 0o40755 ",
+        "out/Foo::Bar\\..x./C: 0o100644 odd",
     ] {
         assert!(lines.contains(&expected), "{expected:?} is not in {lines:#?}");
     }
@@ -164,7 +190,7 @@ fn reports_travel_as_named_gzip_members() {
     let seen = api.upload("dotenv").unwrap();
     assert_eq!(seen.query, "artifact_format=gzip&artifact_type=dotenv");
     let (name, bytes) = seen.file();
-    assert_eq!(name, "default.gz");
+    assert_eq!(name, "artifacts.gz");
     let mut text = String::new();
     let mut first = flate2::read::GzDecoder::new(&bytes[..]);
     MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap();

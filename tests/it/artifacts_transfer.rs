@@ -34,7 +34,7 @@ fn an_upload_says_what_it_is() {
     assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", "/api/v4/jobs/7/artifacts"));
     assert_eq!(seen.query, "artifact_format=zip&artifact_type=archive&expire_in=1+week");
     assert_eq!(seen.token.as_deref(), Some("tok-7"));
-    assert_eq!(seen.file().0, "default.zip");
+    assert_eq!(seen.file().0, "artifacts.zip");
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn what_we_do_not_know_goes_to_the_images_own_binary() {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             String::from_utf8(output.stdout).unwrap()
         };
-        assert_eq!(said(&["cache-archiver", "--file", "a"]), "cache-archiver --file a\n");
+        assert_eq!(said(&["cache-init", "--file", "a"]), "cache-init --file a\n");
         let unknown = said(&["artifacts-uploader", "--path", "file", "--brand-new"]);
         assert_eq!(unknown, "artifacts-uploader --path file --brand-new\n");
         let url = api.url();
@@ -245,10 +245,10 @@ fn without_another_binary_the_unknown_is_an_error() {
     fs::create_dir(home.beside("own")).unwrap();
     symlink(env!("CARGO_BIN_EXE_longshore"), home.beside("own/gitlab-runner")).unwrap();
     let path = format!("{}:{}", home.beside("bin").display(), home.beside("own").display());
-    let output = home.command(&["cache-archiver"]).env("PATH", path).output().unwrap();
+    let output = home.command(&["cache-init"]).env("PATH", path).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(text.contains("the command cache-archiver is not known to longshore"), "{text}");
+    assert!(text.contains("the command cache-init is not known to longshore"), "{text}");
     let ended = home.upload(&api, &["--path", "file", "--generate-artifacts-metadata"]);
     ended.assert_code(0).assert_says("WARNING: longshore makes no artifacts metadata");
 }

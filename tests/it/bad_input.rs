@@ -51,7 +51,7 @@ fn an_unknown_key_in_the_settings() {
 #[test]
 fn a_wrong_type_in_the_settings() {
     let host = Host::new().docker("pull_policy", "3");
-    let words = ["longshore.toml, line 5", "pull_policy", "expected"];
+    let words = ["longshore.toml, line 6", "pull_policy", "expected"];
     blames_the_host(&host, &busybox(["true"]), &words);
 }
 
@@ -176,9 +176,19 @@ fn a_user_that_the_image_does_not_have() {
 }
 
 #[test]
-fn services() {
-    let job = busybox(["true"]).service("redis:7", "cache").service("postgres:17", "db");
-    blames_the_job(&Host::new(), &job, &["services", "redis:7, postgres:17", "remove `services:`"]);
+fn a_service_that_is_not_allowed() {
+    let host = Host::new().docker("allowed_services", "[\"postgres:*\"]");
+    let job = busybox(["true"]).service("postgres:17", "db").service("redis:7", "cache");
+    blames_the_job(&host, &job, &["the service redis:7 is not allowed", "allowed: postgres:*"]);
+}
+
+#[test]
+fn a_service_whose_program_is_not_there() {
+    let mut service = image_value("longshore-test/service:1");
+    service["entrypoint"] = serde_json::json!(["/no/such/program"]);
+    let job = busybox(["true"]).service_value(service);
+    let words = ["longshore-test/service:1", "/no/such/program", "entrypoint"];
+    blames_the_job(&Host::new(), &job, &words);
 }
 
 #[test]

@@ -54,6 +54,7 @@ impl<'a, E: Engine> Ground<'a, E> {
             capabilities: vec!["CHOWN".to_owned()],
             security: vec!["no-new-privileges".to_owned()],
             labels: self.labels.clone(),
+            own_process: None,
         }
     }
 
@@ -85,7 +86,7 @@ async fn on_ground<E: Engine>(engine: &E, scenario: impl AsyncFnOnce(&E, &Ground
 }
 
 fn docker() -> DockerEngine {
-    DockerEngine::new("unix:///var/run/docker.sock", Deadlines::default()).unwrap()
+    DockerEngine::new(&crate::support::real::docker_host(), Deadlines::default()).unwrap()
 }
 
 mod the_daemon {
@@ -104,6 +105,11 @@ mod the_daemon {
     #[tokio::test]
     async fn tells_taken_names_and_absences() {
         on_ground(&docker(), scenarios::names_and_absences).await;
+    }
+
+    #[tokio::test]
+    async fn runs_commands_in_what_runs() {
+        on_ground(&docker(), scenarios::commands).await;
     }
 
     #[tokio::test]
@@ -155,6 +161,11 @@ mod the_stand_in {
     #[tokio::test]
     async fn tells_taken_names_and_absences() {
         on_ground(&engine(), scenarios::names_and_absences).await;
+    }
+
+    #[tokio::test]
+    async fn runs_commands_in_what_runs() {
+        on_ground(&engine(), scenarios::commands).await;
     }
 
     #[tokio::test]

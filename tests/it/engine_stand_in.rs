@@ -34,6 +34,7 @@ fn plan() -> ContainerPlan {
         capabilities: Vec::new(),
         security: Vec::new(),
         labels: [("longshore.job".to_owned(), "1".to_owned())].into(),
+        own_process: None,
     }
 }
 
@@ -54,6 +55,8 @@ async fn each_once(engine: &FakeEngine) -> Vec<Option<Fault>> {
         fault(engine.attach("job").await),
         fault(engine.start("job").await),
         fault(engine.inspect("job").await),
+        fault(engine.exec("job", &[]).await),
+        fault(engine.logs("job", None, false).await),
         fault(engine.remove_container("job").await),
         fault(engine.remove_image("image:1").await),
         fault(engine.create_network("slot", &labels).await),
@@ -72,7 +75,7 @@ async fn every_method_can_be_told_to_lose_its_answer() {
     for verb in Verb::ALL {
         engine.trouble(verb, 1, Trouble::FailAfter(Fault::Deadline));
     }
-    assert_eq!(each_once(&engine).await, [Some(Fault::Deadline); 18]);
+    assert_eq!(each_once(&engine).await, [Some(Fault::Deadline); 20]);
     assert_eq!(engine.unmet(), []);
     // All of it was done nevertheless: it ends as it began, but for the image pulled and the one removed.
     assert_eq!(engine.left("longshore.job=1"), [""; 0]);

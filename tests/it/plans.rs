@@ -11,22 +11,22 @@ use longshore::plan::{self, HostFacts, JobPlan, Role};
 use longshore::settings::{Capacity, Settings, SettingsError};
 use serde_json::{Value, json};
 
-fn read(name: &str) -> String {
+pub(crate) fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/plans").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     Settings::parse(&read("settings.toml"), Path::new("settings.toml")).unwrap()
 }
 
-fn environment(case: &str) -> BTreeMap<String, String> {
+pub(crate) fn environment(case: &str) -> BTreeMap<String, String> {
     let text = read(&format!("{case}.env"));
     let pairs = text.lines().filter_map(|line| line.split_once('='));
     pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-fn facts() -> HostFacts {
+pub(crate) fn facts() -> HostFacts {
     let owner = Owner {
         boot_id: "boot".into(),
         pid_namespace: "4026531836".into(),
@@ -55,6 +55,7 @@ fn whole(plan: &JobPlan, image_user: &str) -> Value {
         "plan": plan,
         "job": plan.job_container(image_user),
         "helper": plan.helper_container(image_user),
+        "services": plan.service_containers("longshore-slot-3"),
         "removal": plan.removal(),
         "user_env": plan.user_env("longshore-slot-3"),
         "directories": plan.directories(),
@@ -138,12 +139,19 @@ fn names_do_not_depend_on_the_call() {
 /// A change to the job `build`, and the sentence it is refused with.
 type Change = (&'static str, fn(&mut Value, &mut BTreeMap<String, String>));
 
-const REFUSED: [Change; 9] = [
-    ("services", |job, _| job["services"] = json!([{"name": "postgres:17"}, {"name": "redis"}])),
+const REFUSED: [Change; 12] = [
+    ("service not allowed", |job, _| job["services"] = json!([{"name": "evil.example/db:1"}])),
+    ("service without a name", |job, _| job["services"] = json!([{"name": "$NOT_SET"}])),
     ("image not allowed", |job, _| job["image"]["name"] = json!("evil.example/miner:1")),
     ("pull policy", |job, _| job["image"]["pull_policy"] = json!(["never"])),
     ("unknown secret", |_, env| set(env, "LONGSHORE_SECRETS", "API_KEY,TYPO")),
     ("another project's secret", |_, env| set(env, "LONGSHORE_SECRETS", "OTHERS_KEY")),
+    ("another ref's secret", |_, env| set(env, "LONGSHORE_SECRETS", "RELEASE_KEY")),
+    ("nothing to choose from", |job, env| {
+        job["job_info"]["project_full_path"] = json!("lone/project");
+        job["git_info"]["ref"] = json!("refs/merge-requests/1/head");
+        set(env, "LONGSHORE_SECRETS", "CA_BUNDLE");
+    }),
     ("unprotected ref", |job, _| job["git_info"]["protected"] = json!(false)),
     ("project directory outside", |_, env| set(env, "CI_PROJECT_DIR", "/etc/cron.d")),
     ("project directory that climbs", |_, env| set(env, "CI_PROJECT_DIR", "/builds/../etc")),
@@ -173,6 +181,50 @@ fn every_refusal_says_what_why_and_what_to_do() {
     insta::assert_snapshot!("refusals", sentences);
 }
 
+/// Names of the secrets that the job `build` gets for what it asks, at a ref that is protected or not.
+fn given(asked: Option<&str>, reference: &str, protected: bool) -> Vec<String> {
+    let mut variables = environment("build");
+    variables.remove("LONGSHORE_SECRETS");
+    if let Some(list) = asked {
+        set(&mut variables, "LONGSHORE_SECRETS", list);
+    }
+    let mut job: Value = serde_json::from_str(&read("build.json")).unwrap();
+    job["git_info"]["ref"] = json!(reference);
+    job["git_info"]["protected"] = json!(protected);
+    let context = JobContext::new(variables, job.to_string().as_bytes()).unwrap();
+    let plan = plan::compile(&context, &settings(), &facts()).unwrap();
+    plan.secrets.into_iter().map(|one| one.name).collect()
+}
+
+#[test]
+fn a_job_that_does_not_ask_gets_the_defaults_of_its_ref() {
+    assert_eq!(given(None, "main", true), ["CA_BUNDLE", "DEPLOY_KEY"]);
+    assert_eq!(given(None, "topic", false), ["CA_BUNDLE"]);
+    assert_eq!(given(Some(" , "), "main", true), Vec::<String>::new());
+    assert_eq!(
+        given(Some("API_KEY\tDB_PASSWORD,API_KEY"), "main", true),
+        ["API_KEY", "DB_PASSWORD"]
+    );
+}
+
+#[test]
+fn refs_are_matched_as_globs() {
+    for reference in ["release/7", "v7.1"] {
+        assert_eq!(given(Some("RELEASE_KEY"), reference, false), ["RELEASE_KEY"]);
+    }
+}
+
+#[test]
+fn a_variable_that_hides_a_secret_is_told() {
+    let mut variables = environment("build");
+    set(&mut variables, "API_KEY", "own");
+    let context = JobContext::new(variables, read("build.json").as_bytes()).unwrap();
+    let plan = plan::compile(&context, &settings(), &facts()).unwrap();
+    let told =
+        plan.notices.iter().filter(|notice| notice.contains("a variable API_KEY of its own"));
+    assert_eq!(told.count(), 1, "{:?}", plan.notices);
+}
+
 #[test]
 fn an_override_in_the_pipeline_opens_nothing() {
     let mut variables = environment("build");
@@ -183,7 +235,7 @@ fn an_override_in_the_pipeline_opens_nothing() {
     job["git_info"]["protected"] = json!(false);
     let context = JobContext::new(variables, job.to_string().as_bytes()).unwrap();
     let refusal = plan::compile(&context, &settings(), &facts()).unwrap_err().to_string();
-    assert!(refusal.ends_with("allowed here: API_KEY"), "{refusal}");
+    assert!(refusal.ends_with("allowed here: API_KEY, CA_BUNDLE"), "{refusal}");
 }
 
 #[test]
@@ -224,52 +276,71 @@ fn settings_error(text: &str) -> SettingsError {
     Settings::parse(text, Path::new("/etc/longshore/longshore.toml")).unwrap_err()
 }
 
+/// One each.
+const MISTAKES: &[&str] = &[
+    "builds_dir = \"/builds\"\n[docker]\ndocker_sokcet = \"raw\"",
+    "[dokcer]\nhost = \"unix:///x\"",
+    "[docker]\nsomething_else_entirely = 1",
+    "[docker]\ndefault_image = 3",
+    "[docker]\npull_policy = [\"always\", \"sometimes\"]",
+    "[docker]\npull_policy = []",
+    "[docker]\ndocker_socket = \"brokered\"",
+    "[docker]\npull_deadline = 10",
+    "[docker]\nslot_prefix = \"-x\"",
+    "[docker]\nhost = \"/var/run/docker.sock\"",
+    "[limits]\nmemory = \"4 elephants\"",
+    "[limits]\nmemory = \"1m\"",
+    "[service_container]\nlimits = { memory = \"1m\" }",
+    "[[services]]\nname = \" \"",
+    "[[service_rule]]\nimages = \"a\"\nhttp = \"/health\"",
+    "[limits]\ncpus = -1.0",
+    "[limits]\n\npids = \"many\"",
+    "[[project]]\nprojects = [\"a/[b\"]",
+    "[[project]]\nmatch = [\"a/b\"]",
+    "[[project]]\nprojects = [\"a/b\"]\nlimits = { memroy = \"1g\" }",
+    "builds_dir = \"builds\"",
+    "builds_dir = \"/a/../b\"",
+    "cache_dir = \"/builds/cache\"",
+    "[secrets]\nCI_TOKEN = \"kv/a#b\"",
+    "[secrets]\nA-B = \"kv/a#b\"",
+    "[secrets]\nA = \"kv/a\"",
+    "[secrets]\nA = { path = \"kv/a#b\" }",
+    "[secrets]\nA = { path = \"kv/a#b\", projects = [\"**\"], kv = 3 }",
+    "[secrets]\nA = \"kv/a#b\"",
+    "[secrets]\nA = \"kv/a#b\"\nA = \"kv/c#d\"",
+    "[secrets]\nA = \"kv/a@0#b\"",
+    "[secrets]\nA = \"kv/a#b@3\"",
+    "[secrets]\nA = { path = \"kv/a@3#b\", version = 3, projects = \"**\" }",
+    "[secrets]\nA = { path = \"kv/a#b\", field = \"b\", projects = \"**\" }",
+    "[secrets]\nA = { path = \"kv/a@3#b\", kv = 1, projects = \"**\" }",
+    "[secrets]\nA = { path = \"kv/a\", projects = \"**\" }",
+    "[secrets]\nA = { path = \"kv/a#b\", projects = \"**\", mode = \"0400\" }",
+    "[secrets]\nA = { path = \"kv/a#b\", projects = \"**\", as = \"file\", mode = 400 }",
+    "[secrets]\nA = { path = \"kv/a#b\", projects = \"**\", as = \"file\", mode = \"0040\" }",
+    "[secrets]\nA = { path = \"kv/a#b\", projects = \"**\", as = \"file\", mode = \"4755\" }",
+    "[secrets]\nA = { path = \"kv/a#b\", projects = \"**\", as = \"stdin\" }",
+    "[secrets]\nA = { path = \"kv/a#b\", projects = \"**\", refs = [\"a[\"] }",
+    "[[bake]]\nsecret = \"A\"\nrepository = \"r\"",
+    "[vault]\naddress = \"vault.example:8200\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"",
+    "[vault]\naddress = \"http://vault.example:8200\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"",
+    "[vault]\naddress = \"https://v\"\n[vault.approle]\nsecret_id_file = \"/s\"",
+    "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"s\"",
+    "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"",
+    "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"\nsecret_id_credential = \"s\"",
+    "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_credential = \"a/b\"",
+    "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_command = [\"cat\", \"/s\"]",
+    "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_command = []",
+    "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_command = \"cat /s\"",
+    "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"\nrole = \"auth/approle/role/ci\"",
+    "[vault]\naddress = \"https://v\"",
+    "[docker\n",
+    "builds_dir = \"/a\"\nbuilds_dir = \"/b\"",
+];
+
 #[test]
 fn every_mistake_in_settings_names_line_and_key() {
     let mut sentences = String::new();
-    for text in [
-        "builds_dir = \"/builds\"\n[docker]\ndocker_sokcet = \"raw\"",
-        "[dokcer]\nhost = \"unix:///x\"",
-        "[docker]\nsomething_else_entirely = 1",
-        "[docker]\ndefault_image = 3",
-        "[docker]\npull_policy = [\"always\", \"sometimes\"]",
-        "[docker]\npull_policy = []",
-        "[docker]\ndocker_socket = \"brokered\"",
-        "[docker]\npull_deadline = 10",
-        "[docker]\nslot_prefix = \"-x\"",
-        "[docker]\nhost = \"/var/run/docker.sock\"",
-        "[limits]\nmemory = \"4 elephants\"",
-        "[limits]\nmemory = \"1m\"",
-        "[limits]\ncpus = -1.0",
-        "[limits]\n\npids = \"many\"",
-        "[[project]]\nprojects = [\"a/[b\"]",
-        "[[project]]\nmatch = [\"a/b\"]",
-        "[[project]]\nprojects = [\"a/b\"]\nlimits = { memroy = \"1g\" }",
-        "builds_dir = \"builds\"",
-        "builds_dir = \"/a/../b\"",
-        "cache_dir = \"/builds/cache\"",
-        "[secrets]\nCI_TOKEN = \"kv/a#b\"",
-        "[secrets]\nA-B = \"kv/a#b\"",
-        "[secrets]\nA = \"kv/a\"",
-        "[secrets]\nA = { path = \"kv/a#b\" }",
-        "[secrets]\nA = { path = \"kv/a#b\", projects = [\"**\"], kv = 3 }",
-        "[secrets]\nA = \"kv/a#b\"",
-        "[[bake]]\nsecret = \"A\"\nrepository = \"r\"",
-        "[vault]\naddress = \"vault.example:8200\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"",
-        "[vault]\naddress = \"http://vault.example:8200\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"",
-        "[vault]\naddress = \"https://v\"\n[vault.approle]\nsecret_id_file = \"/s\"",
-        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"s\"",
-        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"",
-        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"\nsecret_id_credential = \"s\"",
-        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_credential = \"a/b\"",
-        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_command = [\"cat\", \"/s\"]",
-        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_command = []",
-        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_command = \"cat /s\"",
-        "[vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"\nrole = \"auth/approle/role/ci\"",
-        "[vault]\naddress = \"https://v\"",
-        "[docker\n",
-        "builds_dir = \"/a\"\nbuilds_dir = \"/b\"",
-    ] {
+    for text in MISTAKES {
         write!(sentences, "# {}\n{}\n\n", text.replace('\n', " | "), settings_error(text)).unwrap();
     }
     insta::assert_snapshot!("settings-errors", sentences);
@@ -298,9 +369,10 @@ fn every_line_that_the_example_settings_show_is_right() {
     let text: Vec<String> = example("longshore.toml.example").lines().map(shown).collect();
     let settings = Settings::parse(&text.join("\n"), Path::new("example")).unwrap();
     assert_eq!(settings.project.len(), 2);
-    assert_eq!(settings.secrets.len(), 2);
+    assert_eq!(settings.secrets.len(), 4);
     assert!(settings.vault.is_some());
     assert_eq!(settings.bake.len(), 1);
+    assert_eq!((settings.services.len(), settings.service_rule.len()), (1, 1));
 }
 
 #[test]

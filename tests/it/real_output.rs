@@ -9,7 +9,15 @@ use crate::support::running::{CallRecord, FailureReason};
 
 fn stdout(call: &CallRecord) -> Vec<u8> {
     let chunks = call.chunks.iter().filter(|chunk| chunk.stream == Stream::Stdout);
-    chunks.flat_map(|chunk| chunk.bytes.clone()).collect()
+    let mut bytes: Vec<u8> = chunks.flat_map(|chunk| chunk.bytes.clone()).collect();
+    bytes.truncate(rfind(&bytes, b"longshore: used "));
+    bytes
+}
+
+/// Where the last line of a user's stage begins, which says what was used.
+fn rfind(bytes: &[u8], mark: &[u8]) -> usize {
+    let at = bytes.windows(mark.len()).rposition(|part| part == mark);
+    at.unwrap_or_else(|| panic!("no {mark:?} in {} bytes", bytes.len()))
 }
 
 /// What stands between two marks; they must be too long to turn up by chance in a million random bytes,
@@ -49,7 +57,8 @@ fn any_byte_arrives_as_it_was() {
     result.assert_success();
     let call = result.call("build_script");
     let bytes = stdout(call);
-    let hash = Sha256::digest(between(&bytes, "{BEGIN:}", "{:THE:END}"));
+    let bytes = bytes.strip_suffix(b"\n").unwrap(); // ours: the script's last line had no end
+    let hash = Sha256::digest(between(bytes, "{BEGIN:}", "{:THE:END}"));
     assert_says(&call.stderr(), &[&format!("{hash:x}")]);
 }
 
@@ -58,15 +67,8 @@ fn ten_thousand_lines_arrive_in_order() {
     let job = busybox(["true"]).stage_script("build_script", &quiet("seq 1 10000"));
     let result = Host::new().run(&job);
     let expected: Vec<String> = (1..=10_000).map(|number| number.to_string()).collect();
-    let told = result.assert_success().call("build_script").stdout();
-    assert_eq!(
-        told,
-        expected.join(
-            "
-"
-        ) + "
-"
-    );
+    let told = stdout(result.assert_success().call("build_script"));
+    assert_eq!(String::from_utf8(told).unwrap(), expected.join("\n") + "\n");
 }
 
 #[test]
@@ -100,4 +102,26 @@ fn a_job_killed_for_memory_is_told_limit_and_peak() {
         ["killed a process of this stage for memory", "limit 32.0 MiB, peak 3", "[limits] memory"];
     assert_says(&result.trace_text(), &told);
     assert_says(&result.call("after_script").stdout(), &["still there\n"]);
+}
+
+#[test]
+fn a_user_stage_ends_with_what_it_used_and_others_do_not() {
+    let host = Host::new().table("[limits]\nmemory = \"64m\"\n");
+    let work =
+        "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; head -c 20000000 /dev/zero >/tmp/x";
+    let result = host.run(&busybox([work, "printf 'no end of line'"]).after_script(["true"]));
+    result.assert_success();
+    let told = result.call("build_script").stdout();
+    let (_, line) = told.split_once("no end of line\nlongshore: used ").expect(&told);
+    let number = |text: &str| text.split(' ').next().unwrap().parse::<f64>().unwrap();
+    let parts: Vec<&str> = line.trim_end().split(", ").collect();
+    let [wall, cpu, memory, ..] = parts[..] else { panic!("{line}") };
+    assert!(number(wall) > 0.05 && wall.ends_with(" s"), "{line}");
+    assert!(number(cpu) > 0.05 && number(cpu) < 60.0 && cpu.ends_with(" s of CPU"), "{line}");
+    let peak = memory.strip_prefix("at most ").unwrap();
+    assert!((10.0..=64.0).contains(&number(peak)), "{line}");
+    assert!(memory.ends_with(" MiB of 64.0 MiB of memory"), "{line}");
+    assert_says(line, &[" read, ", " written, ", " received, ", " sent\n"]);
+    assert_says(&result.call("after_script").stdout(), &["\nlongshore: used "]);
+    assert!(!result.call("prepare_script").both().contains("longshore: used"));
 }

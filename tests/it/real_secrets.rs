@@ -3,21 +3,27 @@
 use std::time::Duration;
 
 use longshore::secrets::vault::{RoleId, VaultSettings};
+use serde_json::json;
 
 use crate::support::bao::write_private;
 use crate::support::job_json::FakeJob;
 use crate::support::real::{Host, assert_says, await_gone, busybox, get, job_container, left_of};
 use crate::support::vault::furnished;
 
-/// The settings that let `group/*` have one secret of this server.
+/// A host with this server, whose `group/*` may have one secret.
 fn host(vault: &VaultSettings) -> Host {
+    bare_host(vault).table(
+        "[secrets.API_KEY]\npath = \"kv/app/demo\"\nfield = \"api_key\"\nprojects = [\"group/*\"]\n",
+    )
+}
+
+fn bare_host(vault: &VaultSettings) -> Host {
     let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
     let host = Host::new();
     let file = host.path("role_id");
     write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
     host.table(&format!(
-        "[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n\
-         [secrets.API_KEY]\npath = \"kv/app/demo\"\nfield = \"api_key\"\nprojects = [\"group/*\"]\n",
+        "[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n",
         vault.address,
         file.display(),
         vault.approle.secret_id.place()
@@ -96,4 +102,59 @@ async fn a_secret_that_vault_does_not_have_is_the_jobs_failure_and_no_token_stay
     assert_eq!(result.exit_code, Some(1), "{}", result.trace_text());
     assert_says(&result.trace_text(), &["secret LOST", "no field \"lost\"", "\"api_key\""]);
     assert_eq!(bao.logins_and_revokes(), (1, 1));
+}
+
+const FILES: &str = r#"
+[secrets]
+KEY = { path = "kv1/app/demo#api_key", as = "file", mode = "0660", projects = ["**"], default = true }
+ALL = { path = "kv/app/demo@1", as = "file", projects = ["**"], default = true }
+"#;
+
+#[tokio::test]
+async fn files_are_on_a_tmpfs_and_belong_to_the_jobs_user() {
+    let (bao, settings) = furnished().await;
+    let look = "for file in $KEY $ALL; do stat -c '%n %a %u %s' $file; done; cat $KEY; echo; \
+                grep -c 'tmpfs /run/secrets/longshore tmpfs' /proc/mounts; touch $KEY.new || echo closed";
+    let job = FakeJob::new().image("longshore-test/user:1").script([look, "cat $ALL"]);
+    let job = job.stage_script("get_sources", "#!/bin/sh\necho \"key=$KEY.\"\n");
+    let host = bare_host(&settings).table(FILES);
+    let result = host.run(&job.after_script(["test -s $KEY && echo still"]));
+    result.assert_success();
+    let all = r#"{"api_key":"first-value","db":"db-value","map":{"a":[1]},"none":null,"on":true,"port":5432}"#;
+    assert_says(
+        &result.call("build_script").stdout(),
+        &[
+            "/run/secrets/longshore/KEY 660 1000 11\n",
+            &format!("/run/secrets/longshore/ALL 400 1000 {}\n", all.len()),
+            "[MASKED]\n1\nclosed\n",
+            "[MASKED]",
+        ],
+    );
+    assert_says(&result.call("after_script").stdout(), &["still\n"]);
+    assert_says(&result.call("get_sources").stdout(), &["key=.\n"]);
+    for value in ["first-value", "db-value"] {
+        assert!(!result.trace_text().contains(value));
+    }
+    assert_eq!(bao.logins_and_revokes(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_value_that_no_environment_can_carry_is_the_jobs_failure_and_makes_nothing() {
+    let (bao, settings) = furnished().await;
+    bao.admin("POST", "kv1/app/odd", json!({"nul": "a\0bcdefgh", "long": "x".repeat(70_000)}))
+        .await;
+    let host = bare_host(&settings).table(
+        "[secrets]\nNUL = \"kv1/app/odd#nul\"\nLONG = \"kv1/app/odd#long\"\n\
+         FILE = { path = \"kv1/app/odd#nul\", as = \"file\", projects = \"**\" }\n",
+    );
+    for (name, words) in
+        [("NUL", "the secret NUL holds a NUL byte"), ("LONG", "is 70000 bytes long")]
+    {
+        let result = host.run(&busybox(["true"]).variable("LONGSHORE_SECRETS", name));
+        assert_eq!(result.exit_code, Some(1), "{}", result.trace_text());
+        assert_says(&result.trace_text(), &[words, "as = \"file\""]);
+    }
+    let job = busybox(["wc -c <$FILE"]).variable("LONGSHORE_SECRETS", "FILE");
+    assert_says(&host.run(&job).call("build_script").stdout(), &["9\n"]);
+    assert_eq!(bao.logins_and_revokes(), (3, 3));
 }

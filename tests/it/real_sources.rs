@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::support::job_json::FakeJob;
 use crate::support::real::{BUSYBOX, Host, assert_says, get};
 
-/// A repository with one commit, served on the default bridge's address; ends with this value.
+/// A repository with one commit, served where containers reach it; ends with this value.
 struct Served {
     directory: TempDir,
     url: String,
@@ -31,7 +31,7 @@ impl Served {
         );
         git(directory.path(), &["clone", "-q", "--bare", "work", "project.git"]);
         let sha = git(&work, &["rev-parse", "HEAD"]);
-        let address = default_bridge();
+        let address = own_address();
         let port = TcpListener::bind((address.as_str(), 0)).unwrap().local_addr().unwrap().port();
         // The program itself, not `git daemon`, whose child would outlive it.
         let program = git(directory.path(), &["--exec-path"]) + "/git-daemon";
@@ -63,8 +63,12 @@ impl Drop for Served {
     }
 }
 
-/// The host's own address on the default bridge: the first of its subnet.
-fn default_bridge() -> String {
+/// The host's own address, as containers reach it: the first of the default bridge's subnet, unless the
+/// daemon has a network namespace of its own.
+fn own_address() -> String {
+    if let Ok(address) = std::env::var("LONGSHORE_TEST_HOST_ADDRESS") {
+        return address;
+    }
     let bridge = get("/networks/bridge");
     let subnet = bridge["IPAM"]["Config"][0]["Subnet"].as_str().unwrap();
     let (network, _length) = subnet.split_once('/').unwrap();

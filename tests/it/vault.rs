@@ -1,8 +1,9 @@
 //! Secrets from a real server: what comes, and how what is not there or not allowed is told. Every login
 //! has its revocation.
 
+use longshore::plan::{KvVersion, SecretRef};
+use longshore::secrets::Secret;
 use longshore::secrets::vault::SecretId;
-use longshore::secrets::{KvVersion, Secret, SecretRef};
 use serde_json::{Value, json};
 
 use crate::support::vault::{POLICY, assert_says, fetch, furnished, refusal, values, wanted};
@@ -45,10 +46,36 @@ async fn reads_both_versions_with_one_login_and_one_revoke() {
     assert_eq!(bao.audited("kv/data/app/demo").iter().filter(read).count(), 2);
     let secret_id = std::fs::read_to_string(bao.path("secret_id")).unwrap();
     assert!(fetched.mask_too.contains(&Secret::new(secret_id.clone())));
-    assert_eq!(fetched.mask_too.len(), 3);
+    // Both ids, the token, and what is inside of the two JSON values.
+    assert_eq!(fetched.mask_too.len(), 5);
     for secret in ["first-value", "second-value", &secret_id] {
         assert!(!bao.audit_text().contains(secret));
     }
+}
+
+#[tokio::test]
+async fn what_is_inside_of_a_json_value_is_masked_too() {
+    let (_bao, settings) = furnished().await;
+    let whole = SecretRef { field: None, version: Some(1), ..wanted("kv/app/demo", "") };
+    let fetched = fetch(&settings, &[whole, wanted("kv1/app/demo", "map")]).await.unwrap();
+    for value in ["first-value", "db-value", "5432", "1"] {
+        assert!(fetched.mask_too.contains(&Secret::new(value)), "{value}");
+    }
+    assert!(values(&fetched)[0].contains(r#""map":{"a":[1]},"none":null,"on":true,"port":5432"#));
+}
+
+#[tokio::test]
+async fn large_secrets_and_odd_bytes_come_as_they_are() {
+    let (bao, settings) = furnished().await;
+    let lines = |bytes: usize| "0123456789abcde\n".repeat(bytes / 16);
+    let texts = [lines(64 << 10), lines(1 << 20), "nul \0, bell \u{7}, \u{fffd} and 🔑".to_owned()];
+    let fields = json!({"a": texts[0], "b": texts[1], "c": texts[2]});
+    bao.admin("POST", "kv1/app/large", fields).await;
+    let list = ["a", "b", "c"].map(|field| wanted("kv1/app/large", field));
+    let fetched = fetch(&settings, &list).await.unwrap();
+    // Not assert_eq: nobody wants to read that difference.
+    assert!(values(&fetched) == texts);
+    assert_eq!(bao.logins_and_revokes(), (1, 1));
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 //! Tests of the bodies that plans become.
 
 use super::*;
-use crate::plan::container::{Gpus, IsolationPlan, LimitPlan, MountSource, ResolverPlan};
+use crate::plan::ServiceEnv;
+use crate::plan::container::{
+    Gpus, IsolationPlan, LimitPlan, MountSource, OwnProcess, ResolverPlan,
+};
 
 fn volume_mount(name: &str, target: &str, tmpfs_bytes: Option<u64>) -> MountPlan {
     MountPlan {
@@ -43,19 +46,7 @@ fn job() -> ContainerPlan {
             },
             MountPlan { target: "/var/run/docker.sock".into(), source: socket, read_only: false },
         ],
-        limits: LimitPlan {
-            memory_bytes: Some(32 << 20),
-            memory_swap_bytes: Some(64 << 20),
-            memory_reservation_bytes: Some(16 << 20),
-            nano_cpus: Some(1_500_000_000),
-            cpuset_cpus: Some("0".to_owned()),
-            cpuset_mems: Some("0".to_owned()),
-            cpu_shares: Some(512),
-            pids: Some(512),
-            shm_bytes: Some(8 << 20),
-            ulimits: vec![("nofile".to_owned(), 1024, 2048)],
-            cgroup_parent: Some("/ci".to_owned()),
-        },
+        limits: limits(),
         isolation: IsolationPlan {
             privileged: true,
             runtime: Some("runc".to_owned()),
@@ -76,6 +67,23 @@ fn job() -> ContainerPlan {
         capabilities: vec!["CHOWN".to_owned(), "SETUID".to_owned()],
         security: vec!["no-new-privileges".to_owned()],
         labels: [("longshore.job".to_owned(), "7".to_owned())].into(),
+        own_process: None,
+    }
+}
+
+fn limits() -> LimitPlan {
+    LimitPlan {
+        memory_bytes: Some(32 << 20),
+        memory_swap_bytes: Some(64 << 20),
+        memory_reservation_bytes: Some(16 << 20),
+        nano_cpus: Some(1_500_000_000),
+        cpuset_cpus: Some("0".to_owned()),
+        cpuset_mems: Some("0".to_owned()),
+        cpu_shares: Some(512),
+        pids: Some(512),
+        shm_bytes: Some(8 << 20),
+        ulimits: vec![("nofile".to_owned(), 1024, 2048)],
+        cgroup_parent: Some("/ci".to_owned()),
     }
 }
 
@@ -114,6 +122,22 @@ fn a_helper_joins_the_job_containers_network_without_name_or_limits_of_its_own()
 fn a_container_without_our_entrypoint_keeps_the_images_own_command_and_check() {
     let service = ContainerPlan { entrypoint: Vec::new(), ..helper() };
     insta::assert_json_snapshot!("image_entrypoint", body(&service));
+}
+
+#[test]
+fn a_container_of_the_images_own_process_keeps_what_the_image_says() {
+    let own = OwnProcess { command: Vec::new(), env: ServiceEnv::default(), log_bytes: 4096 };
+    let service = ContainerPlan {
+        entrypoint: Vec::new(),
+        user: String::new(),
+        own_process: Some(own.clone()),
+        ..helper()
+    };
+    insta::assert_json_snapshot!("own_process", body(&service));
+    let silent = OwnProcess { command: vec!["serve".to_owned()], log_bytes: 0, ..own };
+    let silent = body(&ContainerPlan { own_process: Some(silent), ..service });
+    assert_eq!(silent["Cmd"], serde_json::json!(["serve"]));
+    assert_eq!(silent["HostConfig"]["LogConfig"]["Type"], "none");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Turns the daemon's answers into our own types. Pure: asks nothing, drops what nobody here needs.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
 use bollard::models;
 
@@ -50,6 +51,41 @@ pub(super) fn container_state(answer: models::ContainerInspectResponse) -> Conta
         exit_code: state.exit_code.unwrap_or_default(),
         oom_killed: state.oom_killed.unwrap_or_default(),
         error: state.error.unwrap_or_default(),
+        address: answer.network_settings.and_then(address),
+    }
+}
+
+/// The address on the first network that gave one.
+fn address(settings: models::NetworkSettings) -> Option<IpAddr> {
+    let networks: BTreeMap<_, _> = settings.networks.unwrap_or_default().into_iter().collect();
+    networks.into_values().find_map(|endpoint| endpoint.ip_address?.parse().ok())
+}
+
+/// `5432/tcp`; a range such as `1600-1601/tcp` is all of its ports, and no protocol is TCP.
+fn tcp_ports(exposed: &[String]) -> Vec<u16> {
+    let mut ports: Vec<u16> = exposed
+        .iter()
+        .filter_map(|port| {
+            let (range, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            (protocol == "tcp").then_some((first.parse().ok()?, last.parse().ok()?))
+        })
+        .flat_map(|(first, last): (u16, u16)| first..=last)
+        .collect();
+    ports.sort_unstable();
+    ports.dedup();
+    ports
+}
+
+/// What is to be executed of `HEALTHCHECK`.
+fn health_command(check: Option<models::HealthConfig>) -> Vec<String> {
+    let test = check.and_then(|check| check.test).unwrap_or_default();
+    match test.split_first() {
+        Some((kind, words)) if kind == "CMD" => words.to_vec(),
+        Some((kind, words)) if kind == "CMD-SHELL" => {
+            ["/bin/sh", "-c"].map(str::to_owned).into_iter().chain(words.iter().cloned()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -69,6 +105,8 @@ pub(super) fn image_facts(answer: models::ImageInspect) -> ImageFacts {
             .join("/"),
         digests: answer.repo_digests.unwrap_or_default(),
         size: unsigned(answer.size.unwrap_or_default()),
+        ports: tcp_ports(&config.exposed_ports.unwrap_or_default()),
+        health_command: health_command(config.healthcheck),
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     fault::{Fault, Read},
     keys::{self, Keys, entry},
     node::{Entry, Node, Value},
+    service,
     value::Field,
 };
 
@@ -52,6 +53,7 @@ pub(super) fn job(named: &Entry, defaults: &[Entry]) -> Read<Job> {
         line: named.line,
         stage: from.own("stage", Field::text)?.unwrap_or_else(|| "test".to_owned()),
         image: from.or_default("image", image)?,
+        services: from.or_default("services", service::services)?.unwrap_or_default(),
         variables: from.own("variables", variables)?.unwrap_or_default(),
         before_script: from.or_default("before_script", Field::commands)?.unwrap_or_default(),
         script,
@@ -69,6 +71,7 @@ pub(super) fn job(named: &Entry, defaults: &[Entry]) -> Read<Job> {
 pub(super) fn check_defaults(defaults: &[Entry]) -> Read<()> {
     let from = Source { job: &[], defaults };
     from.or_default("image", image)?;
+    from.or_default("services", service::services)?;
     from.or_default("before_script", Field::commands)?;
     from.or_default("after_script", Field::commands)?;
     from.or_default("artifacts", artifacts)?;
@@ -94,7 +97,7 @@ fn image(field: Field<'_>) -> Read<Image> {
     })
 }
 
-fn pull_policies(field: Field<'_>) -> Read<Vec<String>> {
+pub(super) fn pull_policies(field: Field<'_>) -> Read<Vec<String>> {
     const POLICIES: [(&str, &str); 3] =
         [("always", "always"), ("if-not-present", "if-not-present"), ("never", "never")];
     let word = |node: &Node| Field::new(field.key, node).word(&POLICIES).map(str::to_owned);
@@ -163,7 +166,7 @@ fn exit_codes(field: Field<'_>) -> Read<Vec<i32>> {
 }
 
 /// A job's or a rule's variables.
-fn variables(field: Field<'_>) -> Read<Vec<(String, String)>> {
+pub(super) fn variables(field: Field<'_>) -> Read<Vec<(String, String)>> {
     let Value::Map(entries) = &field.node.value else { return field.wrong("a mapping") };
     let value =
         |e: &Entry| variable_value(e, &keys::JOB_VARIABLE).map(|text| (e.key.clone(), text));

@@ -16,23 +16,22 @@ pub(super) struct Keys {
 
 pub(super) const TOP: Keys = Keys {
     prefix: "",
-    known: &["stages", "variables", "default", "image", "before_script", "after_script"],
-    unsupported: &["include", "workflow", "spec", "services", "cache", "types"],
+    known: &[
+        "stages",
+        "variables",
+        "default",
+        "image",
+        "services",
+        "before_script",
+        "after_script",
+    ],
+    unsupported: &["include", "workflow", "spec", "cache", "types"],
 };
 
 pub(super) const DEFAULT: Keys = Keys {
     prefix: "default:",
-    known: &["image", "before_script", "after_script", "timeout", "artifacts"],
-    unsupported: &[
-        "services",
-        "cache",
-        "tags",
-        "retry",
-        "interruptible",
-        "hooks",
-        "id_tokens",
-        "identity",
-    ],
+    known: &["image", "services", "before_script", "after_script", "timeout", "artifacts"],
+    unsupported: &["cache", "tags", "retry", "interruptible", "hooks", "id_tokens", "identity"],
 };
 
 pub(super) const JOB: Keys = Keys {
@@ -40,6 +39,7 @@ pub(super) const JOB: Keys = Keys {
     known: &[
         "stage",
         "image",
+        "services",
         "variables",
         "before_script",
         "script",
@@ -55,7 +55,6 @@ pub(super) const JOB: Keys = Keys {
         "needs",
         "extends",
         "include",
-        "services",
         "cache",
         "only",
         "except",
@@ -88,6 +87,15 @@ pub(super) const IMAGE: Keys = Keys {
     known: &["name", "entrypoint", "pull_policy"],
     unsupported: &["docker", "kubernetes", "ports"],
 };
+
+pub(super) const SERVICE: Keys = Keys {
+    prefix: "services:",
+    known: &["name", "alias", "entrypoint", "command", "variables", "pull_policy", "docker"],
+    unsupported: &["kubernetes", "ports"],
+};
+
+pub(super) const SERVICE_DOCKER: Keys =
+    Keys { prefix: "services:docker:", known: &["platform", "user"], unsupported: &[] };
 
 pub(super) const ARTIFACTS: Keys = Keys {
     prefix: "artifacts:",

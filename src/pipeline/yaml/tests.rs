@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::{
     super::model::{
-        AllowFailure, Artifacts, ArtifactsWhen, Decision, Image, Job, Pipeline, Variable, When,
+        AllowFailure, Artifacts, ArtifactsWhen, Decision, Image, Job, Pipeline, Service, Variable,
+        When,
     },
     parse,
 };
@@ -116,6 +117,31 @@ fn every_key_of_a_job_is_read() {
         ],
     };
     assert_eq!(all.artifacts, Some(artifacts));
+}
+
+#[test]
+fn services_are_names_or_mappings_and_may_be_defaults() {
+    let read = read(concat!(
+        "default:\n  services: [redis:7]\na: {script: x}\nb:\n  script: x\n  services:\n",
+        "    - name: postgres:$V\n      alias: db, store\n      command: [postgres, -c, fsync=off]\n",
+        "      entrypoint: [/run]\n      variables: {A: $B}\n      pull_policy: never\n",
+        "      docker: {platform: linux/amd64, user: 70}\n    - mysql\nc: {script: x, services: []}\n",
+    ));
+    let named = |name: &str| Service { name: name.to_owned(), ..Service::default() };
+    assert_eq!(read.jobs[0].services, [named("redis:7")]);
+    let texts = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let whole = Service {
+        alias: "db, store".to_owned(),
+        command: texts(&["postgres", "-c", "fsync=off"]),
+        entrypoint: texts(&["/run"]),
+        variables: pairs(&[("A", "$B")]),
+        pull_policy: texts(&["never"]),
+        platform: "linux/amd64".to_owned(),
+        user: "70".to_owned(),
+        ..named("postgres:$V")
+    };
+    assert_eq!(read.jobs[1].services, [whole, named("mysql")]);
+    assert_eq!(read.jobs[2].services, []);
 }
 
 #[test]

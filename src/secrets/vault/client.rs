@@ -24,21 +24,24 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A token of ours.
 pub(super) struct Token {
-    value: Secret,
+    pub(super) value: Secret,
     /// Names the token without being one.
-    accessor: String,
+    pub(super) accessor: String,
     /// Seconds it was given to live.
-    lives: u64,
+    pub(super) lives: u64,
+    /// Whether it can be made to live longer.
+    pub(super) renewable: bool,
     /// Batch tokens cannot be revoked.
-    is_batch: bool,
-    /// What it was got with.
-    credentials: Credentials,
+    pub(super) is_batch: bool,
+    /// What it was got with, by us.
+    credentials: Option<Credentials>,
 }
 
 impl Token {
     /// What must not be seen in any log.
     pub(super) fn mask_too(self) -> Vec<Secret> {
-        vec![self.credentials.role_id, self.credentials.secret_id, self.value]
+        let used = self.credentials.map(|used| [used.role_id, used.secret_id]);
+        used.into_iter().flatten().chain([self.value]).collect()
     }
 }
 
@@ -118,9 +121,21 @@ impl<'a> Session<'a> {
             value: Secret::new(given.token),
             accessor: given.accessor,
             lives: given.lives,
+            renewable: given.renewable,
             is_batch: given.is_batch,
-            credentials,
+            credentials: Some(credentials),
         }
+    }
+
+    /// Goes on with a token of an earlier session: its accessor, itself, and the seconds it still lives.
+    pub(super) fn resume(
+        &mut self,
+        (accessor, value): (&str, &Secret),
+        lives: u64,
+    ) -> Result<Token, Failure> {
+        self.transport.set_token(header_safe(text(value)?)?);
+        let (accessor, value) = (accessor.to_owned(), value.clone());
+        Ok(Token { value, accessor, lives, renewable: false, is_batch: false, credentials: None })
     }
 
     fn login_error(&self, failed: &Failed) -> VaultError {
@@ -242,6 +257,7 @@ struct Given {
     token: String,
     accessor: String,
     lives: u64,
+    renewable: bool,
     is_batch: bool,
 }
 
@@ -252,17 +268,21 @@ impl Given {
         let Some(token) = auth["client_token"].as_str() else {
             return Err(Failure::Malformed { words: "the answer is not one that Vault gives" });
         };
-        // vaultrs panics when a token cannot stand in a header.
-        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Failure::Malformed { words: "the answer holds a token that is none" });
-        }
         Ok(Self {
-            token: token.to_owned(),
+            token: header_safe(token.to_owned())?,
             accessor: auth["accessor"].as_str().unwrap_or_default().to_owned(),
             lives: auth["lease_duration"].as_u64().unwrap_or_default(),
+            renewable: auth["renewable"].as_bool().unwrap_or_default(),
             is_batch: auth["token_type"] == "batch",
         })
     }
+}
+
+/// vaultrs panics when a token cannot stand in a header.
+fn header_safe(token: String) -> Result<String, Failure> {
+    let fits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let unfit = Failure::Malformed { words: "the answer holds a token that is none" };
+    fits.then_some(token).ok_or(unfit)
 }
 
 fn text(secret: &Secret) -> Result<String, Failure> {

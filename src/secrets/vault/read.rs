@@ -3,11 +3,14 @@
 
 use serde_json::{Map, Value};
 
+mod field;
+
 use super::address;
 use super::client::{Failed, Session};
 use super::failure::Failure;
 use super::message::Step;
-use crate::secrets::{FetchedSecret, KvVersion, Secret, SecretError, SecretMissing, SecretRef};
+use crate::plan::{KvVersion, SecretRef};
+use crate::secrets::{FetchedSecret, Secret, SecretError, SecretMissing};
 
 /// An engine that was found: its mount with a slash at the end, and its layout.
 struct Engine {
@@ -20,6 +23,16 @@ struct Answer<'a> {
     path: &'a str,
     version: Option<u64>,
     fields: Map<String, Value>,
+}
+
+/// A lease that came with an answer.
+#[derive(Debug)]
+pub(super) struct Leased {
+    /// Name of the secret that it came with first.
+    pub(super) name: String,
+    pub(super) id: String,
+    pub(super) seconds: u64,
+    pub(super) renewable: bool,
 }
 
 /// Refuses references that no request can be made of.
@@ -40,53 +53,87 @@ pub(super) fn check(wanted: &[SecretRef]) -> Result<(), SecretMissing> {
     Ok(())
 }
 
-/// The values, in the order of the references.
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// One per reference, in their order.
+    pub(super) secrets: Vec<FetchedSecret>,
+    /// The texts inside of values that are JSON: scripts will take them out.
+    pub(super) inside: Vec<Secret>,
+    /// What ends with the token.
+    pub(super) leases: Vec<Leased>,
+}
+
+/// Reads the values of all references. What was leased before a failure stands in `read` too.
 pub(super) async fn all(
     session: &Session<'_>,
     wanted: &[SecretRef],
-) -> Result<Vec<FetchedSecret>, SecretError> {
+    read: &mut Read,
+) -> Result<(), SecretError> {
     let mut engines: Vec<Engine> = Vec::new();
     let mut answers: Vec<Answer<'_>> = Vec::new();
-    let mut secrets = Vec::with_capacity(wanted.len());
     for secret in wanted {
         let known =
             |answer: &Answer<'_>| answer.path == secret.path && answer.version == secret.version;
         let place = if let Some(place) = answers.iter().position(known) {
             place
         } else {
-            let fields = fields(session, secret, &mut engines).await?;
+            let found = find(session, secret, &mut engines).await?;
+            read.leases.extend(lease(secret, &found.answer));
+            let fields = fields(session, secret, found)?;
             answers.push(Answer { path: &secret.path, version: secret.version, fields });
             answers.len() - 1
         };
-        let value = value(secret, &answers[place].fields)?;
-        secrets.push(FetchedSecret { name: secret.name.clone(), value });
+        let value = field::value(secret, &answers[place].fields)?;
+        read.inside.extend(value.inside);
+        read.secrets.push(FetchedSecret { name: secret.name.clone(), value: value.whole });
     }
-    Ok(secrets)
+    Ok(())
 }
 
-/// Reads the path of a reference.
-async fn fields(
+/// What lies at the path of a reference.
+struct Found {
+    /// As the API knows it.
+    path: String,
+    is_v2: bool,
+    answer: Value,
+}
+
+async fn find(
     session: &Session<'_>,
     secret: &SecretRef,
     engines: &mut Vec<Engine>,
-) -> Result<Map<String, Value>, SecretError> {
+) -> Result<Found, SecretError> {
     let (path, is_v2) = api_path(session, secret, engines).await?;
     let query = secret.version.map(|version| format!("version={version}"));
-    let read = session.get(&path, query).await;
-    let mut answer = read.map_err(|failed| refusal(session, secret, &path, &failed))?;
-    if answer["lease_id"].as_str().is_some_and(|lease| !lease.is_empty()) {
-        let reason = format!(
-            "{path} gives leased secrets, which would end with the token; only static ones can be had"
-        );
-        return Err(SecretMissing::Reference { name: secret.name.clone(), reason }.into());
+    match session.get(&path, query).await {
+        Ok(answer) => Ok(Found { path, is_v2, answer }),
+        Err(failed) => Err(refusal(session, secret, &path, &failed)),
     }
-    let fields = if is_v2 { answer["data"]["data"].take() } else { answer["data"].take() };
-    match fields {
-        Value::Object(fields) => Ok(fields),
-        _ => {
-            Err(deleted(secret, &answer).unwrap_or_else(|| missing(session, secret, &path)).into())
-        }
+}
+
+fn lease(secret: &SecretRef, answer: &Value) -> Option<Leased> {
+    let id = answer["lease_id"].as_str().filter(|id| !id.is_empty())?;
+    Some(Leased {
+        name: secret.name.clone(),
+        id: id.to_owned(),
+        seconds: answer["lease_duration"].as_u64().unwrap_or_default(),
+        renewable: answer["renewable"].as_bool().unwrap_or_default(),
+    })
+}
+
+fn fields(
+    session: &Session<'_>,
+    secret: &SecretRef,
+    mut found: Found,
+) -> Result<Map<String, Value>, SecretError> {
+    let data = &mut found.answer["data"];
+    let fields = if found.is_v2 { data["data"].take() } else { data.take() };
+    if let Value::Object(fields) = fields {
+        return Ok(fields);
     }
+    let deleted = deleted(secret, &found.answer);
+    Err(deleted.unwrap_or_else(|| missing(session, secret, &found.path)).into())
 }
 
 /// The path as the API wants it, and whether it is one of KV v2.
@@ -177,22 +224,4 @@ fn deleted(secret: &SecretRef, answer: &Value) -> Option<SecretMissing> {
         when: when.to_owned(),
         destroyed,
     })
-}
-
-/// The bytes of a reference's field.
-fn value(secret: &SecretRef, fields: &Map<String, Value>) -> Result<Secret, SecretMissing> {
-    let Some(field) = &secret.field else {
-        return Ok(Secret::new(serde_json::to_vec(fields).unwrap_or_default()));
-    };
-    let (name, path) = (secret.name.clone(), secret.path.clone());
-    match fields.get(field) {
-        Some(Value::String(text)) => Ok(Secret::new(text.as_bytes())),
-        Some(Value::Null) => Err(SecretMissing::Null { name, path, field: field.clone() }),
-        Some(other) => Ok(Secret::new(other.to_string())),
-        None => {
-            let mut has: Vec<String> = fields.keys().cloned().collect();
-            has.sort_unstable();
-            Err(SecretMissing::Field { name, path, field: field.clone(), has })
-        }
-    }
 }

@@ -105,6 +105,11 @@ impl Ask {
     pub(super) fn get(path: impl Into<String>, query: Option<String>) -> Self {
         Self { path: path.into(), query, body: None }
     }
+
+    /// A POST of a JSON object.
+    pub(super) fn post(path: impl Into<String>, body: Value) -> Self {
+        Self { path: path.into(), query: None, body: Some(body) }
+    }
 }
 
 impl Endpoint for Ask {

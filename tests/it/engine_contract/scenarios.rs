@@ -191,3 +191,15 @@ pub(super) async fn images<E: Engine>(engine: &E, ground: &Ground<'_, E>, tag: &
     assert_eq!(engine.remove_image(tag).await.unwrap(), Removed::Absent);
     assert_eq!(engine.image(tag).await.unwrap(), None);
 }
+
+/// A command runs where the container does; its end is waited for.
+pub(super) async fn commands<E: Engine>(engine: &E, ground: &Ground<'_, E>) {
+    let command = ["true".to_owned()];
+    let absent = engine.exec(&ground.named("job"), &command).await.unwrap_err();
+    assert_eq!(absent.fault, Fault::NotFound);
+    let plan = ground.container("job", &["cat"]);
+    engine.create(&plan).await.unwrap();
+    assert_eq!(engine.exec(&plan.name, &command).await.unwrap_err().fault, Fault::Conflict);
+    engine.start(&plan.name).await.unwrap();
+    assert_eq!(engine.exec(&plan.name, &command).await.unwrap(), 0);
+}

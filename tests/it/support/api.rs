@@ -22,6 +22,8 @@ pub struct Seen {
     pub token: Option<String>,
     /// The host the client meant.
     pub host: String,
+    /// All headers, names in lower case.
+    pub headers: BTreeMap<String, String>,
     pub body: Bytes,
 }
 
@@ -68,11 +70,15 @@ impl Answer {
     }
 }
 
+type Headers = Vec<(&'static str, String)>;
+
 #[derive(Debug, Default)]
 struct State {
     answers: VecDeque<Answer>,
     seen: Vec<Seen>,
     archives: BTreeMap<String, Bytes>,
+    /// A bucket's objects: content and the headers they are handed out with.
+    objects: BTreeMap<String, (Bytes, Headers)>,
 }
 
 /// A server on a port of its own; it ends with the test process.
@@ -132,6 +138,21 @@ impl FakeApi {
         self.state().archives.get(&path_of(job)).cloned()
     }
 
+    /// Puts an object into the bucket, changed at this time of RFC 9110's form.
+    pub fn put_object(&self, path: &str, content: impl Into<Bytes>, modified: &str) -> &Self {
+        let headers = vec![
+            ("Last-Modified", modified.to_owned()),
+            ("X-Amz-Meta-CacheKey", "the key".to_owned()),
+        ];
+        self.state().objects.insert(path.to_owned(), (content.into(), headers));
+        self
+    }
+
+    /// What the bucket holds.
+    pub fn object(&self, path: &str) -> Option<Bytes> {
+        self.state().objects.get(path).map(|(content, _)| content.clone())
+    }
+
     pub fn seen(&self) -> Vec<Seen> {
         self.state().seen.clone()
     }
@@ -188,6 +209,13 @@ async fn respond(
         query: head.uri.query().unwrap_or_default().to_owned(),
         token: header("job-token"),
         host: header("host").unwrap_or_default(),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            })
+            .collect(),
         body,
     };
     let mut state = lock();
@@ -208,6 +236,15 @@ fn usual(state: &mut State, method: &Method, seen: &Seen) -> Answer {
                 state.archives.insert(seen.path.clone(), seen.file().1);
             }
             Answer { body: br#"{"message":"201 Created"}"#.to_vec(), ..Answer::status(201) }
+        }
+        (&Method::PUT, _) => {
+            let headers = vec![("Last-Modified", seen.headers["last-modified"].clone())];
+            state.objects.insert(seen.path.clone(), (seen.body.clone(), headers));
+            Answer::status(200)
+        }
+        (&Method::GET | &Method::HEAD, None) if state.objects.contains_key(&seen.path) => {
+            let (content, headers) = &state.objects[&seen.path];
+            Answer { body: content.to_vec(), headers: headers.clone(), ..Answer::status(200) }
         }
         (&Method::GET, Some(archive)) => Answer { body: archive.to_vec(), ..Answer::status(200) },
         _ => Answer { body: br#"{"message":"404 Not Found"}"#.to_vec(), ..Answer::status(404) },

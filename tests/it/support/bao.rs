@@ -41,6 +41,7 @@ pub struct Bao {
     address: String,
     second_address: Option<String>,
     client: reqwest::Client,
+    unseal_key: String,
 }
 
 /// The files of a second listener that speaks TLS.
@@ -58,6 +59,7 @@ pub struct Tls {
 #[derive(Clone, Default)]
 struct Setup {
     speaks_tls: bool,
+    leases: bool,
     second: Option<Tls>,
 }
 
@@ -69,12 +71,18 @@ impl Bao {
 
     /// Starts a server that speaks TLS, with a certificate of its own authority.
     pub fn start_tls() -> Self {
-        Self::start_with(&Setup { speaks_tls: true, second: None })
+        Self::start_with(&Setup { speaks_tls: true, ..Setup::default() })
     }
 
     /// Starts a server that speaks plain HTTP, and TLS at [`Self::second_address`].
     pub fn start_beside(tls: &Tls) -> Self {
-        Self::start_with(&Setup { speaks_tls: false, second: Some(tls.clone()) })
+        Self::start_with(&Setup { second: Some(tls.clone()), ..Setup::default() })
+    }
+
+    /// Starts a server whose key-value mounts, `secret/` among them, lease what is read from them, for the
+    /// time in the field `ttl`.
+    pub fn start_leasing() -> Self {
+        Self::start_with(&Setup { leases: true, ..Setup::default() })
     }
 
     fn start_with(options: &Setup) -> Self {
@@ -97,6 +105,9 @@ impl Bao {
         command.args(["server", "-dev", "-dev-no-store-token"]);
         command.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
         command.arg("-config").arg(&config);
+        if setup.leases {
+            command.arg("-dev-leased-kv");
+        }
         if setup.speaks_tls {
             command.arg("-dev-tls").arg("-dev-tls-cert-dir").arg(dir.path());
         }
@@ -104,15 +115,15 @@ impl Bao {
         let log = fs::File::create(dir.path().join("stderr.log")).unwrap();
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        if !wait_for_banner(&mut child) {
+        let Some(unseal_key) = wait_for_banner(&mut child) else {
             child.wait().unwrap();
             return None;
-        }
+        };
         let scheme = if setup.speaks_tls { "https" } else { "http" };
         let address = format!("{scheme}://127.0.0.1:{port}");
         let client = admin_client(&dir.path().join("vault-ca.pem"));
         let second_address = second.map(|(port, _)| format!("https://127.0.0.1:{port}"));
-        Some(Self { child, dir, address, second_address, client })
+        Some(Self { child, dir, address, second_address, client, unseal_key })
     }
 
     /// `http(s)://127.0.0.1:port`.
@@ -177,6 +188,15 @@ impl Bao {
         }
     }
 
+    /// The names in a list; none where there is no such list.
+    pub async fn listed(&self, path: &str) -> Vec<String> {
+        let url = format!("{}/v1/{path}?list=true", self.address);
+        let answer = self.client.get(url).header("X-Vault-Token", ROOT).send().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let keys = answer["data"]["keys"].as_array().cloned().unwrap_or_default();
+        keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect()
+    }
+
     /// A role `demo` that may do what `policy` says, in a namespace or none.
     pub async fn role(&self, namespace: &str, policy: &str, role: Value) -> VaultSettings {
         self.admin_in(namespace, ("POST", "sys/auth/approle"), json!({"type": "approle"})).await;
@@ -219,6 +239,18 @@ impl Bao {
         }
         let revoke = client.post(url("auth/token/revoke-self")).header("X-Vault-Token", token);
         assert!(revoke.send().await.unwrap().status().is_success());
+    }
+
+    /// Unseals a server that was sealed, and waits until it serves again.
+    pub async fn unseal(&self) {
+        self.admin("POST", "sys/unseal", json!({"key": self.unseal_key})).await;
+        let health = || async {
+            let get = self.client.get(format!("{}/v1/sys/health", self.address));
+            get.send().await.unwrap().status().is_success()
+        };
+        while !health().await {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
     }
 
     /// The audited answers so far, as JSON, of requests that ended on this path.
@@ -290,13 +322,15 @@ fn two_free_ports() -> u16 {
         .expect("no two free ports")
 }
 
-/// True when the server told that it is ready, false when it ended before.
-fn wait_for_banner(child: &mut Child) -> bool {
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ready = lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("Root Token:"));
+/// The key that unseals the server once it tells that it is ready; nothing when it ended before.
+fn wait_for_banner(child: &mut Child) -> Option<String> {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut after = |word: &str| lines.find_map(|line| line.strip_prefix(word).map(str::to_owned));
+    let unseal_key = after("Unseal Key: ")?;
+    after("Root Token:")?;
     // What it says later must not fill the pipe.
     std::thread::spawn(move || lines.for_each(drop));
-    ready
+    Some(unseal_key)
 }
 
 fn admin_client(ca: &Path) -> reqwest::Client {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use longshore::engine::{
     Attached, ContainerState, ContainerSummary, Engine, EngineError, Fault, ImageFacts,
-    ImageSummary, Named, PullProgress, RegistryLogin, Removed,
+    ImageSummary, Named, OutputStream, PullProgress, RegistryLogin, Removed,
 };
 use longshore::plan::container::{ContainerPlan, Labels};
 
@@ -261,6 +261,28 @@ impl Engine for FakeEngine {
     async fn inspect(&self, name: &str) -> Result<Option<ContainerState>, EngineError> {
         self.call(Verb::Inspect, name, |daemon| {
             Ok(daemon.objects.container(name).map(objects::Container::state))
+        })
+        .await
+    }
+
+    async fn exec(&self, name: &str, _command: &[String]) -> Result<i64, EngineError> {
+        self.call(Verb::Exec, name, |daemon| match daemon.objects.container(name) {
+            Some(container) if container.runs() => Ok(0),
+            Some(_) => Err((Fault::Conflict, format!("container {name} is not running"))),
+            None => Err(unknown("container", name)),
+        })
+        .await
+    }
+
+    async fn logs(
+        &self,
+        name: &str,
+        _tail: Option<usize>,
+        _follow: bool,
+    ) -> Result<OutputStream, EngineError> {
+        self.call(Verb::Logs, name, |daemon| match daemon.objects.container(name) {
+            Some(_) => Ok(Box::pin(futures_util::stream::empty()) as OutputStream),
+            None => Err(unknown("container", name)),
         })
         .await
     }

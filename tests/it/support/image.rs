@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::real::{BUSYBOX, SOCKET};
+use super::real::{BUSYBOX, socket};
 
 /// The media type of a manifest.
 pub const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -81,7 +80,7 @@ fn layer(content: &[u8]) -> Vec<u8> {
 
 /// The files of `docker save`.
 fn saved(image: &str) -> BTreeMap<String, Vec<u8>> {
-    let mut socket = UnixStream::connect(Path::new(SOCKET)).expect("a Docker daemon must be there");
+    let mut socket = UnixStream::connect(socket()).expect("a Docker daemon must be there");
     write!(socket, "GET /images/{image}/get HTTP/1.0\r\nHost: docker\r\n\r\n").expect("it listens");
     let mut answer = Vec::new();
     socket.read_to_end(&mut answer).expect("it answers");

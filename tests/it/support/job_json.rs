@@ -262,10 +262,17 @@ impl FakeJob {
     pub fn cache(mut self, key: &str, paths: &[&str]) -> Self {
         self.cache.push(Cache {
             key: key.into(),
+            fallback_keys: Vec::new(),
             paths: paths.iter().map(ToString::to_string).collect(),
             when: "on_success".into(),
             policy: "pull-push".into(),
         });
+        self
+    }
+
+    /// A further key to restore the last cache from.
+    pub fn fallback_key(mut self, key: &str) -> Self {
+        self.cache.last_mut().expect("a cache").fallback_keys.push(key.into());
         self
     }
 

@@ -52,6 +52,7 @@ pub struct Dependency {
 #[derive(Debug, Clone)]
 pub struct Cache {
     pub key: String,
+    pub fallback_keys: Vec<String>,
     pub paths: Vec<String>,
     pub when: String,
     pub policy: String,
@@ -119,7 +120,7 @@ fn artifact_json(artifact: &Artifact) -> Value {
 
 fn cache_json(cache: &Cache) -> Value {
     json!({"key": cache.key, "untracked": false, "policy": cache.policy, "paths": cache.paths,
-           "when": cache.when, "fallback_keys": []})
+           "when": cache.when, "fallback_keys": cache.fallback_keys})
 }
 
 fn dependency_json(dependency: &Dependency) -> Value {

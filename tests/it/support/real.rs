@@ -21,7 +21,17 @@ use super::running::JobResult;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_longshore");
 pub(crate) const BUSYBOX: &str = "longshore-test/busybox:1";
-pub(crate) const SOCKET: &str = "/var/run/docker.sock";
+
+/// The daemon's socket. `script/test` runs the real jobs a second time, on a newer daemon.
+pub(crate) fn socket() -> PathBuf {
+    std::env::var_os("LONGSHORE_TEST_DOCKER_SOCKET")
+        .map_or_else(|| "/var/run/docker.sock".into(), PathBuf::from)
+}
+
+/// The same as an address.
+pub(crate) fn docker_host() -> String {
+    format!("unix://{}", socket().display())
+}
 
 /// A host set up for one test: settings, state directory.
 pub(crate) struct Host {
@@ -29,6 +39,7 @@ pub(crate) struct Host {
     top: BTreeMap<&'static str, String>,
     docker: BTreeMap<&'static str, String>,
     tables: String,
+    memory: Option<TempDir>,
 }
 
 impl Host {
@@ -37,9 +48,11 @@ impl Host {
         let state = directory.path().join("state").display().to_string();
         // Shared by all tests, as the slots are: it holds the lock on choosing one.
         let run = std::env::temp_dir().join("longshore-test-run").display().to_string();
-        let host = Self { directory, top: [].into(), docker: [].into(), tables: String::new() };
+        let (top, docker) = ([].into(), [].into());
+        let host = Self { directory, top, docker, tables: String::new(), memory: None };
         host.top("state_dir", &format!("{state:?}"))
             .top("run_dir", &format!("{run:?}"))
+            .docker("host", &format!("{:?}", docker_host()))
             .docker("helper_image", "\"longshore-git:latest\"")
             .docker("pull_policy", "[\"if-not-present\"]")
             .docker("slot_prefix", "\"longshore-test-slot-\"")
@@ -49,6 +62,25 @@ impl Host {
     pub(crate) fn top(mut self, key: &'static str, value: &str) -> Self {
         self.top.insert(key, value.to_owned());
         self.written()
+    }
+
+    /// Puts `run_dir` on a tmpfs, and in it a lock that is all tests'.
+    pub(crate) fn in_memory(mut self) -> Self {
+        let shared = std::env::temp_dir().join("longshore-test-run");
+        fs::create_dir_all(&shared).unwrap();
+        let directory = TempDir::with_prefix_in("longshore-test-run-", "/dev/shm").unwrap();
+        std::os::unix::fs::symlink(shared.join("slots.lock"), directory.path().join("slots.lock"))
+            .unwrap();
+        let path = directory.path().display().to_string();
+        self.memory = Some(directory);
+        self.top("run_dir", &format!("{path:?}"))
+    }
+
+    /// The files of kept tokens, of a host [`Self::in_memory`].
+    pub(crate) fn kept_tokens(&self) -> Vec<PathBuf> {
+        let tokens = self.memory.as_ref().unwrap().path().join("tokens");
+        let entries = fs::read_dir(tokens).map(|all| all.map(|one| one.unwrap().path()).collect());
+        entries.unwrap_or_default()
     }
 
     /// A key of `[docker]`.
@@ -175,7 +207,7 @@ pub(crate) fn assert_says(text: &str, words: &[&str]) {
 
 /// Waits until no container and no volume of the job is left: cleanup's worker goes on after the job.
 pub(crate) fn await_gone(job: &FakeJob) {
-    await_gone_from(Path::new(SOCKET), job);
+    await_gone_from(&socket(), job);
 }
 
 /// The same, of another daemon.
@@ -194,7 +226,7 @@ pub(crate) fn await_gone_from(socket: &Path, job: &FakeJob) {
 
 /// Names of the containers and volumes of a job that are there now.
 pub(crate) fn left_of(job: &FakeJob) -> Vec<String> {
-    left_on(Path::new(SOCKET), job)
+    left_on(&socket(), job)
 }
 
 fn left_on(socket: &Path, job: &FakeJob) -> Vec<String> {
@@ -213,7 +245,7 @@ fn left_on(socket: &Path, job: &FakeJob) -> Vec<String> {
 
 /// One GET of the daemon's API.
 pub(crate) fn get(path: &str) -> Value {
-    get_from(Path::new(SOCKET), path)
+    get_from(&socket(), path)
 }
 
 fn get_from(socket: &Path, path: &str) -> Value {

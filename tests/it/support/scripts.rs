@@ -1,6 +1,7 @@
 //! Stage scripts in the shape that GitLab Runner sends them, in our own words: an export block, file
 //! variables below `<project>.tmp`, then one quoted blob that is evaluated in a subshell without stdin.
 
+use super::cache_script;
 use super::environment::{Moment, variables};
 use super::job_json::{Artifact, FakeJob, Variable};
 use std::fmt::Write;
@@ -30,14 +31,16 @@ fn body(job: &FakeJob, moment: &Moment, stage: &str) -> Option<String> {
         "clear_worktree" => Some(format!(
             "if [ -d {project} ]; then cd {project} && find . -mindepth 1 -delete; fi\n"
         )),
-        "restore_cache" => some(job.cache.iter().map(|c| cache(c, moment, true)), inside),
+        "restore_cache" => {
+            some(job.cache.iter().map(|c| cache_script::restore(job, c, moment)), inside)
+        }
         "download_artifacts" => some(downloads(job), inside),
         "build_script" => Some(inside(commands(&job.script))),
         "after_script" => job.after_script.as_ref().map(|lines| inside(commands(lines))),
         "archive_cache" | "archive_cache_on_failure" => {
             let failed = stage.ends_with("_failure");
             let wanted = job.cache.iter().filter(|c| matches(&c.when, failed));
-            some(wanted.map(|c| cache(c, moment, false)), inside)
+            some(wanted.map(|c| cache_script::archive(c, moment)), inside)
         }
         "upload_artifacts_on_success" => some(uploads(job, false), inside),
         "upload_artifacts_on_failure" => some(uploads(job, true), inside),
@@ -128,7 +131,7 @@ fn sources(job: &FakeJob, moment: &Moment) -> String {
 }
 
 /// Asks for the helper binary first, as the real scripts do: without one they only warn.
-fn guarded(what: &str, command: &str) -> String {
+pub fn guarded(what: &str, command: &str) -> String {
     format!(
         "if gitlab-runner --version >/dev/null 2>&1; then\n{command}\nelse\n\
          echo 'Missing gitlab-runner. {what} is disabled.'\nfi\n"
@@ -178,20 +181,6 @@ fn upload(job: &FakeJob, artifact: &Artifact) -> String {
         words.push("--untracked".into());
     }
     words.join(" ")
-}
-
-fn cache(cache: &super::job_json::Cache, moment: &Moment, extract: bool) -> String {
-    // The real path is relative to the project directory; so is this one.
-    let up = "../".repeat(moment.project_dir.matches('/').count());
-    let file = format!("{up}{}/{}/cache.zip", moment.cache_dir.trim_start_matches('/'), cache.key);
-    let mut command = if extract { "cache-extractor" } else { "cache-archiver" }.to_owned();
-    let _ = write!(command, " --file {} --timeout 10", quote(&file));
-    if !extract {
-        cache.paths.iter().for_each(|path| {
-            let _ = write!(command, " --path {}", quote(path));
-        });
-    }
-    guarded("Cache", &format!("gitlab-runner {command}"))
 }
 
 fn cleanup(job: &FakeJob, moment: &Moment) -> String {

@@ -98,6 +98,20 @@ impl StandIn {
         self.call(&[&fixed[..], &["--retry-time", "10ms"], words].concat())
     }
 
+    /// `cache-archiver` into `cache/KEY/cache.zip` beside the project, named as the scripts do.
+    pub fn archive(&self, key: &str, words: &[&str]) -> Ended {
+        let file = format!("../cache/{key}/cache.zip");
+        let fixed = ["cache-archiver", "--file", &file, "--timeout", "10", "--retry-time", "10ms"];
+        self.call(&[&fixed[..], words].concat())
+    }
+
+    /// `cache-extractor` from there.
+    pub fn extract(&self, key: &str, words: &[&str]) -> Ended {
+        let file = format!("../cache/{key}/cache.zip");
+        let fixed = ["cache-extractor", "--file", &file, "--timeout", "10", "--retry-time", "10ms"];
+        self.call(&[&fixed[..], words].concat())
+    }
+
     /// `artifacts-downloader` of job 7's artifacts from `api`.
     pub fn download(&self, api: &FakeApi) -> Ended {
         let url = api.url();

@@ -1,7 +1,8 @@
 //! What the tests of Vault share: a server with mounts, secrets and a role, and how a refusal is checked.
 
+use longshore::plan::{SecretForm, SecretRef};
 use longshore::secrets::vault::{Vault, VaultSettings};
-use longshore::secrets::{Fetched, SecretError, SecretRef, SecretSource as _};
+use longshore::secrets::{Fetched, SecretError, SecretSource as _};
 use serde_json::{Value, json};
 
 use super::bao::Bao;
@@ -20,6 +21,7 @@ pub fn wanted(path: &str, field: &str) -> SecretRef {
         field: Some(field.into()),
         version: None,
         kv: None,
+        form: SecretForm::Variable,
     }
 }
 

@@ -54,6 +54,7 @@ impl Container {
             exit_code: self.running.as_ref().and_then(Running::exit_code).unwrap_or_default(),
             oom_killed: false,
             error: String::new(),
+            address: self.runs().then(|| std::net::Ipv4Addr::LOCALHOST.into()),
         }
     }
 

@@ -17,6 +17,8 @@ pub(crate) enum Verb {
     Start,
     Attach,
     Inspect,
+    Exec,
+    Logs,
     RemoveContainer,
     Networks,
     CreateNetwork,
@@ -29,7 +31,7 @@ pub(crate) enum Verb {
 
 impl Verb {
     /// All of them, for tests that let each fail once.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Ping,
         Self::Containers,
         Self::Image,
@@ -40,6 +42,8 @@ impl Verb {
         Self::Start,
         Self::Attach,
         Self::Inspect,
+        Self::Exec,
+        Self::Logs,
         Self::RemoveContainer,
         Self::Networks,
         Self::CreateNetwork,

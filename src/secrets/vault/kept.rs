@@ -1,0 +1,294 @@
+//! Tokens that outlive the call that got them: one file each, in memory, so that whoever comes later can
+//! renew what hangs on it and end it. It speaks to no server.
+//!
+//! The token itself is kept and not its accessor: a token may end itself, while ending one by its accessor
+//! takes a right over every token of the server, which no role for jobs should have.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use crate::plan::owner::Owner;
+use crate::secrets::Secret;
+
+/// `TMPFS_MAGIC` and `RAMFS_MAGIC`, see statfs(2).
+const MEMORY_FILESYSTEMS: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+
+/// The directory below `run_dir`.
+const DIRECTORY: &str = "tokens";
+
+/// More than any of our files has; a longer one is not ours.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Whose token it is: what a later process has to know to tell whether it is still wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The job's key.
+    pub job: String,
+    /// The runner that asked for the job.
+    pub owner: Owner,
+    /// Unix seconds after which the job cannot be running any more.
+    pub deadline_unix: u64,
+}
+
+/// How long something lasts, from when it was given or renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Term {
+    /// Unix seconds, by this host's clock.
+    pub since_unix: u64,
+    /// Seconds.
+    pub seconds: u64,
+    /// Whether the server lets it be made longer.
+    pub renewable: bool,
+}
+
+impl Term {
+    /// When a third of it is over, and it should be renewed; `None` where it cannot be.
+    pub(super) fn due_unix(self) -> Option<u64> {
+        self.renewable.then(|| self.since_unix.saturating_add((self.seconds / 3).max(1)))
+    }
+
+    /// When it ends.
+    pub fn ends_unix(self) -> u64 {
+        self.since_unix.saturating_add(self.seconds)
+    }
+}
+
+/// One lease that hangs on a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Name of the secret it belongs to.
+    pub name: String,
+    /// The server's id of it.
+    pub id: String,
+    /// How long it lasts.
+    pub term: Term,
+}
+
+/// One token that is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Kept {
+    /// Whose it is.
+    pub holder: Holder,
+    /// The server that gave it.
+    pub address: String,
+    /// The namespace that it is of.
+    pub namespace: Option<String>,
+    /// Names the token without being one.
+    pub accessor: String,
+    #[serde(serialize_with = "expose", deserialize_with = "take")]
+    pub(super) token: Secret,
+    /// How long the token lasts.
+    pub term: Term,
+    /// What hangs on it.
+    pub leases: Vec<Lease>,
+}
+
+fn expose<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = std::str::from_utf8(secret.expose());
+    serializer.serialize_str(text.map_err(|_| serde::ser::Error::custom("no text"))?)
+}
+
+fn take<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
+}
+
+/// The directory of kept tokens: in memory, and ours alone.
+#[derive(Debug, Clone)]
+pub(super) struct Directory(PathBuf);
+
+impl Directory {
+    /// Makes it where it is not there.
+    ///
+    /// # Errors
+    /// A sentence on why no token may be put there.
+    pub(super) fn open(run_dir: &Path) -> Result<Self, String> {
+        let path = run_dir.join(DIRECTORY);
+        let shown = path.display();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| format!("{shown} cannot be made ({error})"))?;
+        let facts = fs::symlink_metadata(&path);
+        let facts = facts.map_err(|error| format!("{shown} cannot be looked at ({error})"))?;
+        let us = rustix::process::geteuid().as_raw();
+        if !facts.is_dir() || facts.uid() != us || facts.mode() & 0o077 != 0 {
+            return Err(format!(
+                "{shown} is not a directory of user {us} alone; run: chmod 0700 {shown}"
+            ));
+        }
+        let kind = rustix::fs::statfs(&path);
+        let kind = kind.map_err(|error| format!("{shown} cannot be looked at ({error})"))?;
+        if !MEMORY_FILESYSTEMS.contains(&kind.f_type) {
+            return Err(format!(
+                "{} is on a disk; set run_dir to a directory on a tmpfs, such as /run/longshore",
+                run_dir.display()
+            ));
+        }
+        Ok(Self(path))
+    }
+
+    /// Writes a token into a file of its own.
+    pub(super) fn keep(&self, kept: &Kept) -> io::Result<PathBuf> {
+        for number in 0..1000 {
+            let path = self.0.join(format!("{}.{number}", kept.holder.job));
+            match write_new(&path, kept) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                written => return written.map(|()| path),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+}
+
+/// Puts other words in the place of a kept token's. One that is gone by now was ended, and stays so.
+pub(super) fn rewrite(path: &Path, kept: &Kept) -> io::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let mut next = path.as_os_str().to_owned();
+    next.push(format!(".{}.new", std::process::id()));
+    let next = PathBuf::from(next);
+    write_new(&next, kept)?;
+    fs::rename(next, path)
+}
+
+/// All kept tokens below a `run_dir`, oldest name first. What is no token of ours is passed over.
+pub(super) fn all(run_dir: &Path) -> Vec<(PathBuf, Kept)> {
+    // No directory means that nothing was ever kept.
+    let Ok(entries) = fs::read_dir(run_dir.join(DIRECTORY)) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort_unstable();
+    paths.into_iter().filter_map(|path| read(&path).map(|kept| (path, kept))).collect()
+}
+
+fn write_new(path: &Path, kept: &Kept) -> io::Result<()> {
+    let mut text = Zeroizing::new(Vec::with_capacity(64 * 1024));
+    serde_json::to_writer(&mut *text, kept)?;
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).custom_flags(flags);
+    let mut file = options.open(path)?;
+    let written = file.write_all(&text);
+    if written.is_err() {
+        drop(fs::remove_file(path));
+    }
+    written
+}
+
+fn read(path: &Path) -> Option<Kept> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let facts = file.metadata().ok()?;
+    let ours = facts.uid() == rustix::process::geteuid().as_raw();
+    let ours = ours && facts.mode() & 0o7777 == 0o600;
+    if !facts.is_file() || !ours || facts.len() > MOST_BYTES {
+        return None;
+    }
+    let mut text = Zeroizing::new(Vec::with_capacity(usize::try_from(facts.len()).ok()? + 1));
+    file.take(MOST_BYTES).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    /// A directory in memory, as every Linux has one.
+    fn run_dir() -> tempfile::TempDir {
+        tempfile::TempDir::with_prefix_in("longshore-test-", "/dev/shm").unwrap()
+    }
+
+    fn kept(job: &str) -> Kept {
+        let owner = Owner { boot_id: "b".into(), pid_namespace: "n".into(), pid: 1, start_time: 2 };
+        let term = Term { since_unix: 100, seconds: 90, renewable: true };
+        Kept {
+            holder: Holder { job: job.into(), owner, deadline_unix: 1000 },
+            address: "https://vault".into(),
+            namespace: None,
+            accessor: "accessor".into(),
+            token: Secret::new("s3cr3t-token"),
+            term,
+            leases: vec![Lease { name: "A".into(), id: "pki/1".into(), term }],
+        }
+    }
+
+    #[test]
+    fn a_third_of_a_term() {
+        let term = |seconds, renewable| Term { since_unix: 100, seconds, renewable };
+        assert_eq!(term(90, true).due_unix(), Some(130));
+        assert_eq!(term(1, true).due_unix(), Some(101));
+        assert_eq!(term(90, false).due_unix(), None);
+        assert_eq!(term(90, false).ends_unix(), 190);
+        assert_eq!(term(u64::MAX, true).ends_unix(), u64::MAX);
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_and_is_ours_alone() {
+        let run_dir = run_dir();
+        let directory = Directory::open(run_dir.path()).unwrap();
+        let first = directory.keep(&kept("7-ab")).unwrap();
+        let second = directory.keep(&kept("7-ab")).unwrap();
+        assert_ne!(first, second);
+        assert_eq!(fs::metadata(&first).unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(fs::metadata(first.parent().unwrap()).unwrap().mode() & 0o7777, 0o700);
+        let mut changed = kept("7-ab");
+        changed.leases.clear();
+        rewrite(&first, &changed).unwrap();
+        fs::remove_file(&second).unwrap();
+        rewrite(&second, &changed).unwrap();
+        let all = all(run_dir.path());
+        assert_eq!(all.len(), 1);
+        assert_eq!((&all[0].0, all[0].1.leases.len()), (&first, 0));
+        assert_eq!(all[0].1.token.expose(), b"s3cr3t-token");
+        assert!(!format!("{:?}", all[0].1).contains("s3cr3t"));
+    }
+
+    #[test]
+    fn what_is_not_ours_is_passed_over() {
+        let run_dir = run_dir();
+        assert!(all(run_dir.path()).is_empty());
+        let directory = Directory::open(run_dir.path()).unwrap();
+        let path = directory.keep(&kept("7-ab")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        symlink("/etc/passwd", path.with_extension("link")).unwrap();
+        fs::create_dir(path.with_extension("dir")).unwrap();
+        write_new(&path.with_extension("text"), &kept("x")).unwrap();
+        fs::write(path.with_extension("text"), "{").unwrap();
+        let fifo = path.with_extension("fifo");
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, rustix::fs::Mode::RUSR, 0).unwrap();
+        assert!(all(run_dir.path()).is_empty());
+    }
+
+    #[test]
+    fn a_link_in_the_way_is_not_followed() {
+        let run_dir = run_dir();
+        let directory = Directory::open(run_dir.path()).unwrap();
+        let target = run_dir.path().join("target");
+        symlink(&target, run_dir.path().join("tokens/7-ab.0")).unwrap();
+        let path = directory.keep(&kept("7-ab")).unwrap();
+        assert!(path.ends_with("7-ab.1") && !target.exists());
+    }
+
+    #[test]
+    fn a_directory_that_will_not_do() {
+        let on_disk = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let problem = Directory::open(on_disk.path()).unwrap_err();
+        assert!(problem.contains("is on a disk"), "{problem}");
+        let run_dir = run_dir();
+        fs::create_dir(run_dir.path().join("tokens")).unwrap();
+        let tokens = run_dir.path().join("tokens");
+        fs::set_permissions(&tokens, fs::Permissions::from_mode(0o755)).unwrap();
+        let problem = Directory::open(run_dir.path()).unwrap_err();
+        assert!(problem.ends_with(&format!("chmod 0700 {}", tokens.display())), "{problem}");
+    }
+}

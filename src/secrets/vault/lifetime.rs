@@ -1,0 +1,270 @@
+//! The life of a kept token: it is written down as soon as it is there, renewed with its leases while the
+//! job runs, and ended with the job. Decides when; [`super::kept`] knows where it lies.
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::client::{Failed, Session, Token};
+use super::failure::Failure;
+use super::kept::{self, Directory, Holder, Kept, Lease, Term};
+use super::read::Leased;
+use super::retry::Repeating;
+use super::transport::Ask;
+use super::{VaultError, VaultSettings};
+
+/// Where nothing can be renewed now, or the server did not answer: when it is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+/// Whose tokens are kept, and where.
+#[derive(Debug, Clone)]
+pub struct Keeping {
+    /// The job.
+    pub holder: Holder,
+    /// The host's directory for what lives no longer than it; tokens lie in a directory below.
+    pub run_dir: PathBuf,
+    /// The clock.
+    pub clock: fn() -> SystemTime,
+}
+
+impl Keeping {
+    pub(super) fn now_unix(&self) -> u64 {
+        unix(self.clock)
+    }
+
+    fn term(&self, seconds: u64, renewable: bool) -> Term {
+        Term { since_unix: self.now_unix(), seconds, renewable }
+    }
+}
+
+fn unix(clock: fn() -> SystemTime) -> u64 {
+    clock().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A token that lies in its file.
+pub(super) struct KeptToken {
+    path: PathBuf,
+    kept: Kept,
+}
+
+impl KeptToken {
+    /// Writes the token down, before anything hangs on it: from here on it is ended though we die.
+    ///
+    /// # Errors
+    /// A sentence on why it may not lie there.
+    pub(super) fn write(
+        keeping: &Keeping,
+        settings: &VaultSettings,
+        token: &Token,
+    ) -> Result<Self, String> {
+        let directory = Directory::open(&keeping.run_dir)?;
+        let kept = Kept {
+            holder: keeping.holder.clone(),
+            address: settings.address.clone(),
+            namespace: settings.namespace.clone(),
+            accessor: token.accessor.clone(),
+            token: token.value.clone(),
+            term: keeping.term(token.lives, token.renewable),
+            leases: Vec::new(),
+        };
+        let path = directory.keep(&kept);
+        let path = path.map_err(|error| {
+            format!("{} cannot be written to ({error})", keeping.run_dir.display())
+        })?;
+        Ok(Self { path, kept })
+    }
+
+    /// Adds what hangs on the token. Answers sentences about what will end before the job may.
+    ///
+    /// # Errors
+    /// A sentence on why it could not be written down.
+    pub(super) fn hang(
+        &mut self,
+        keeping: &Keeping,
+        leases: Vec<Leased>,
+    ) -> Result<Vec<String>, String> {
+        let lease = |one: Leased| {
+            let term = keeping.term(one.seconds, one.renewable);
+            Lease { name: one.name, id: one.id, term }
+        };
+        self.kept.leases = leases.into_iter().map(lease).collect();
+        kept::rewrite(&self.path, &self.kept)
+            .map_err(|error| format!("{} cannot be written ({error})", self.path.display()))?;
+        let short =
+            |term: &Term| !term.renewable && term.ends_unix() < self.kept.holder.deadline_unix;
+        let leases = self.kept.leases.iter().filter(|one| short(&one.term));
+        let mut warnings: Vec<String> = leases.map(ends_before).collect();
+        if short(&self.kept.term) {
+            warnings.push(format!(
+                "the Vault token ends in {} s with all that is leased and cannot be renewed; the job may take \
+                 longer (raise token_max_ttl of the role)",
+                self.kept.term.seconds
+            ));
+        }
+        Ok(warnings)
+    }
+
+    /// The token has ended.
+    pub(super) fn forget(self) {
+        // A file that stays is tried again by whoever finds it, and goes when its term is over.
+        drop(std::fs::remove_file(self.path));
+    }
+}
+
+fn ends_before(lease: &Lease) -> String {
+    format!(
+        "the secret {} ends in {} s and cannot be renewed; the job may take longer",
+        lease.name, lease.term.seconds
+    )
+}
+
+/// Renews the job's tokens and leases, each when a third of its term is over; never returns. A job that
+/// keeps none costs one look into a directory. `tell` hears what cannot be renewed.
+pub(super) async fn renew(
+    settings: &VaultSettings,
+    keeping: &Keeping,
+    mut tell: impl FnMut(String),
+) -> Infallible {
+    let mut last_told = String::new();
+    loop {
+        let mine = of_job(&keeping.run_dir, &keeping.holder.job);
+        let due = mine.iter().flat_map(|(_, kept)| terms(kept)).filter_map(Term::due_unix).min();
+        let Some(due) = due else { std::future::pending().await };
+        let wait = Duration::from_secs(due.saturating_sub(keeping.now_unix()));
+        if !wait.is_zero() {
+            // In small steps: the wall clock may be set meanwhile.
+            sleep(wait.min(LOOK_AGAIN)).await;
+            continue;
+        }
+        for (path, kept) in mine {
+            if let Err(problem) = renew_one(settings, keeping, &path, kept).await {
+                if problem != last_told {
+                    tell(problem.clone());
+                }
+                last_told = problem;
+                sleep(LOOK_AGAIN).await;
+            }
+        }
+    }
+}
+
+fn terms(kept: &Kept) -> Vec<Term> {
+    kept.leases.iter().map(|lease| lease.term).chain([kept.term]).collect()
+}
+
+fn of_job(run_dir: &Path, job: &str) -> Vec<(PathBuf, Kept)> {
+    let all = kept::all(run_dir);
+    all.into_iter().filter(|(_, kept)| kept.holder.job == job).collect()
+}
+
+/// Renews what is due of one token, and writes down what came of it.
+async fn renew_one(
+    settings: &VaultSettings,
+    keeping: &Keeping,
+    path: &Path,
+    mut kept: Kept,
+) -> Result<(), String> {
+    let now = keeping.now_unix();
+    let (session, _) = resume(settings, &kept, now)?;
+    let is_due = |term: Term| term.due_unix().is_some_and(|due| due <= now);
+    let mut problems = Vec::new();
+    if is_due(kept.term) {
+        let answer = post(&session, "auth/token/renew-self", &json!({})).await;
+        let answer = answer.map(|mut answer| answer["auth"].take());
+        let what = "the Vault token, which ends with all that is leased";
+        problems.extend(extend(&mut kept.term, now, answer).err().map(|why| unrenewed(what, &why)));
+    }
+    for lease in kept.leases.iter_mut().filter(|lease| is_due(lease.term)) {
+        let body = json!({"lease_id": lease.id});
+        let answer = post(&session, "sys/leases/renew", &body).await;
+        let what = format!("the secret {}", lease.name);
+        problems
+            .extend(extend(&mut lease.term, now, answer).err().map(|why| unrenewed(&what, &why)));
+    }
+    kept::rewrite(path, &kept)
+        .map_err(|error| format!("{} cannot be written ({error})", path.display()))?;
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
+}
+
+fn unrenewed(what: &str, why: &str) -> String {
+    format!("cannot renew {what}: {why}")
+}
+
+/// Takes over the new term. One that the server refuses, or does not make longer, is not asked for again.
+fn extend(term: &mut Term, now: u64, answer: Result<Value, Failed>) -> Result<(), String> {
+    match answer {
+        Ok(answer) => {
+            let seconds = answer["lease_duration"].as_u64().unwrap_or_default();
+            let ends = term.ends_unix();
+            let renewable = answer["renewable"].as_bool().unwrap_or_default();
+            let longer = now.saturating_add(seconds) > ends;
+            *term = Term { since_unix: now, seconds, renewable: renewable && longer };
+            if longer { Ok(()) } else { Err(format!("it ends in {seconds} s for good")) }
+        }
+        Err(failed) => {
+            let refused = matches!(failed.failure, Failure::Status { code: 400 | 403 | 404, .. });
+            term.renewable &= !refused;
+            let left = term.ends_unix().saturating_sub(now);
+            Err(format!("{}; it ends in {left} s", failed.failure.words()))
+        }
+    }
+}
+
+/// Ends all tokens that are kept for a job. Answers sentences about those that could not be.
+pub(super) async fn release(settings: &VaultSettings, keeping: &Keeping) -> Vec<String> {
+    let mut left = Vec::new();
+    for (path, kept) in of_job(&keeping.run_dir, &keeping.holder.job) {
+        left.extend(end(settings, &path, &kept, keeping.now_unix()).await.err());
+    }
+    left
+}
+
+/// Ends one kept token and forgets it; what hangs on it ends with it.
+///
+/// # Errors
+/// A sentence that names it; it stays where it is, to be tried again.
+pub(super) async fn end(
+    settings: &VaultSettings,
+    path: &Path,
+    kept: &Kept,
+    now_unix: u64,
+) -> Result<(), String> {
+    if kept.term.ends_unix() >= now_unix {
+        let (session, token) = resume(settings, kept, now_unix)?;
+        session.revoke(&token).await.map_or(Ok(()), Err)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{} cannot be removed ({error})", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A session with a kept token, with the server that gave it.
+fn resume<'a>(
+    settings: &'a VaultSettings,
+    kept: &Kept,
+    now_unix: u64,
+) -> Result<(Session<'a>, Token), String> {
+    if (&settings.address, &settings.namespace) != (&kept.address, &kept.namespace) {
+        return Err(format!(
+            "the Vault token with accessor {} is of {}, which the settings do not name any more",
+            kept.accessor, kept.address
+        ));
+    }
+    let deadline = Instant::now() + settings.deadline;
+    let session = Session::connect(settings, deadline);
+    let mut session = session.map_err(|error: VaultError| error.to_string())?;
+    let lives = kept.term.ends_unix().saturating_sub(now_unix);
+    let token = session.resume((&kept.accessor, &kept.token), lives);
+    let token = token.map_err(|failure| failure.words())?;
+    Ok((session, token))
+}
+
+async fn post(session: &Session<'_>, path: &str, body: &Value) -> Result<Value, Failed> {
+    session.ask(Repeating::Harmless, || Ask::post(path, body.clone())).await
+}

@@ -1,0 +1,97 @@
+//! Single rules of a plan: one change to the job of a golden plan, and what follows from it alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use longshore::job::JobContext;
+use longshore::plan::{self, JobPlan};
+use longshore::settings::Settings;
+use serde_json::{Value, json};
+
+use super::plans::{environment, facts, read, settings};
+
+/// The plan of a golden job, changed.
+fn changed(case: &str, change: impl FnOnce(&mut Value, &mut BTreeMap<String, String>)) -> JobPlan {
+    under(&settings(), case, change)
+}
+
+fn under(
+    settings: &Settings,
+    case: &str,
+    change: impl FnOnce(&mut Value, &mut BTreeMap<String, String>),
+) -> JobPlan {
+    let mut job: Value = serde_json::from_str(&read(&format!("{case}.json"))).unwrap();
+    let mut variables = environment(case);
+    change(&mut job, &mut variables);
+    let context = JobContext::new(variables, job.to_string().as_bytes()).unwrap();
+    plan::compile(&context, settings, &facts()).unwrap()
+}
+
+#[test]
+fn the_deadline_is_the_timeout_and_half_an_hour() {
+    for (timeout, expected) in [(json!(7200), 7200), (json!(0), 3600)] {
+        let plan = changed("trivial", |job, _| job["runner_info"]["timeout"] = timeout);
+        let deadline: u64 = plan.labels["longshore.deadline"].parse().unwrap();
+        assert_eq!(deadline - facts().now_unix, expected + 30 * 60);
+    }
+}
+
+/// The job `trivial` has `GIT_STRATEGY: none` and nothing to fetch or to keep.
+#[test]
+fn each_thing_that_needs_the_helper_gets_it() {
+    let build: Value = serde_json::from_str(&read("build.json")).unwrap();
+    for key in ["dependencies", "artifacts", "cache"] {
+        let plan = changed("trivial", |job, _| job[key] = build[key].clone());
+        assert!(plan.helper_image.is_some(), "{key}");
+    }
+    for (strategy, helper) in [("fetch", true), ("clone", true), ("empty", false)] {
+        let plan = changed("trivial", |_, env| {
+            env.insert("GIT_STRATEGY".into(), strategy.into());
+        });
+        assert_eq!(plan.helper_image.is_some(), helper, "{strategy}");
+    }
+    let nothing_kept = json!([{"id": 1, "token": "t", "name": "lint"}]);
+    let plan = changed("trivial", |job, _| job["dependencies"] = nothing_kept);
+    assert!(plan.helper_image.is_none());
+}
+
+#[test]
+fn an_unreleased_runner_gets_the_latest_helper() {
+    for (version, tag) in [("19.3.0", "-v19.3.0"), ("19.4.0~pre.12.g0123abc", "-latest")] {
+        let plan = changed("build", |_, env| {
+            env.insert("CI_RUNNER_VERSION".into(), version.into());
+        });
+        let image = plan.helper_image.unwrap().reference;
+        assert!(image.ends_with(tag), "{image}");
+    }
+}
+
+#[test]
+fn docker_auth_config_may_name_user_and_password_apart() {
+    for (auth, user) in [
+        (json!({"username": "tools", "password": "p"}), Some("tools")),
+        (json!({"username": "tools"}), Some("gitlab-ci-token")),
+        (json!({"auth": "no base64"}), Some("gitlab-ci-token")),
+    ] {
+        let plan = changed("build", |_, env| {
+            let config = json!({"auths": {"registry.example.com/web": auth}});
+            env.insert("DOCKER_AUTH_CONFIG".into(), config.to_string());
+        });
+        assert_eq!(plan.image.login.as_ref().map(|login| login.username.as_str()), user);
+    }
+}
+
+#[test]
+fn a_prune_follows_the_operators_repository_and_the_jobs_own_names() {
+    let text = read("settings.toml")
+        + "[prune]\nrepository = \"mirror.example.com$CI_JOB_NAME/$CI_PROJECT_PATH\"\n\
+           drop = [\"$CI_COMMIT_REF_NAME\", \"p-$CI_PIPELINE_ID\", \"$CI_COMMIT_SHORT_SHA\", \"$CI_JOB_NAME\"]\n";
+    let settings = Settings::parse(&text, Path::new("settings.toml")).unwrap();
+    let plan = under(&settings, "delivery", |job, _| {
+        job["job_info"]["project_full_path"] = json!("Web/Shop");
+        job["git_info"]["ref"] = json!("feature*");
+    });
+    let prune = plan.prune.unwrap();
+    assert_eq!(prune.repository, "mirror.example.com/web/shop");
+    assert_eq!(prune.drop, ["feature[*]", "p-77", "01234567"]);
+}

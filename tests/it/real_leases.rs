@@ -1,0 +1,164 @@
+//! Leased secrets in whole jobs: as many revocations as logins, whoever was killed in between.
+
+use std::time::{Duration, Instant};
+
+use longshore::secrets::vault::{RoleId, VaultSettings};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::support::bao::{Bao, write_private};
+use crate::support::fake_vault::{FakeVault, LOGIN, MOUNT, REVOKED, Reply};
+use crate::support::job_json::FakeJob;
+use crate::support::real::{Host, assert_says, await_gone, busybox, left_of};
+use crate::support::running::JobStatus;
+
+const SOON: Duration = Duration::from_mins(1);
+
+/// A host with this server, on which every job gets the secret `LEASED`.
+fn host(vault: &VaultSettings, path: &str) -> Host {
+    let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
+    let host = Host::new().in_memory();
+    let file = host.path("role_id");
+    write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
+    host.table(&format!(
+        "[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n\
+         [secrets.LEASED]\npath = \"{path}\"\nprojects = \"**\"\ndefault = true\n",
+        vault.address,
+        file.display(),
+        vault.approle.secret_id.place()
+    ))
+}
+
+async fn leasing() -> (Bao, Host) {
+    let bao = Bao::start_leasing();
+    bao.admin("POST", "secret/app/db", json!({"value": "leased-value", "ttl": "1h"})).await;
+    let policy = "path \"secret/app/*\" { capabilities = [\"read\"] }";
+    let settings = bao.role("", policy, json!({})).await;
+    let host = host(&settings, "secret/app/db#value");
+    (bao, host)
+}
+
+/// Waits until something has come about that another process does.
+fn await_that(what: &str, mut happened: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !happened() {
+        assert!(Instant::now() < deadline, "{what} does not happen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+#[tokio::test]
+async fn a_leased_secret_lives_as_long_as_its_job() {
+    let (bao, host) = leasing().await;
+    let job = busybox(["echo \"length=${#LEASED} $LEASED\"", "sleep 300"]);
+    let running = host.runner().start(&job);
+    running.wait_for_output("\nlength=12 [MASKED]", SOON);
+    assert_eq!(bao.logins_and_revokes(), (1, 0));
+    assert_eq!(host.kept_tokens().len(), 1);
+    running.cancel();
+    assert_eq!(running.join().status, JobStatus::Canceled);
+    await_that("the end of the token", || host.kept_tokens().is_empty());
+    assert_eq!(bao.logins_and_revokes(), (1, 1));
+    await_gone(&job);
+}
+
+#[tokio::test]
+async fn a_prepare_that_fails_ends_what_it_leased() {
+    let (bao, host) = leasing().await;
+    let result = host.run(&busybox(["true"]).image("longshore-test/noshell:1"));
+    assert_ne!(result.status, JobStatus::Success);
+    assert_says(&result.trace_text(), &["has no shell"]);
+    assert_eq!(host.kept_tokens().len(), 0);
+    let (logins, revokes) = bao.logins_and_revokes();
+    assert!(logins > 0 && logins == revokes, "{logins} {revokes}");
+}
+
+#[tokio::test]
+async fn when_runner_and_driver_are_killed_reap_ends_the_lease() {
+    let (bao, host) = leasing().await;
+    let job = busybox(["echo begun", "sleep 300"]);
+    let running = host.runner().own_process().start(&job);
+    running.wait_for_output("\nbegun", SOON);
+    let driver = running.wait_for_call("run build_script", SOON);
+    signal(driver, Signal::STOP);
+    let held = host.bare(&["reap", "--plan"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&held.stdout).contains("token"), "its runner lives: {held:?}");
+    running.kill_runner();
+    signal(driver, Signal::KILL);
+    assert_eq!(running.join().status, JobStatus::Lost);
+    let plan = host.bare(&["reap", "--plan"]).output().unwrap();
+    let words = ["would revoke Vault token ", "its runner is gone"];
+    assert_says(&String::from_utf8_lossy(&plan.stdout), &words);
+    assert_eq!(bao.logins_and_revokes(), (1, 0), "a plan ends nothing");
+    let reaped = host.bare(&["reap", "--json"]).output().unwrap();
+    assert!(reaped.status.success(), "{reaped:?}");
+    assert_says(&String::from_utf8_lossy(&reaped.stdout), &["\"revoke\":[{\"accessor\":\""]);
+    assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 1), 0));
+    assert!(left_of(&job).is_empty());
+}
+
+/// The narrowest place: logged in, nothing read yet, and everybody is killed.
+#[tokio::test]
+async fn when_prepare_is_killed_after_its_login_reap_ends_the_token() {
+    let server = FakeVault::start(|line, _| match line {
+        "POST /v1/auth/approle/login" => LOGIN,
+        "GET /v1/kv/app" => Reply::Hang,
+        "POST /v1/auth/token/revoke-self" => REVOKED,
+        _ => MOUNT,
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let host = host(&server.settings(directory.path()), "kv/app#value");
+    // The server lives on this thread.
+    let host = tokio::task::spawn_blocking(move || {
+        let running = host.runner().own_process().start(&busybox(["true"]));
+        let driver = running.wait_for_call("prepare", SOON);
+        await_that("the login", || !host.kept_tokens().is_empty());
+        running.kill_runner();
+        signal(driver, Signal::KILL);
+        assert_eq!(running.join().status, JobStatus::Lost);
+        assert_eq!(host.kept_tokens().len(), 1);
+        host
+    })
+    .await
+    .unwrap();
+    let revoked = |server: &FakeVault| {
+        server.texts().iter().filter(|text| text.contains("/revoke-self")).count()
+    };
+    assert_eq!(revoked(&server), 0);
+    let mut reap = host.bare(&["reap"]);
+    let reaped = tokio::task::spawn_blocking(move || reap.output().unwrap()).await.unwrap();
+    assert!(reaped.status.success(), "{reaped:?}");
+    assert_eq!((revoked(&server), host.kept_tokens().len()), (1, 0));
+    let told = format!("{}{}", String::from_utf8_lossy(&reaped.stdout), server.texts().len());
+    assert!(!told.contains("fake-token"), "{told}");
+}
+
+/// The server is away when the job ends: the accessor is told in the ledger, and `reap` tries again.
+#[tokio::test]
+async fn a_token_that_cleanup_could_not_end_is_pending() {
+    let (bao, host) = leasing().await;
+    let job: FakeJob = busybox(["echo begun", "sleep 300"]);
+    let running = host.runner().own_process().start(&job);
+    running.wait_for_output("\nbegun", SOON);
+    bao.admin("POST", "sys/seal", json!({})).await;
+    running.cancel();
+    assert_eq!(running.join().status, JobStatus::Canceled);
+    await_gone(&job);
+    await_that("the end of the cleanup", || host.ledger().contains("\"event\":\"removed\""));
+    assert_says(
+        &host.ledger(),
+        &["the Vault token with accessor", "could not be revoked", "sealed"],
+    );
+    assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 0), 1));
+    let failed = host.bare(&["reap"]).output().unwrap();
+    assert!(!failed.status.success(), "{failed:?}");
+    bao.unseal().await;
+    let reaped = host.bare(&["reap"]).output().unwrap();
+    assert!(reaped.status.success(), "{reaped:?}");
+    assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 1), 0));
+}
