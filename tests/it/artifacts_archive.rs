@@ -238,3 +238,32 @@ fn large_files_pass_through_little_memory() {
     limited(&receiver, &["artifacts-downloader"]);
     assert!(fs::read(receiver.project().join("big")).unwrap() == content, "the content changed");
 }
+
+#[test]
+fn a_provenance_statement_travels_with_the_files_it_is_about() {
+    let (api, home) = (FakeApi::start(), StandIn::new());
+    home.write("out/a", "content\n");
+    let words = "--generate-artifacts-metadata --runner-id 5 --repo-url https://gl/g/p --repo-digest abc \
+                 --job-name build --executor-name custom --runner-name r1 --schema-version v1 \
+                 --started-at 2026-01-02T03:04:05Z --ended-at 2026-01-02T03:05:05Z \
+                 --metadata-parameter CI --metadata-parameter SECRET --path out --name n";
+    let words: Vec<&str> = words.split_whitespace().collect();
+    home.upload(&api, &words).assert_code(0);
+    assert_eq!(names(&api), ["n-metadata.json", "out/", "out/a"]);
+    let text = fs::read(home.project().join("n-metadata.json")).unwrap();
+    let statement: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(statement["_type"], "https://in-toto.io/Statement/v0.1");
+    assert_eq!(statement["predicateType"], "https://slsa.dev/provenance/v1");
+    assert_eq!(statement["subject"].as_array().unwrap().len(), 1);
+    assert_eq!(statement["subject"][0]["name"], "out/a");
+    // sha256sum of "content" and a line feed.
+    let digest = "434728a410a78f56fc1b5899c3593436e61ab0c731e9072d95e96db290205e53";
+    assert_eq!(statement["subject"][0]["digest"]["sha256"], digest);
+    let build = &statement["predicate"]["buildDefinition"];
+    assert_eq!(build["externalParameters"]["entryPoint"], "build");
+    assert_eq!(build["externalParameters"]["SECRET"], "");
+    assert_eq!(build["internalParameters"]["job"], "7");
+    let run = &statement["predicate"]["runDetails"];
+    assert_eq!(run["builder"]["id"], "https://gl/g/p/-/runners/5");
+    assert_eq!(run["metadata"]["finishedOn"], "2026-01-02T03:05:05Z");
+}

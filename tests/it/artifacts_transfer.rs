@@ -232,15 +232,13 @@ fn what_we_do_not_know_goes_to_the_images_own_binary() {
         let before = api.seen().len();
         assert_eq!(said(&known), "", "what we know we do ourselves");
         assert_eq!(api.seen().len(), before + 1);
-        let metadata = [&known[..], &["--generate-artifacts-metadata"]].concat();
-        assert!(said(&metadata).starts_with("artifacts-uploader --url"));
         assert!(said(&["--version"]).contains("longshore"));
     }
 }
 
 #[test]
 fn without_another_binary_the_unknown_is_an_error() {
-    let (api, home) = with_file();
+    let (_, home) = with_file();
     // The same binary under another path is no other binary.
     fs::create_dir(home.beside("own")).unwrap();
     symlink(env!("CARGO_BIN_EXE_longshore"), home.beside("own/gitlab-runner")).unwrap();
@@ -249,6 +247,38 @@ fn without_another_binary_the_unknown_is_an_error() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(text.contains("the command cache-init is not known to longshore"), "{text}");
-    let ended = home.upload(&api, &["--path", "file", "--generate-artifacts-metadata"]);
-    ended.assert_code(0).assert_says("WARNING: longshore makes no artifacts metadata");
+}
+
+#[test]
+fn a_server_that_will_be_back_is_given_more_time() {
+    let (api, home) = with_file();
+    for _ in 0..9 {
+        api.answer(Answer::status(503));
+    }
+    home.upload(&api, &["--path", "file"]).assert_code(1).assert_says("503");
+    assert_eq!(api.seen().len(), 5);
+}
+
+#[test]
+fn a_direct_download_is_asked_for_once_and_then_without() {
+    let (api, home) = with_file();
+    stored(&api);
+    api.answer(Answer::redirect(302, "http://127.0.0.1:9/unreachable?signature=x"));
+    let url = api.url();
+    let words = ["artifacts-downloader", "--url", &url, "--token", "t", "--id", "7"];
+    let ended = home.call(&[&words[..], &["--direct-download", "--retry-time", "1ms"]].concat());
+    ended.assert_code(0);
+    assert!(!ended.stderr.contains("signature"), "{}", ended.stderr);
+    let queries: Vec<String> = api.seen().into_iter().map(|seen| seen.query).collect();
+    assert_eq!(queries[1..], ["direct_download=true", ""]);
+    assert_eq!(fs::read_to_string(home.project().join("file")).unwrap(), "stored");
+}
+
+#[test]
+fn an_archives_name_is_the_last_part_of_what_the_job_calls_it() {
+    let (api, home) = with_file();
+    for (name, expected) in [("a/b c", "b c.zip"), ("x/", "x.zip"), ("/", "default.zip")] {
+        home.upload(&api, &["--path", "file", "--name", name]).assert_code(0);
+        assert_eq!(api.upload("archive").unwrap().file().0, expected);
+    }
 }

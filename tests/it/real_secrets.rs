@@ -158,3 +158,32 @@ async fn a_value_that_no_environment_can_carry_is_the_jobs_failure_and_makes_not
     assert_says(&host.run(&job).call("build_script").stdout(), &["9\n"]);
     assert_eq!(bao.logins_and_revokes(), (3, 3));
 }
+
+/// What GitLab itself gives: variables that it masks, its own `secrets:`, which the runner has resolved
+/// before it calls us, and file variables, which the runner's script writes beside the project.
+#[test]
+fn gitlabs_own_secrets_are_masked_and_its_files_are_in_memory() {
+    let look = "echo \"m=$TOKEN. r=$RESOLVED.\"; cat $KEYFILE; echo; \
+                grep -c \"^tmpfs $(dirname $KEYFILE) tmpfs \" /proc/mounts; printf %s \"$TOKEN\" | base64";
+    let job = busybox([look])
+        .masked("TOKEN", "gitlab-masked-value")
+        .variable("RESOLVED", "resolved-by-the-runner")
+        .file("KEYFILE", "content-of-the-key-file")
+        .edit_json(|json| {
+            json["secrets"] = json!({"RESOLVED": {"vault": {"path": "x"}}});
+            let variables = json["variables"].as_array_mut().unwrap();
+            for one in variables.iter_mut().filter(|one| one["key"] == "KEYFILE") {
+                one["masked"] = json!(true);
+            }
+        })
+        .sources("git://127.0.0.1:1/none.git", &"0".repeat(40))
+        .stage_script("get_sources", "#!/bin/sh\necho \"helper: gitlab-masked-value\"\n");
+    let result = Host::new().run(&job);
+    result.assert_success();
+    let out = result.call("build_script").stdout();
+    assert_says(&out, &["m=[MASKED]. r=[MASKED].\n", "\n[MASKED]\n1\n[MASKED]"]);
+    assert_says(&result.call("get_sources").stdout(), &["helper: [MASKED]\n"]);
+    for value in ["gitlab-masked-value", "resolved-by-the-runner", "content-of-the-key-file"] {
+        assert!(!result.trace_text().contains(value), "{}", result.trace_text());
+    }
+}

@@ -1,85 +1,8 @@
 //! Sources by a real git fetch, in a helper container of another image and user than the job's.
 
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-use tempfile::TempDir;
-
+use crate::support::git_server::Served;
 use crate::support::job_json::FakeJob;
-use crate::support::real::{BUSYBOX, Host, assert_says, get};
-
-/// A repository with one commit, served where containers reach it; ends with this value.
-struct Served {
-    directory: TempDir,
-    url: String,
-    sha: String,
-    daemon: Child,
-}
-
-impl Served {
-    fn start() -> Self {
-        let directory = TempDir::with_prefix("longshore-test-git-").unwrap();
-        let work = directory.path().join("work");
-        git(directory.path(), &["init", "-q", "-b", "main", "work"]);
-        std::fs::write(work.join("hello.txt"), "hello from the sources\n").unwrap();
-        git(&work, &["add", "."]);
-        git(
-            &work,
-            &["-c", "user.name=test", "-c", "user.email=test@example", "commit", "-qm", "one"],
-        );
-        git(directory.path(), &["clone", "-q", "--bare", "work", "project.git"]);
-        let sha = git(&work, &["rev-parse", "HEAD"]);
-        let address = own_address();
-        let port = TcpListener::bind((address.as_str(), 0)).unwrap().local_addr().unwrap().port();
-        // The program itself, not `git daemon`, whose child would outlive it.
-        let program = git(directory.path(), &["--exec-path"]) + "/git-daemon";
-        let daemon = Command::new(program)
-            .arg(format!("--base-path={}", directory.path().display()))
-            .args(["--export-all", "--reuseaddr"])
-            .args([format!("--listen={address}"), format!("--port={port}")])
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect((address.as_str(), port)).is_err() {
-            assert!(Instant::now() < deadline, "git-daemon does not listen");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self { directory, url: format!("git://{address}:{port}/project.git"), sha, daemon }
-    }
-
-    fn job(&self, image: &str) -> FakeJob {
-        FakeJob::new().image(image).sources(&self.url, &self.sha)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-        let _ = std::fs::remove_dir_all(self.directory.path());
-    }
-}
-
-/// The host's own address, as containers reach it: the first of the default bridge's subnet, unless the
-/// daemon has a network namespace of its own.
-fn own_address() -> String {
-    if let Ok(address) = std::env::var("LONGSHORE_TEST_HOST_ADDRESS") {
-        return address;
-    }
-    let bridge = get("/networks/bridge");
-    let subnet = bridge["IPAM"]["Config"][0]["Subnet"].as_str().unwrap();
-    let (network, _length) = subnet.split_once('/').unwrap();
-    format!("{}.1", network.rsplit_once('.').unwrap().0)
-}
-
-fn git(directory: &Path, words: &[&str]) -> String {
-    let output = Command::new("git").arg("-C").arg(directory).args(words).output().unwrap();
-    assert!(output.status.success(), "git {words:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
+use crate::support::real::{BUSYBOX, Host, assert_says};
 
 #[test]
 fn a_checkout_belongs_to_the_user_of_the_jobs_image() {

@@ -158,6 +158,11 @@ impl TransferError {
         }
     }
 
+    /// Whether the server said that it is away for a while.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if *status == StatusCode::SERVICE_UNAVAILABLE)
+    }
+
     /// How long the server asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -66,10 +66,6 @@ fn answer(
             return Ok(());
         }
         Command::Foreign(what) => return hand_over(call, what),
-        // Only the image's own binary makes the provenance file; without one the archive goes alone.
-        Command::Upload(upload) if upload.metadata && other_binary(call).is_some() => {
-            return hand_over(call, "option --generate-artifacts-metadata".into());
-        }
         Command::Archive(Archive { bucket, .. }) | Command::Extract(Extract { bucket, .. })
             if bucket.go_cloud.is_some() && other_binary(call).is_some() =>
         {

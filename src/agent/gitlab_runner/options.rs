@@ -14,7 +14,7 @@ pub(super) enum Command {
     /// The guard that each script runs first.
     Version,
     /// `artifacts-uploader`.
-    Upload(Upload),
+    Upload(Box<Upload>),
     /// `artifacts-downloader`.
     Download(Download),
     /// `cache-archiver`.
@@ -42,9 +42,8 @@ pub(super) fn parse(
     let read = |known: Known| Given::read(words, known, environment);
     let read = match *command {
         "--version" | "-version" | "-v" | "version" => return Ok(Command::Version),
-        "artifacts-uploader" => {
-            read(artifacts::UPLOAD).map(|given| artifacts::upload(&given).map(Command::Upload))
-        }
+        "artifacts-uploader" => read(artifacts::UPLOAD)
+            .map(|given| artifacts::upload(&given).map(|upload| Command::Upload(Box::new(upload)))),
         "artifacts-downloader" => read(artifacts::DOWNLOAD)
             .map(|given| artifacts::download(&given).map(Command::Download)),
         "cache-archiver" => {

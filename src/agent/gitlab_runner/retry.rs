@@ -9,6 +9,9 @@ use std::time::Duration;
 /// However long a server asks to wait, a job does not wait longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
+/// So many times more tries for a server that is away for a while.
+const UNAVAILABLE: u32 = 2;
+
 /// How often to try again, and when.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
@@ -39,17 +42,23 @@ pub(super) async fn with_retries<T, F: Future<Output = Result<T, TransferError>>
     attempt: impl Fn(u32) -> F,
 ) -> Result<T, TransferError> {
     let mut pause = patience.pause;
-    for made in 0..patience.retries {
+    let mut made = 0;
+    loop {
         let error = match attempt(made).await {
             Err(error) if error.is_passing() => error,
             done => return done,
         };
+        // As with GitLab's binary, a server that says it will be back is given more time.
+        let retries = patience.retries * if error.is_unavailable() { UNAVAILABLE } else { 1 };
+        if made >= retries {
+            return Err(error);
+        }
         let wait = error.retry_after().unwrap_or(pause).min(LONGEST_PAUSE);
-        let left = patience.retries - made;
+        let left = retries - made;
         let tries = if left == 1 { "the last try".into() } else { format!("{left} more tries") };
         say(notes, &format!("WARNING: {}; {tries}, the next in {wait:?}", error.chain()));
         tokio::time::sleep(wait).await;
         pause *= 2;
+        made += 1;
     }
-    attempt(patience.retries).await
 }

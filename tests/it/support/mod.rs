@@ -20,6 +20,7 @@ pub mod fake_engine;
 pub mod fake_registry;
 pub mod fake_runner;
 pub mod fake_vault;
+pub mod git_server;
 pub mod image;
 pub mod job_json;
 pub mod job_shape;

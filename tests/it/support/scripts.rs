@@ -120,7 +120,8 @@ fn sources(job: &FakeJob, moment: &Moment) -> String {
                 "{fresh}mkdir -p {project}\ncd {project}\ngit init -q .\n\
                  git config remote.origin.url {url}\n\
                  git fetch -q --no-tags --depth {depth} origin {refspec}\n\
-                 git checkout -q -f --detach {sha}\ngit clean -qffdx\necho \"Checked out {sha}\"\n",
+                 git checkout -q -f --detach {sha}\ngit clean -qffdx\necho \"Checked out {sha}\"\n{submodules}",
+                submodules = submodules(job),
                 url = quote(&job.git.repo_url),
                 depth = job.git.depth.max(1),
                 refspec = quote(&job.refspec()),
@@ -128,6 +129,17 @@ fn sources(job: &FakeJob, moment: &Moment) -> String {
             )
         }
     }
+}
+
+fn submodules(job: &FakeJob) -> String {
+    let recursive = match job.value_of("GIT_SUBMODULE_STRATEGY") {
+        Some("normal") => "",
+        Some("recursive") => " --recursive",
+        _ => return String::new(),
+    };
+    format!(
+        "git submodule -q sync{recursive}\ngit submodule -q update --init{recursive} --depth 1\n"
+    )
 }
 
 /// Asks for the helper binary first, as the real scripts do: without one they only warn.

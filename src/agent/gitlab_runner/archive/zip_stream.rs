@@ -7,9 +7,12 @@ use super::compress::Compression;
 use super::pack::Packing;
 use super::source::{Entry, What};
 use flate2::Crc;
+use rawzip::extra_fields::ExtraFieldId;
 use rawzip::path::{EntryPath, ZipFilePath};
 use rawzip::time::UtcDateTime;
-use rawzip::{CompressionMethod, DataDescriptorOutput, ErrorKind, ZipArchiveWriter};
+use rawzip::{
+    CompressionMethod, DataDescriptorOutput, ErrorKind, Header, ZipArchiveWriter, ZipFileBuilder,
+};
 use std::io::{self, Write};
 
 /// Writes the archive; returns notes on what was left out.
@@ -54,7 +57,10 @@ fn file<W: Write>(
     let method = if is_link { CompressionMethod::STORE } else { compression.method() };
     let file = writer.new_file(path(&entry.name)).compression_method(method);
     let file = file.unix_permissions(entry.mode).last_modified(time(entry.modified));
-    let (mut open, _) = file.start().map_err(failed)?;
+    // The writer puts the time into the directory alone; who unpacks a stream sees only this one.
+    let stamp = extended_timestamp(entry.modified);
+    let file = file.extra_field(ExtraFieldId::EXTENDED_TIMESTAMP, &stamp, Header::LOCAL);
+    let (mut open, _) = file.and_then(ZipFileBuilder::start).map_err(failed)?;
     let write_error = |source| TransferError::Archive { source };
     let mut crc = Crc::new();
     let mut length = 0;
@@ -80,6 +86,13 @@ fn path(name: &[u8]) -> EntryPath<'_> {
         Ok(text) if ZipFilePath::from_str(text).as_str() == text => EntryPath::conformant(text),
         _ => EntryPath::verbatim(name),
     }
+}
+
+/// Zip's own dates know no odd seconds and no time zone; this field does.
+fn extended_timestamp(seconds: i64) -> [u8; 5] {
+    let seconds = u32::try_from(seconds.max(0)).unwrap_or(u32::MAX);
+    let [a, b, c, d] = seconds.to_le_bytes();
+    [1, a, b, c, d]
 }
 
 fn time(seconds: i64) -> UtcDateTime {

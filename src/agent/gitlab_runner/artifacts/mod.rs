@@ -4,4 +4,5 @@
 mod coordinator;
 pub(crate) mod download;
 pub(crate) mod options;
+mod provenance;
 pub(crate) mod upload;

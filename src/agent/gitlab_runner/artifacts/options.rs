@@ -4,6 +4,7 @@ use super::super::archive::{Format, Level, Selection};
 use super::super::error::TransferError;
 use super::super::given::{Given, Known, wrong};
 use super::super::retry::Patience;
+use super::provenance::Provenance;
 use crate::secrets::Secret;
 use std::time::Duration;
 
@@ -45,8 +46,8 @@ pub(crate) struct Upload {
     pub(crate) kind: String,
     /// How tightly.
     pub(crate) level: Level,
-    /// Whether the provenance file was asked for, which is not made here.
-    pub(crate) metadata: bool,
+    /// The provenance file, where it was asked for.
+    pub(crate) provenance: Option<Provenance>,
 }
 
 /// Options of `artifacts-downloader`.
@@ -159,15 +160,16 @@ pub(crate) fn upload(given: &Given) -> Result<Upload, TransferError> {
         Some(name) => Format::named(name)
             .ok_or_else(|| wrong("--artifact-format", &format!("is unknown: {name:?}")))?,
     };
+    let target = target(given)?;
     Ok(Upload {
-        target: target(given)?,
+        provenance: Provenance::of(given, target.job),
+        target,
         selection: Selection::of(given),
         name: given.expanded(given.last("--name").unwrap_or("artifacts")),
         expire_in: given.owned("--expire-in").unwrap_or_default(),
         format,
         kind: given.owned("--artifact-type").unwrap_or_else(|| "archive".into()),
         level: Level::named(given.last("--compression-level")),
-        metadata: given.flag("--generate-artifacts-metadata"),
     })
 }
 
@@ -206,7 +208,7 @@ mod tests {
         let Ok(Command::Upload(upload)) = uploader(&words) else { panic!("an upload") };
         assert_eq!(upload.selection.paths, ["a", "b=c"]);
         assert_eq!(upload.selection.exclude, ["d"]);
-        assert!(upload.selection.untracked && !upload.metadata);
+        assert!(upload.selection.untracked && upload.provenance.is_none());
         assert_eq!(upload.expire_in, "1 week");
         assert_eq!((upload.format, upload.kind.as_str()), (Format::Zip, "archive"));
         assert_eq!((upload.target.url.as_str(), upload.target.job), ("http://gitlab", 7));

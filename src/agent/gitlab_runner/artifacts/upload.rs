@@ -35,19 +35,22 @@ pub(crate) async fn upload(
     for note in &collection.notes {
         say(notes, note);
     }
-    if options.metadata {
-        say(notes, "WARNING: longshore makes no artifacts metadata; the archive goes without it");
-    }
     if collection.paths.is_empty() {
         say(notes, "WARNING: no files to upload");
         return Ok(());
     }
-    let packing = Arc::new(Packing {
+    let mut packing = Packing {
         project: project.to_owned(),
         paths: collection.paths.into_iter().collect(),
         format: options.format,
         level: options.level,
-    });
+    };
+    if let Some(provenance) = &options.provenance {
+        let path = provenance.write(&packing, base_name(&options.name))?;
+        say(notes, &format!("{}: says what the artifacts were made from", path.display()));
+        packing.paths.push(path);
+    }
+    let packing = Arc::new(packing);
     let kind = &options.kind;
     let count = packing.paths.len();
     let sending = Sending { options, coordinator: &coordinator, packing };
@@ -124,8 +127,14 @@ impl Sending<'_> {
                 return name.unwrap_or_default().to_string_lossy().into_owned();
             }
         };
-        format!("{}{ending}", self.options.name.replace('/', "_"))
+        format!("{}{ending}", base_name(&self.options.name))
     }
+}
+
+/// The last part of a name: one made of a branch's has slashes in it.
+fn base_name(name: &str) -> &str {
+    let base = name.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    if matches!(base, "" | "." | "..") { "default" } else { base }
 }
 
 fn stopped(source: io::Error) -> TransferError {
