@@ -49,7 +49,8 @@ impl Pump {
                 self.forward(&mut masked);
             } else {
                 let full = std::mem::replace(&mut raw, BytesMut::with_capacity(MAX_PAYLOAD));
-                self.outflow.push(self.channel, self.masker.pass(full.freeze()));
+                let (outflow, channel) = (&self.outflow, self.channel);
+                self.masker.pass(full.freeze(), |clean| outflow.push(channel, clean));
             }
             if length < MAX_PAYLOAD {
                 loudness.pause();

@@ -10,6 +10,7 @@ import tempfile
 import time
 from urllib.parse import quote
 
+import masker
 import throughput
 import tree
 from counting_proxy import CountingProxy
@@ -126,7 +127,7 @@ def main() -> int:
     """All figures; 1 when one does not hold."""
     options = arguments()
     rows = []
-    for part in (jobs, requests, start_up, tree.rows, throughput.rows):
+    for part in (jobs, requests, start_up, tree.rows, masker.rows, throughput.rows):
         print(f"measuring: {(part.__doc__ or '').splitlines()[0]}", file=sys.stderr, flush=True)
         rows += part(options)
     if options.json:
