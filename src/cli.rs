@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::pipeline::args::LocalArgs;
+use vault::VaultCommand;
+
+pub mod vault;
 
 /// A GitLab Runner custom executor for dedicated Docker hosts.
 #[derive(Debug, Parser)]
@@ -51,6 +54,9 @@ pub enum Command {
     /// In a job's script: hide a value in the log from here on.
     #[command(subcommand)]
     Mask(MaskCommand),
+    /// The Vault server: check the login, print the policy that the settings need.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// PID 1 of a job's containers; not for people.
     #[command(hide = true)]
     Agent,

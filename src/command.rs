@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::agent::mask;
 use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
-use crate::host::reap;
+use crate::host::{self, reap};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -110,6 +110,10 @@ fn dispatch(
                 let engine = engine(&settings)?;
                 reap::command(&engine, &settings, world, &args, stdio).await
             })
+        }
+        Command::Vault(command) => {
+            let settings = call::read_settings(&settings)?;
+            block_on(host::vault::command(command, &settings, world, stdio))
         }
         Command::Worker => {
             let settings = call::read_settings(&settings)?;
@@ -207,7 +211,7 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
         let output = Output::of_call(stdio.stdout, stdio.stderr);
         let sink = RunnerSink::new(output).masking(Rc::clone(&call.masks));
         let source = vault::source(&call.settings, call.world).of_job(call);
-        let work = run::run(call, &engine, asked, &sink);
+        let work = run::run(call, &engine, &source, asked, &sink);
         let outcome = Box::pin(leases::renewed(&source, &sink, work)).await;
         let written = sink.finish();
         let outcome = outcome?;

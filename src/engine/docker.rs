@@ -20,9 +20,9 @@ mod call;
 mod connect;
 mod exec;
 mod fault;
+mod manifest;
 mod observe;
 mod pull;
-mod throttle;
 
 pub use call::Deadlines;
 use call::{Call, found, removed};
@@ -101,9 +101,24 @@ impl Engine for DockerEngine {
             && error.fault == Fault::Throttled
             && error.retry_after.is_none()
         {
-            error.retry_after = throttle::retry_after(reference).await;
+            let asked = manifest::head(reference, None).await;
+            error.retry_after = asked.err().and_then(|refused| refused.retry_after);
         }
         done
+    }
+
+    async fn may_pull(
+        &self,
+        reference: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<(), EngineError> {
+        manifest::head(reference, login).await.map_err(|refused| EngineError {
+            verb: "ask the registry for",
+            object: reference.to_owned(),
+            fault: refused.fault,
+            cause: refused.cause,
+            retry_after: refused.retry_after,
+        })
     }
 
     async fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {

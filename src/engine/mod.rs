@@ -176,6 +176,13 @@ pub trait Engine {
         login: Option<&RegistryLogin>,
         progress: &mut dyn FnMut(PullProgress),
     ) -> Result<(), EngineError>;
+    /// Asks an image's registry whether who has this login, or none, could pull it; fetches nothing.
+    /// [`Fault::Denied`] and [`Fault::NoSuchImage`] are its no.
+    async fn may_pull(
+        &self,
+        reference: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<(), EngineError>;
     /// Lists images that are not intermediate; `dangling` ones included.
     async fn images(&self) -> Result<Vec<ImageSummary>, EngineError>;
     /// Removes one reference (`repo:tag`, `repo@digest`) or a dangling image by id; never forced.

@@ -4,3 +4,4 @@ pub mod capacity;
 pub mod ledger;
 pub mod owner;
 pub mod reap;
+pub mod vault;

@@ -21,6 +21,11 @@ impl Stage {
         matches!(self.0.as_str(), "build_script" | "after_script") || self.0.starts_with("step_")
     }
 
+    /// The first of a job in which the user's own script runs; older runners call it `step_script`.
+    pub fn is_first_of_user(&self) -> bool {
+        matches!(self.0.as_str(), "build_script" | "step_script")
+    }
+
     /// The last one of a job that was not cut short.
     pub fn is_last(&self) -> bool {
         self.0 == "cleanup_file_variables"

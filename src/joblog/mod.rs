@@ -11,6 +11,7 @@ pub mod keepalive;
 pub mod masks;
 pub mod output;
 pub mod phrase;
+pub mod progress;
 
 /// The job log of one call: lines and folded sections, masked.
 pub struct JobLog<W: Write> {

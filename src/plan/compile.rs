@@ -49,8 +49,7 @@ pub fn compile(
         project: project.clone(),
         labels: labels(context, settings, host),
         entrypoint: entrypoint(job),
-        user: Some(context.expand(&job.image.executor_opts.docker.user))
-            .filter(|user| !user.is_empty()),
+        user: image::user(context, settings)?,
         helper_image: helper,
         project_dir: project_dir(context, settings)?,
         builds_dir: settings.builds_dir.clone(),

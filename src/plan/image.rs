@@ -6,7 +6,7 @@ use crate::job::{JobContext, JobImage, RunnerVersion};
 use crate::settings::{PullPolicy, Settings};
 
 use super::Refusal;
-use super::login::{self, Login};
+use super::login::{self, LoginPlan};
 
 /// One image to have on the host before the job starts.
 #[derive(Debug, Clone, Serialize)]
@@ -19,8 +19,61 @@ pub struct ImagePlan {
     pub policies: Vec<PullPolicy>,
     /// Seconds that getting it may take in all, tries and waits included.
     pub deadline_seconds: u64,
-    /// Credentials of its registry; the password is not printed.
-    pub login: Option<Login>,
+    /// Where it is looked for, in order: mirrors, then where its name says. Never empty.
+    pub sources: Vec<ImageSource>,
+    /// Whether one that is on the host already may only be used by who could pull it.
+    pub check_cached: bool,
+}
+
+/// One place that an image may come from.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageSource {
+    /// Its name there.
+    pub reference: String,
+    /// Credentials; no password is printed.
+    pub login: LoginPlan,
+}
+
+/// What is particular to one image of a job.
+pub(super) struct Wanted<'a> {
+    pub(super) reference: &'a str,
+    pub(super) platform: Option<String>,
+    pub(super) policies: Vec<PullPolicy>,
+    /// Whether the operator named it, not the job.
+    pub(super) operators: bool,
+}
+
+impl ImagePlan {
+    pub(super) fn of(wanted: Wanted<'_>, context: &JobContext, settings: &Settings) -> Self {
+        let reference = wanted.reference.to_owned();
+        let source = |reference: String| ImageSource {
+            login: LoginPlan::of(&reference, context, settings),
+            reference,
+        };
+        let mirrors = mirrors(&reference, settings).into_iter().map(source);
+        let sources = mirrors.chain([source(reference.clone())]).collect();
+        let shared = wanted.operators || settings.docker.shared_images.matches(&reference);
+        Self {
+            reference,
+            platform: wanted.platform,
+            policies: wanted.policies,
+            deadline_seconds: settings.docker.pull_deadline.0.as_secs(),
+            sources,
+            check_cached: !shared,
+        }
+    }
+}
+
+/// The image's names at the mirrors of its registry.
+fn mirrors(reference: &str, settings: &Settings) -> Vec<String> {
+    let (name, version) = login::split(reference);
+    let rules = settings.docker.mirror.iter().filter(|rule| login::covers(&rule.registry, &name));
+    rules
+        .filter_map(|rule| {
+            let rest = name.strip_prefix(rule.registry.as_str())?;
+            Some(format!("{}{rest}{version}", rule.mirror))
+        })
+        .collect()
 }
 
 /// The job's own image.
@@ -42,13 +95,26 @@ pub(super) fn of_job(context: &JobContext, settings: &Settings) -> Result<ImageP
         });
     }
     let platform = context.expand(&wanted.executor_opts.docker.platform);
-    Ok(ImagePlan {
-        reference: reference.to_owned(),
+    let wanted = Wanted {
+        reference,
         platform: (!platform.is_empty()).then_some(platform),
         policies: policies(wanted, settings)?,
-        deadline_seconds: settings.docker.pull_deadline.0.as_secs(),
-        login: login::of(reference, context),
-    })
+        operators: Some(reference) == default,
+    };
+    Ok(ImagePlan::of(wanted, context, settings))
+}
+
+/// Whom the job's scripts run as: the operator's word, else the job's, else the image's (`None`).
+pub(super) fn user(context: &JobContext, settings: &Settings) -> Result<Option<String>, Refusal> {
+    if let Some(user) = &settings.docker.user {
+        return Ok(Some(user.clone()));
+    }
+    let user = context.expand(&context.response.image.executor_opts.docker.user);
+    if user.is_empty() || settings.docker.allowed_users.matches(&user) {
+        return Ok(Some(user).filter(|user| !user.is_empty()));
+    }
+    let allowed = settings.docker.allowed_users.written().join(", ");
+    Err(Refusal::User { user, allowed })
 }
 
 /// A service's image. The operator's own services need not be on the list.
@@ -72,13 +138,13 @@ pub(super) fn of_service(
         });
     }
     let platform = context.expand(&wanted.executor_opts.docker.platform);
-    Ok(ImagePlan {
-        reference: reference.to_owned(),
+    let wanted = Wanted {
+        reference,
         platform: (!platform.is_empty()).then_some(platform),
         policies: policies(wanted, settings)?,
-        deadline_seconds: settings.docker.pull_deadline.0.as_secs(),
-        login: login::of(reference, context),
-    })
+        operators: operators || known,
+    };
+    Ok(ImagePlan::of(wanted, context, settings))
 }
 
 /// The helper's image: the operator's choice, or GitLab's own of the runner's version.
@@ -87,15 +153,10 @@ pub(super) fn of_helper(context: &JobContext, settings: &Settings) -> Result<Ima
         Some(reference) => reference.clone(),
         None => gitlabs_helper(context.variable("CI_RUNNER_VERSION").unwrap_or_default())?,
     };
-    let login = login::of(&reference, context);
     // Its tag names its content; asking a registry before each job would buy nothing.
-    Ok(ImagePlan {
-        reference,
-        platform: None,
-        policies: vec![PullPolicy::IfNotPresent],
-        deadline_seconds: settings.docker.pull_deadline.0.as_secs(),
-        login,
-    })
+    let policies = vec![PullPolicy::IfNotPresent];
+    let wanted = Wanted { reference: &reference, platform: None, policies, operators: true };
+    Ok(ImagePlan::of(wanted, context, settings))
 }
 
 /// GitLab publishes one helper for each release and architecture, and `latest` for what is not released.

@@ -1,16 +1,19 @@
 //! Which credentials belong to an image's registry. Order of GitLab's docker executor: the job's
-//! `DOCKER_AUTH_CONFIG`, then the credentials GitLab sent; the longest matching prefix wins.
+//! `DOCKER_AUTH_CONFIG`, the operator's own, the credentials GitLab sent; in each of them the longest
+//! matching prefix wins.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use serde::{Deserialize, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use serde::{Serialize, Serializer};
+
+use super::SecretRef;
+use super::auth_config::AuthConfig;
 use crate::job::JobContext;
 use crate::secrets::Secret;
+use crate::settings::{LoginRule, SecretForm, Settings};
 
 /// Where Docker Hub's credentials stand in a Docker configuration.
-const HUB: &str = "https://index.docker.io/v1/";
+pub(super) const HUB: &str = "https://index.docker.io/v1/";
 
 /// Credentials of one registry.
 #[derive(Debug, Clone, Serialize)]
@@ -28,28 +31,85 @@ fn hidden<S: Serializer>(_: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str("(hidden)")
 }
 
-/// The credentials for an image, where the job has some.
-pub(super) fn of(image: &str, context: &JobContext) -> Option<Login> {
+/// Where an image's credentials may come from: the first that has some counts.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct LoginPlan {
+    /// From the job's `DOCKER_AUTH_CONFIG`.
+    pub auth_config: Option<Login>,
+    /// The operator's Docker configuration, to be read when the image is pulled.
+    pub auth_file: Option<PathBuf>,
+    /// From Vault.
+    pub vault: Option<VaultLogin>,
+    /// Those that GitLab sent with the job.
+    pub job: Option<Login>,
+}
+
+/// A login whose password lies in Vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct VaultLogin {
+    /// The registry.
+    pub registry: String,
+    /// User name.
+    pub username: String,
+    /// Where the password lies; its name tells it from all secrets of the job.
+    pub password: SecretRef,
+}
+
+impl LoginPlan {
+    /// Where the credentials of an image may come from.
+    pub(super) fn of(image: &str, context: &JobContext, settings: &Settings) -> Self {
+        let text = context.variable("DOCKER_AUTH_CONFIG").unwrap_or_default();
+        // A value that cannot be read gives no credentials; the registry's own answer tells the job then.
+        let auth_config = AuthConfig::read(text).unwrap_or_default();
+        Self {
+            auth_config: best(image, auth_config.logins),
+            auth_file: settings.docker.auth_file.clone(),
+            vault: from_vault(image, context, settings),
+            job: best(image, job_credentials(context)),
+        }
+    }
+}
+
+/// The login with the longest prefix of the image's name.
+pub fn best(image: &str, logins: Vec<Login>) -> Option<Login> {
     let name = full_name(image);
-    let from_config = best(&name, docker_auth_config(context));
-    from_config.or_else(|| best(&name, job_credentials(context)))
+    let covering = logins.into_iter().filter(|login| covers(&login.registry, &name));
+    covering.max_by_key(|login| prefix(&login.registry).len())
 }
 
-fn best(name: &str, logins: Vec<Login>) -> Option<Login> {
-    logins
-        .into_iter()
-        .filter(|login| covers(prefix(&login.registry), name))
-        .max_by_key(|login| prefix(&login.registry).len())
+fn from_vault(image: &str, context: &JobContext, settings: &Settings) -> Option<VaultLogin> {
+    let name = full_name(image);
+    let project = &context.response.job_info.project_full_path;
+    let holds = |rule: &&LoginRule| {
+        covers(&rule.registry, &name)
+            && rule.projects.matches(project)
+            && (!rule.protected_only || context.is_protected())
+    };
+    let rules = settings.docker.login.iter().filter(holds);
+    let rule = rules.max_by_key(|rule| prefix(&rule.registry).len())?;
+    Some(VaultLogin {
+        registry: rule.registry.clone(),
+        username: rule.username.clone(),
+        password: SecretRef {
+            name: format!("docker.login of {}", rule.registry),
+            path: rule.password.path.clone(),
+            field: Some(rule.password.field.clone()),
+            version: rule.password.version,
+            kv: rule.kv,
+            form: SecretForm::Variable,
+        },
+    })
 }
 
-/// Whether an image's name lies below a registry or a path in it.
-fn covers(prefix: &str, name: &str) -> bool {
-    name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+/// Whether an image's full name lies below a registry or a path in it.
+pub(super) fn covers(registry: &str, name: &str) -> bool {
+    let rest = name.strip_prefix(prefix(registry));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A registry's name without scheme and trailing slash; Docker Hub's as in [`full_name`].
 fn prefix(registry: &str) -> &str {
-    if registry == HUB {
+    if registry == HUB || registry == "index.docker.io" {
         return "docker.io";
     }
     let bare = registry.trim_start_matches("https://").trim_start_matches("http://");
@@ -57,50 +117,22 @@ fn prefix(registry: &str) -> &str {
 }
 
 /// The image's name with its registry, without tag and digest.
-fn full_name(image: &str) -> String {
-    let bare = image.split('@').next().unwrap_or(image);
-    let bare = match bare.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => name,
-        _ => bare,
-    };
-    match bare.split_once('/') {
+pub fn full_name(image: &str) -> String {
+    split(image).0
+}
+
+/// The image's name with its registry, and its tag and digest as they stand behind it.
+pub(super) fn split(image: &str) -> (String, &str) {
+    let at = image.find('@').unwrap_or(image.len());
+    let last = image[..at].rfind('/').map_or(0, |slash| slash + 1);
+    let end = image[last..at].find(':').map_or(at, |colon| last + colon);
+    let (bare, version) = image.split_at(end);
+    let full = match bare.split_once('/') {
         Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => bare.to_owned(),
         Some(_) => format!("docker.io/{bare}"),
         None => format!("docker.io/library/{bare}"),
-    }
-}
-
-#[derive(Deserialize)]
-struct AuthConfig {
-    #[serde(default)]
-    auths: BTreeMap<String, Auth>,
-}
-
-#[derive(Deserialize)]
-struct Auth {
-    #[serde(rename = "auth")]
-    coded: Option<String>,
-    username: Option<String>,
-    password: Option<String>,
-}
-
-/// A value that cannot be read gives no credentials; the registry's own answer tells the job then.
-fn docker_auth_config(context: &JobContext) -> Vec<Login> {
-    let text = context.variable("DOCKER_AUTH_CONFIG").unwrap_or_default();
-    let Ok(config) = serde_json::from_str::<AuthConfig>(text) else { return Vec::new() };
-    let login = |(registry, auth): (String, Auth)| {
-        let (username, password) = match (auth.coded, auth.username, auth.password) {
-            (Some(coded), ..) => {
-                let decoded = String::from_utf8(BASE64_STANDARD.decode(coded).ok()?).ok()?;
-                let (username, password) = decoded.split_once(':')?;
-                (username.to_owned(), Secret::new(password))
-            }
-            (None, Some(username), Some(password)) => (username, Secret::new(password)),
-            _ => return None,
-        };
-        Some(Login { registry, username, password })
     };
-    config.auths.into_iter().filter_map(login).collect()
+    (full, version)
 }
 
 fn job_credentials(context: &JobContext) -> Vec<Login> {
@@ -129,12 +161,14 @@ mod tests {
     #[test]
     fn names_get_their_registry() {
         for (image, expected) in [
-            ("python:3.13", "docker.io/library/python"),
-            ("team/app", "docker.io/team/app"),
-            ("localhost/app:1", "localhost/app"),
-            ("reg.example:5000/g/app@sha256:0", "reg.example:5000/g/app"),
+            ("python:3.13", ("docker.io/library/python", ":3.13")),
+            ("team/app", ("docker.io/team/app", "")),
+            ("localhost/app:1", ("localhost/app", ":1")),
+            ("reg.example:5000/g/app@sha256:0", ("reg.example:5000/g/app", "@sha256:0")),
+            ("reg.example/app:1@sha256:0", ("reg.example/app", ":1@sha256:0")),
         ] {
-            assert_eq!(full_name(image), expected);
+            let (name, version) = split(image);
+            assert_eq!((name.as_str(), version), expected);
         }
     }
 
@@ -149,7 +183,7 @@ mod tests {
 
     #[test]
     fn docker_hub_is_known_by_its_old_name() {
-        assert_eq!(best("docker.io/library/python", vec![login(HUB)]).unwrap().registry, HUB);
+        assert_eq!(best("python", vec![login(HUB)]).unwrap().registry, HUB);
     }
 
     #[test]

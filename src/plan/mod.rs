@@ -7,6 +7,7 @@ use crate::job::Stage;
 use crate::settings::{Capacity, SocketMode};
 
 mod alias;
+pub mod auth_config;
 mod cache;
 mod compile;
 pub mod container;
@@ -27,7 +28,7 @@ pub mod sweep;
 
 pub use cache::CacheKey;
 pub use compile::compile;
-pub use image::ImagePlan;
+pub use image::{ImagePlan, ImageSource};
 pub use isolation::Rights;
 pub use key::JobKey;
 pub use network::NetworkPlan;
@@ -36,6 +37,7 @@ pub use secret::{FileMode, KvVersion, SECRET_FILES, SecretForm, SecretRef};
 pub use service::{Check, ServiceEnv, ServicePlan};
 
 use container::{Labels, LimitPlan};
+use login::VaultLogin;
 use owner::Owner;
 use prune::PrunePolicy;
 
@@ -146,6 +148,20 @@ impl JobPlan {
         let user_stage = stage.is_user();
         let helper = !user_stage && self.helper_image.is_some();
         Route { container: if helper { Role::Helper } else { Role::Job }, user_stage }
+    }
+
+    /// The logins whose passwords lie in Vault, each once.
+    pub fn vault_logins(&self) -> Vec<&VaultLogin> {
+        let services = self.services.iter().map(|service| &service.image);
+        let images = std::iter::once(&self.image).chain(&self.helper_image).chain(services);
+        let sources = images.flat_map(|image| &image.sources);
+        let mut logins: Vec<&VaultLogin> = Vec::new();
+        for login in sources.filter_map(|source| source.login.vault.as_ref()) {
+            if !logins.contains(&login) {
+                logins.push(login);
+            }
+        }
+        logins
     }
 
     /// The name of a container.

@@ -24,6 +24,16 @@ pub enum Refusal {
         /// What the variable holds.
         version: String,
     },
+    /// The user is not on the operator's list.
+    #[error(
+        "the user {user} (image:docker:user) is not allowed on this runner\n  allowed: {allowed}"
+    )]
+    User {
+        /// The job's choice.
+        user: String,
+        /// The operator's patterns.
+        allowed: String,
+    },
     /// The pull policy is not on the operator's list.
     #[error("the pull policy {policy} is not allowed on this runner\n  allowed: {allowed}")]
     PullPolicy {

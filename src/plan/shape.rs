@@ -10,11 +10,22 @@ use super::container::{
 use super::secret::SECRET_FILES_BYTES;
 use super::{AGENT_MOUNT, AGENT_PATH, JobPlan, Role, SECRET_FILES};
 
+/// Where a job's `docker login` writes: in memory, for this job alone.
+const DOCKER_CONFIG: &str = "/run/longshore/docker";
+
+/// Room for it; Docker's own file is a few kilobytes.
+const DOCKER_CONFIG_BYTES: u64 = 4 << 20;
+
 impl JobPlan {
     /// The job container, for an image whose `USER` is this.
     pub fn job_container(&self, image_user: &str) -> ContainerPlan {
         let capabilities = self.rights.capabilities(is_root(&self.user(image_user)));
         let mut mounts = self.mounts(image_user);
+        mounts.push(MountPlan {
+            target: DOCKER_CONFIG.to_owned(),
+            source: MountSource::Tmpfs { bytes: DOCKER_CONFIG_BYTES },
+            read_only: false,
+        });
         if self.socket == SocketMode::Raw {
             mounts.push(MountPlan {
                 target: "/var/run/docker.sock".to_owned(),
@@ -66,7 +77,12 @@ impl JobPlan {
         let below = self.project_dir.strip_prefix(&self.builds_dir).unwrap_or_default();
         let slashes = below.match_indices('/').skip(1).map(|(at, _)| at + self.builds_dir.len());
         let parents = slashes.map(|end| self.project_dir[..end].to_owned());
-        let own = [self.project_dir.clone(), self.file_variables_dir(), self.cache_dir.clone()];
+        let own = [
+            self.project_dir.clone(),
+            self.file_variables_dir(),
+            self.cache_dir.clone(),
+            DOCKER_CONFIG.to_owned(),
+        ];
         std::iter::once(self.builds_dir.clone()).chain(parents).chain(own).collect()
     }
 
@@ -75,9 +91,11 @@ impl JobPlan {
         format!("{}.tmp", self.project_dir)
     }
 
-    /// Plain environment of user stages. A secret that comes as a file is told by its path.
+    /// Plain environment of user stages; what the job sets itself comes later, with its script. A secret
+    /// that comes as a file is told by its path.
     pub fn user_env(&self, network: &str) -> Vec<(String, String)> {
         let own = [
+            ("DOCKER_CONFIG".to_owned(), DOCKER_CONFIG.to_owned()),
             ("CI_DISPOSABLE_ENVIRONMENT".to_owned(), "true".to_owned()),
             ("LONGSHORE_NETWORK".to_owned(), network.to_owned()),
         ];

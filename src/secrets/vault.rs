@@ -15,6 +15,7 @@ mod read;
 mod retry;
 mod secret_id;
 mod transport;
+mod visit;
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use error::VaultError;
 pub use kept::{Holder, Kept, Lease, Term};
 pub use lifetime::Keeping;
 pub use secret_id::SecretId;
+pub use visit::{Layout, LoginFacts, SecretIdFacts, ServerState, Visit};
 
 use super::{Fetched, Secret, SecretError, SecretSource};
 use crate::plan::SecretRef;

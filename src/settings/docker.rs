@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Patterns, Period, Problem, SocketMode, project, value};
+use super::{
+    ByteSize, LoginRule, MirrorRule, Patterns, Period, Problem, SocketMode, project, value,
+};
 
 /// `[docker]`
 #[derive(Debug, Clone, Deserialize)]
@@ -19,6 +22,18 @@ pub struct DockerSettings {
     pub default_image: Option<String>,
     /// Images that jobs may use; the default image always may.
     pub allowed_images: Patterns,
+    /// User of all jobs' scripts, whatever they choose; the job's or the image's for `None`.
+    pub user: Option<String>,
+    /// Users that a job may choose.
+    pub allowed_users: Patterns,
+    /// Images on this host that every project may use without its registry being asked.
+    pub shared_images: Patterns,
+    /// A Docker configuration with credentials, helpers and stores.
+    pub auth_file: Option<PathBuf>,
+    /// Registries that are asked before others.
+    pub mirror: Vec<MirrorRule>,
+    /// Credentials from Vault.
+    pub login: Vec<LoginRule>,
     /// Images that a job's services may use; those of `[[services]]` always may.
     pub allowed_services: Patterns,
     /// How long a job's services may take to be ready; zero does not wait at all.
@@ -48,6 +63,12 @@ impl Default for DockerSettings {
             helper_image: None,
             default_image: None,
             allowed_images: Patterns::everything(),
+            user: None,
+            allowed_users: Patterns::everything(),
+            shared_images: Patterns::nothing(),
+            auth_file: None,
+            mirror: Vec::new(),
+            login: Vec::new(),
             allowed_services: Patterns::everything(),
             wait_for_services_timeout: Period::seconds(30),
             service_log: ByteSize(10 << 20),
@@ -79,6 +100,11 @@ impl DockerSettings {
                 "write a letter or digit, then at most 39 letters, digits, `_`, `.` or `-`",
             );
         }
+        if self.auth_file.as_ref().is_some_and(|file| !file.is_absolute()) {
+            return fail("auth_file", "write an absolute path");
+        }
+        self.mirror.iter().try_for_each(MirrorRule::check)?;
+        self.login.iter().try_for_each(LoginRule::check)?;
         project::check_labels("docker.labels", &self.labels)
     }
 

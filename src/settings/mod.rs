@@ -16,6 +16,7 @@ mod masking;
 mod network;
 mod project;
 mod prune;
+mod registry;
 mod secrets;
 mod services;
 mod value;
@@ -29,6 +30,7 @@ pub use masking::MaskingSettings;
 pub use network::{NetworkSettings, SLOT};
 pub use project::{ContainerSettings, ProjectRule, SocketMode};
 pub use prune::{BakeRule, PruneSettings};
+pub use registry::{LoginRule, MirrorRule, PasswordPlace};
 pub use secrets::{FileMode, KvVersion, SecretForm, SecretRule};
 pub use services::{DefaultService, ServiceRule};
 pub use value::{ByteSize, Patterns, Period};
@@ -138,6 +140,14 @@ impl Settings {
         settings
     }
 
+    fn check_logins(&self) -> Problem {
+        if self.vault.is_none() && !self.docker.login.is_empty() {
+            let problem = "there is no [vault] to read the password from";
+            return Err(("docker.login".to_owned(), problem.to_owned()));
+        }
+        Ok(())
+    }
+
     /// A share needs to be told by how many to divide: the runner does not say.
     fn check_shares(&self) -> Problem {
         let auto = self.limits.is_auto()
@@ -165,6 +175,7 @@ impl Settings {
         self.check_shares()?;
         self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;
+        self.check_logins()?;
         services::check(&self.services, &self.service_rule)?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {

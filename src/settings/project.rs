@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -102,6 +103,14 @@ pub struct ProjectRule {
     pub allowed_pull_policies: Option<Vec<PullPolicy>>,
     /// Instead of `docker.pull_deadline`.
     pub pull_deadline: Option<Period>,
+    /// Instead of `docker.user`.
+    pub user: Option<String>,
+    /// Instead of `docker.allowed_users`.
+    pub allowed_users: Option<Patterns>,
+    /// Instead of `docker.shared_images`.
+    pub shared_images: Option<Patterns>,
+    /// Instead of `docker.auth_file`.
+    pub auth_file: Option<PathBuf>,
     /// Besides `docker.labels`.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
@@ -144,6 +153,9 @@ impl ProjectRule {
         let services = general.service_container.with(&self.service_container);
         services.check("project.service_container", &limits)?;
         check_labels("project.labels", &self.labels)?;
+        if self.auth_file.as_ref().is_some_and(|file| !file.is_absolute()) {
+            return Err(("project.auth_file".to_owned(), "write an absolute path".to_owned()));
+        }
         match &self.pull_policy {
             Some(policies) if policies.is_empty() => {
                 Err(("project.pull_policy".to_owned(), "the list is empty".to_owned()))
@@ -161,6 +173,10 @@ impl ProjectRule {
         set(&mut docker.pull_policy, self.pull_policy.as_ref());
         set(&mut docker.allowed_pull_policies, self.allowed_pull_policies.as_ref());
         set(&mut docker.pull_deadline, self.pull_deadline.as_ref());
+        set(&mut docker.allowed_users, self.allowed_users.as_ref());
+        set(&mut docker.shared_images, self.shared_images.as_ref());
+        docker.user = self.user.clone().or(docker.user.take());
+        docker.auth_file = self.auth_file.clone().or(docker.auth_file.take());
         docker.default_image = self.default_image.clone().or(docker.default_image.take());
         docker.helper_image = self.helper_image.clone().or(docker.helper_image.take());
         docker.labels.extend(self.labels.clone());

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use super::{Patterns, VaultSettings};
 
 mod form;
-mod place;
+pub(super) mod place;
 
 use form::As;
 pub use form::{FileMode, KvVersion, SecretForm};

@@ -1,11 +1,12 @@
 //! Creates and starts the containers of a job side by side: the job container, which owns the network
 //! namespace, and the helper, which joins it and so cannot start before it.
 
-use crate::engine::{ContainerSummary, Engine, EngineError, ImageFacts};
+use crate::engine::{ContainerSummary, Engine, EngineError};
 use crate::plan::container::{ContainerNetwork, ContainerPlan, Labels};
 
 use super::call::Call;
 use super::error::CallError;
+use super::pull::Ready;
 use super::services::{self, is_missing_network};
 use super::slot::{self, SlotLock};
 use super::{agent_volume, removal, seccomp};
@@ -17,6 +18,17 @@ pub struct Started {
     pub network: String,
 }
 
+/// The images of a job's containers.
+#[derive(Debug)]
+pub struct Images {
+    /// The user's.
+    pub job: Ready,
+    /// The one with git, where the job needs it.
+    pub helper: Option<Ready>,
+    /// Those of the services, in the order of the plan.
+    pub services: Vec<Ready>,
+}
+
 /// Creates and starts the job's containers.
 ///
 /// # Errors
@@ -24,13 +36,19 @@ pub struct Started {
 pub async fn start<E: Engine>(
     call: &Call<'_>,
     engine: &E,
-    image: &ImageFacts,
+    images: &Images,
 ) -> Result<Started, CallError> {
-    let (job, network) = create_job(call, engine, image).await?;
-    let mut helper = call.plan.helper_container(&image.user);
-    helper.iter_mut().try_for_each(seccomp::inline)?;
+    let (job, network) = create_job(call, engine, &images.job).await?;
+    let mut helper = call.plan.helper_container(&images.job.facts.user);
+    if let (Some(helper), Some(image)) = (&mut helper, &images.helper) {
+        helper.image.clone_from(&image.reference);
+        seccomp::inline(helper)?;
+    }
     let mut services = call.plan.service_containers(&network);
-    services.iter_mut().try_for_each(seccomp::inline)?;
+    for (service, image) in services.iter_mut().zip(&images.services) {
+        service.image.clone_from(&image.reference);
+        seccomp::inline(service)?;
+    }
     let (started, created, launched) = tokio::join!(
         start_job(call, engine, &job, &network),
         create(engine, helper.as_ref()),
@@ -49,7 +67,7 @@ pub async fn start<E: Engine>(
 async fn create_job<E: Engine>(
     call: &Call<'_>,
     engine: &E,
-    image: &ImageFacts,
+    image: &Ready,
 ) -> Result<(ContainerPlan, String), CallError> {
     let run_dir = &call.settings.run_dir;
     let lock = SlotLock::take(run_dir).map_err(|error| {
@@ -60,7 +78,8 @@ async fn create_job<E: Engine>(
     })?;
     let containers = engine.containers(None).await?;
     remove_earlier_try(call, engine, &containers).await?;
-    let mut job = call.plan.job_container(&image.user);
+    let mut job = call.plan.job_container(&image.facts.user);
+    job.image.clone_from(&image.reference);
     seccomp::inline(&mut job)?;
     if let ContainerNetwork::Slot { aliases } = job.network {
         let name = slot::free(&call.settings.docker.slot_prefix, &containers);

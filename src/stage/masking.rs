@@ -2,7 +2,6 @@
 
 use crate::agent::protocol::WireSecret;
 use crate::engine::Engine;
-use crate::job::JobContext;
 use crate::plan::Role;
 use crate::secrets::masker::{MAX_INLINE_VALUE, MIN_UNREMARKABLE};
 use crate::secrets::{Fetched, MaskSet, Secret, Unmaskable};
@@ -11,13 +10,13 @@ use super::call::Call;
 use super::error::CallError;
 use super::{attach, sink::RunnerSink};
 
-/// All values to be masked: those GitLab marked as masked, Vault's, and the credentials used.
+/// What of a fetch is to be masked, besides what GitLab marked as masked: the secrets and the credentials
+/// used.
 ///
-/// Vault's come last: where the room for all does not do, one of them is refused by its name.
-pub fn values(context: &JobContext, fetched: &Fetched) -> Vec<Secret> {
-    let vaults = fetched.secrets.iter().map(|one| one.value.clone());
-    let credentials = fetched.mask_too.iter().cloned();
-    context.masked_values().into_iter().chain(credentials).chain(vaults).collect()
+/// The secrets come last: where the room for all does not do, one of them is refused by its name.
+pub fn values(fetched: &Fetched) -> impl Iterator<Item = Secret> {
+    let secrets = fetched.secrets.iter().map(|one| one.value.clone());
+    fetched.mask_too.iter().cloned().chain(secrets)
 }
 
 /// What there is to say about secrets of Vault that stand out of a log too little or too much.
@@ -26,12 +25,12 @@ pub fn values(context: &JobContext, fetched: &Fetched) -> Vec<Secret> {
 /// The job's: a value that cannot be masked would stand in the log in clear, so the job does not get
 /// it, but where the operator is not `strict` about short ones.
 pub fn check(set: &MaskSet, fetched: &Fetched, strict: bool) -> Result<Vec<String>, CallError> {
-    let first = set.values().len().saturating_sub(fetched.secrets.len());
     let mut warnings = Vec::new();
-    for (index, secret) in fetched.secrets.iter().enumerate() {
+    for secret in &fetched.secrets {
         let name = &secret.name;
         let length = secret.value.expose().trim_ascii().len();
-        let unmaskable = set.unmaskable().iter().find(|(of, _)| *of == first + index);
+        let unmaskable =
+            set.unmaskable().iter().find(|(index, _)| set.values()[*index] == secret.value);
         match unmaskable.map(|(_, why)| *why) {
             Some(Unmaskable::TooShort) if !strict => warnings.push(format!(
                 "{name} is not masked in this log: it is too short to be told from other text"

@@ -7,14 +7,16 @@ use crate::agent::protocol::{Identity, Init, InitReport, Refusal, WireSecret};
 use crate::engine::{Engine, ImageFacts};
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
-use crate::plan::{AGENT_BIN, MASK_SOCKET, Role};
-use crate::secrets::{Fetched, MaskSet, SecretSource};
+use crate::plan::{AGENT_BIN, MASK_SOCKET, Role, SecretRef};
+use crate::secrets::{Fetched, SecretSource};
 
 use super::call::Call;
-use super::containers::{self, Started};
+use super::containers::{self, Images, Started};
+use super::credentials::Credentials;
 use super::ending::Ending;
 use super::error::CallError;
-use super::{attach, delivery, masking, pull, ready, removal, service_report};
+use super::pull::{Puller, Ready};
+use super::{attach, delivery, masking, ready, removal, service_report};
 
 /// Makes everything ready for the job's first stage.
 ///
@@ -47,15 +49,22 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
     }
     let mut ending = Ending::watch()?;
     // The source is seen through: what is dropped there leaves a token behind.
-    let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, engine, log)));
-    let (secrets, images) = (secrets?, images?);
-    let set = MaskSet::new(masking::values(&call.context, &secrets));
-    call.masks.add(set.values().iter().cloned());
+    let logins = passwords(call, source).await?;
+    let mut own_masks = logins.mask_too.clone();
+    own_masks.extend(logins.secrets.iter().map(|one| one.value.clone()));
+    call.masks.add(own_masks.iter().cloned());
+    let credentials = Credentials::new(call.world, logins);
+    let mut puller = Puller { engine, credentials: &credentials, log };
+    let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, &mut puller)));
+    let (mut secrets, images) = (secrets?, images?);
+    secrets.mask_too.append(&mut own_masks);
+    call.masks.add(masking::values(&secrets));
+    let set = call.masks.set();
     let warnings = masking::check(&set, &secrets, call.settings.masking.strict)?;
     log.mask(set);
     tell_secrets(&secrets, &warnings, log);
     ending.check()?;
-    let started = match start(call, engine, &images.job, secrets).await {
+    let started = match start(call, engine, &images, secrets).await {
         Ok(()) => ending.or(services(call, engine, &images.services, log)).await,
         Err(error) => Err(error),
     };
@@ -68,6 +77,18 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
             Err(error)
         }
     }
+}
+
+/// The registry passwords that lie in Vault. They are the operator's, and so is what is wrong with them.
+async fn passwords<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Fetched, CallError> {
+    let logins = call.plan.vault_logins();
+    if logins.is_empty() {
+        return Ok(Fetched::default());
+    }
+    let wanted: Vec<SecretRef> = logins.iter().map(|login| login.password.clone()).collect();
+    source.fetch(&wanted).await.map_err(|error| {
+        CallError::system(format!("{error}\n  settings: [[docker.login]] password"))
+    })
 }
 
 /// All of the job's secret values; the token is revoked when this returns, but where leases need it.
@@ -99,38 +120,31 @@ fn tell_secrets<W: Write>(secrets: &Fetched, warnings: &[String], log: &mut JobL
 /// Both images by their pull policies; the job's tells user and entrypoint.
 async fn images<E: Engine, W: Write>(
     call: &Call<'_>,
-    engine: &E,
-    log: &mut JobLog<W>,
+    puller: &mut Puller<'_, E, W>,
 ) -> Result<Images, CallError> {
-    let image = pull::ensure(engine, &call.plan.image, log).await?;
-    check_platform(call, &image)?;
-    if let Some(helper) = &call.plan.helper_image {
-        pull::ensure(engine, helper, log).await.map_err(|error| match error {
+    let job = puller.ensure(&call.plan.image).await?;
+    check_platform(call, &job.facts)?;
+    let helper = match &call.plan.helper_image {
+        None => None,
+        Some(helper) => Some(puller.ensure(helper).await.map_err(|error| match error {
             // The operator chose the helper image, not the job.
             CallError::Job { message } | CallError::System { message } => CallError::system(
                 format!("the helper image: {message}\n  settings: [docker] helper_image"),
             ),
-        })?;
-    }
+        })?),
+    };
     let mut services = Vec::new();
     for service in &call.plan.services {
-        services.push(pull::ensure(engine, &service.image, log).await?);
+        services.push(puller.ensure(&service.image).await?);
     }
-    Ok(Images { job: image, services })
-}
-
-/// What the images say of themselves.
-struct Images {
-    job: ImageFacts,
-    /// In the order of the plan's services.
-    services: Vec<ImageFacts>,
+    Ok(Images { job, helper, services })
 }
 
 /// Waits for the services, where there are any and they are to be waited for.
 async fn services<E: Engine, W: Write>(
     call: &Call<'_>,
     engine: &E,
-    images: &[ImageFacts],
+    images: &[Ready],
     log: &mut JobLog<W>,
 ) -> Result<(), CallError> {
     if call.plan.services.is_empty() || call.plan.services_timeout_seconds == 0 {
@@ -158,10 +172,11 @@ fn check_platform(call: &Call<'_>, image: &ImageFacts) -> Result<(), CallError> 
 async fn start<E: Engine>(
     call: &Call<'_>,
     engine: &E,
-    image: &ImageFacts,
+    images: &Images,
     secrets: Fetched,
 ) -> Result<(), CallError> {
-    let Started { network } = containers::start(call, engine, image).await?;
+    let image = &images.job.facts;
+    let Started { network } = containers::start(call, engine, images).await?;
     let names: Vec<String> = secrets.secrets.iter().map(|one| one.name.clone()).collect();
     let report = init_job(call, engine, image, secrets, network).await?;
     init_helper(call, engine, &report).await?;

@@ -1,16 +1,17 @@
 //! Brings an image onto the engine as its pull policies say, and tells how it goes.
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::credentials::Credentials;
 use super::error::CallError;
 use super::hint;
-use crate::engine::{Engine, EngineError, Fault, ImageFacts, PullProgress, RegistryLogin};
+use crate::engine::{Engine, EngineError, Fault, ImageFacts, PullProgress};
 use crate::joblog::JobLog;
-use crate::plan::ImagePlan;
+use crate::joblog::progress::PullMeter;
+use crate::plan::{ImagePlan, ImageSource, login};
 use crate::settings::PullPolicy;
 
 /// Waits between tries where a registry fails for now.
@@ -21,156 +22,203 @@ const BACK_OFF: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)]
 /// Longest wait that a registry may ask for by `Retry-After`.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
-/// Least time between two progress lines.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-
-/// Tries the policies in their order until one gives the image.
-///
-/// # Errors
-/// The job's own fault where the image does not exist or is not its to have; else ours.
-pub async fn ensure<E: Engine, W: Write>(
-    engine: &E,
-    wanted: &ImagePlan,
-    log: &mut JobLog<W>,
-) -> Result<ImageFacts, CallError> {
-    let deadline = Duration::from_secs(wanted.deadline_seconds);
-    let outcome = tokio::time::timeout(deadline, by_policies(engine, wanted, log)).await;
-    outcome.unwrap_or_else(|_elapsed| {
-        log.end_all();
-        Err(CallError::system(format!(
-            "failed to pull {}: not done within {}{}",
-            wanted.reference,
-            humantime::format_duration(deadline),
-            hint::of_pull(Fault::Deadline)
-        )))
-    })
+/// An image that is on the engine.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// What it says of itself.
+    pub facts: ImageFacts,
+    /// The name under which it is there: a mirror's, where it came from one.
+    pub reference: String,
 }
 
-async fn by_policies<E: Engine, W: Write>(
-    engine: &E,
-    wanted: &ImagePlan,
-    log: &mut JobLog<W>,
-) -> Result<ImageFacts, CallError> {
-    let mut last = None;
-    for policy in &wanted.policies {
-        match by_policy(engine, wanted, *policy, log).await {
-            Ok(facts) => return Ok(facts),
-            Err(error) => last = Some(error),
+/// What getting images needs.
+pub struct Puller<'a, E: Engine, W: Write> {
+    /// Where they are to be.
+    pub engine: &'a E,
+    /// Who knows the logins.
+    pub credentials: &'a Credentials<'a>,
+    /// Where it is told.
+    pub log: &'a mut JobLog<W>,
+}
+
+impl<E: Engine, W: Write> Puller<'_, E, W> {
+    /// Tries the policies in their order until one gives the image.
+    ///
+    /// # Errors
+    /// The job's own fault where the image does not exist or is not its to have; else ours.
+    pub async fn ensure(&mut self, wanted: &ImagePlan) -> Result<Ready, CallError> {
+        let deadline = Duration::from_secs(wanted.deadline_seconds);
+        let outcome = tokio::time::timeout(deadline, self.by_policies(wanted)).await;
+        outcome.unwrap_or_else(|_elapsed| {
+            self.log.end_all();
+            Err(CallError::system(format!(
+                "failed to pull {}: not done within {}{}",
+                wanted.reference,
+                humantime::format_duration(deadline),
+                hint::of_pull(Fault::Deadline)
+            )))
+        })
+    }
+
+    async fn by_policies(&mut self, wanted: &ImagePlan) -> Result<Ready, CallError> {
+        let mut policies = wanted.policies.iter().peekable();
+        while let Some(policy) = policies.next() {
+            match (self.by_policy(wanted, *policy).await, policies.peek()) {
+                (Ok(ready), _) => return Ok(ready),
+                (Err(error), None) => return Err(error),
+                (Err(error), Some(next)) => {
+                    self.log.line(format!("warning: {error}; going on with pull policy {next}"));
+                }
+            }
+        }
+        Err(CallError::job(format!("no pull policy is left for {}", wanted.reference)))
+    }
+
+    async fn by_policy(
+        &mut self,
+        wanted: &ImagePlan,
+        policy: PullPolicy,
+    ) -> Result<Ready, CallError> {
+        if policy != PullPolicy::Always {
+            let cached = self.cached(wanted).await?;
+            let message = match &cached {
+                Cached::Usable(ready) => return Ok(ready.clone()),
+                Cached::Absent => format!("the image {} is not on this host", wanted.reference),
+                Cached::Private(error) => format!(
+                    "the image {} is on this host, but there is no telling that this project may have \
+                     it ({})",
+                    wanted.reference, error.cause
+                ),
+            };
+            if policy == PullPolicy::Never {
+                return Err(CallError::job(format!(
+                    "{message}, and pull policy `never` forbids to pull it"
+                )));
+            }
+            if matches!(cached, Cached::Private(_)) {
+                self.log.line(message);
+            }
+        }
+        self.pull(wanted, policy).await
+    }
+
+    /// The image where it is on the engine already, under its own name or a mirror's.
+    async fn cached(&self, wanted: &ImagePlan) -> Result<Cached, CallError> {
+        let mut refused = None;
+        for source in wanted.sources.iter().rev() {
+            let reference = source.reference.clone();
+            let Some(facts) = self.engine.image(&reference).await? else { continue };
+            if !fits(&facts, wanted.platform.as_deref()) {
+                continue;
+            }
+            match self.may_use(wanted, source, &facts).await {
+                Ok(()) => return Ok(Cached::Usable(Ready { facts, reference })),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Ok(refused.map_or(Cached::Absent, Cached::Private))
+    }
+
+    /// Whether this project could pull what is on the host. What never came from a registry (it has no
+    /// digest there) was made or loaded here, and is for all.
+    async fn may_use(
+        &self,
+        wanted: &ImagePlan,
+        source: &ImageSource,
+        facts: &ImageFacts,
+    ) -> Result<(), EngineError> {
+        let name = login::full_name(&source.reference);
+        let pulled = facts.digests.iter().any(|digest| login::full_name(digest) == name);
+        if !wanted.check_cached || !pulled {
+            return Ok(());
+        }
+        let login = self.credentials.login(source).await.login;
+        self.engine.may_pull(&source.reference, login.as_ref()).await
+    }
+
+    /// Asks the mirrors once each, then the registry itself with some patience.
+    async fn pull(&mut self, wanted: &ImagePlan, policy: PullPolicy) -> Result<Ready, CallError> {
+        let title = format!("Pulling {} (pull policy {policy})", wanted.reference);
+        self.log.section("pull", &title);
+        let began = Instant::now();
+        let mut outcome = Err(CallError::system("there is nowhere to pull it from"));
+        for source in &wanted.sources {
+            let mirror = source.reference != wanted.reference;
+            let waits = if mirror { &[][..] } else { &BACK_OFF[..] };
+            let pulled = self.patiently(wanted, source, waits).await;
+            if let (true, Err(error)) = (mirror, &pulled) {
+                self.log.line(format!("the mirror does not give it: {error}"));
+                continue;
+            }
+            outcome = pulled.map(|()| source).map_err(|error| failure(wanted, &error));
+            break;
+        }
+        if outcome.is_ok() {
+            self.log.line(format!("Pulled in {:.1} s", began.elapsed().as_secs_f32()));
+        }
+        self.log.end();
+        self.pulled(outcome?).await
+    }
+
+    async fn pulled(&self, source: &ImageSource) -> Result<Ready, CallError> {
+        let reference = source.reference.clone();
+        match self.engine.image(&reference).await? {
+            Some(facts) => Ok(Ready { facts, reference }),
+            None => Err(CallError::system(format!(
+                "the image {reference} was pulled but is not there; was it just pruned?"
+            ))),
         }
     }
-    Err(last.unwrap_or_else(|| {
-        CallError::job(format!("no pull policy is left for {}", wanted.reference))
-    }))
-}
 
-async fn by_policy<E: Engine, W: Write>(
-    engine: &E,
-    wanted: &ImagePlan,
-    policy: PullPolicy,
-    log: &mut JobLog<W>,
-) -> Result<ImageFacts, CallError> {
-    let reference = &wanted.reference;
-    if policy != PullPolicy::Always {
-        if let Some(facts) = engine.image(reference).await? {
-            return Ok(facts);
-        }
-        if policy == PullPolicy::Never {
-            return Err(CallError::job(format!(
-                "the image {reference} is not on this host, and pull policy `never` forbids to pull it"
-            )));
+    async fn patiently(
+        &mut self,
+        wanted: &ImagePlan,
+        source: &ImageSource,
+        waits: &[Duration],
+    ) -> Result<(), EngineError> {
+        let mut waits = waits.iter();
+        loop {
+            let Err(error) = self.once(wanted, source).await else { return Ok(()) };
+            let passing = matches!(error.fault, Fault::Transient | Fault::Throttled);
+            let Some(wait) = passing.then(|| waits.next()).flatten() else { return Err(error) };
+            let wait = error.retry_after.unwrap_or(*wait).min(LONGEST_WAIT);
+            self.log.line(format!("{error}; trying again in {} s", wait.as_secs()));
+            tokio::time::sleep(wait).await;
         }
     }
-    pull(engine, wanted, policy, log).await?;
-    engine.image(reference).await?.ok_or_else(|| {
-        CallError::system(format!(
-            "the image {reference} was pulled but is not there; was it just pruned?"
-        ))
-    })
-}
 
-async fn pull<E: Engine, W: Write>(
-    engine: &E,
-    wanted: &ImagePlan,
-    policy: PullPolicy,
-    log: &mut JobLog<W>,
-) -> Result<(), CallError> {
-    log.section("pull", &format!("Pulling {} (pull policy {policy})", wanted.reference));
-    let began = Instant::now();
-    let mut waits = BACK_OFF.into_iter();
-    let outcome = loop {
-        let error = match once(engine, wanted, log).await {
-            Ok(()) => break Ok(()),
-            Err(error) => error,
+    async fn once(&mut self, wanted: &ImagePlan, source: &ImageSource) -> Result<(), EngineError> {
+        let found = self.credentials.login(source).await;
+        for warning in found.warnings {
+            self.log.line(format!("warning: {warning}"));
+        }
+        let mut meter = PullMeter::new(Instant::now());
+        let log = &mut *self.log;
+        let mut tell = |step: PullProgress| {
+            let bytes = step.bytes.filter(|_| step.status == "Downloading");
+            if let Some(line) = meter.step(Instant::now(), step.layer, bytes) {
+                log.line(line);
+            }
         };
-        let passing = matches!(error.fault, Fault::Transient | Fault::Throttled);
-        let Some(wait) = passing.then(|| waits.next()).flatten() else {
-            break Err(error);
-        };
-        let wait = error.retry_after.unwrap_or(wait).min(LONGEST_WAIT);
-        log.line(format!("{error}; trying again in {} s", wait.as_secs()));
-        tokio::time::sleep(wait).await;
-    };
-    if outcome.is_ok() {
-        log.line(format!("Pulled in {:.1} s", began.elapsed().as_secs_f32()));
-    }
-    log.end();
-    outcome.map_err(|error| failure(wanted, &error))
-}
-
-async fn once<E: Engine, W: Write>(
-    engine: &E,
-    wanted: &ImagePlan,
-    log: &mut JobLog<W>,
-) -> Result<(), EngineError> {
-    let mut meter = Meter::new();
-    let mut tell = |step: PullProgress| {
-        if let Some(line) = meter.step(step) {
-            log.line(line);
-        }
-    };
-    let login = wanted.login.as_ref().map(|login| RegistryLogin {
-        registry: login.registry.clone(),
-        username: login.username.clone(),
-        password: login.password.clone(),
-    });
-    engine.pull(&wanted.reference, wanted.platform.as_deref(), login.as_ref(), &mut tell).await
-}
-
-/// Adds the layers' bytes up and says when a line is due.
-struct Meter {
-    layers: HashMap<String, (u64, u64)>,
-    began: Instant,
-    told: Instant,
-}
-
-impl Meter {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self { layers: HashMap::new(), began: now, told: now }
-    }
-
-    fn step(&mut self, step: PullProgress) -> Option<String> {
-        if step.status == "Downloading"
-            && let Some(bytes) = step.bytes
-        {
-            self.layers.insert(step.layer, bytes);
-        }
-        if self.told.elapsed() < PROGRESS_EVERY {
-            return None;
-        }
-        self.told = Instant::now();
-        let (done, all) =
-            self.layers.values().fold((0, 0), |(done, all), layer| (done + layer.0, all + layer.1));
-        Some(progress_line(done, all, self.began.elapsed()))
+        let platform = wanted.platform.as_deref();
+        let (reference, login) = (&source.reference, found.login.as_ref());
+        self.engine.pull(reference, platform, login, &mut tell).await
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for people, to one decimal")]
-fn progress_line(done: u64, all: u64, elapsed: Duration) -> String {
-    let mega = |bytes: u64| bytes as f64 / 1e6;
-    let rate = mega(done) / elapsed.as_secs_f64().max(0.001);
-    let left = if rate > 0.0 { mega(all.saturating_sub(done)) / rate } else { 0.0 };
-    format!("{:.1} of {:.1} MB, {rate:.1} MB/s, about {left:.0} s left", mega(done), mega(all))
+/// What is on the engine before anything is pulled.
+enum Cached {
+    Usable(Ready),
+    Absent,
+    /// It is there, but its registry does not say that this project may have it.
+    Private(EngineError),
+}
+
+/// Whether an image is for the platform that the job asked for.
+fn fits(facts: &ImageFacts, platform: Option<&str>) -> bool {
+    platform.is_none_or(|asked| {
+        facts.platform == asked || facts.platform.starts_with(&format!("{asked}/"))
+    })
 }
 
 /// A registry that says no blames the job: trying three times would not change its mind.
@@ -180,19 +228,5 @@ fn failure(wanted: &ImagePlan, error: &EngineError) -> CallError {
     match error.fault {
         Fault::Denied | Fault::NoSuchImage => CallError::job(message),
         _ => CallError::system(message),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_says_bytes_rate_and_time_left() {
-        assert_eq!(
-            progress_line(30_000_000, 90_000_000, Duration::from_secs(10)),
-            "30.0 of 90.0 MB, 3.0 MB/s, about 20 s left"
-        );
-        assert_eq!(progress_line(0, 0, Duration::ZERO), "0.0 of 0.0 MB, 0.0 MB/s, about 0 s left");
     }
 }

@@ -13,6 +13,7 @@ use crate::plan::{Check, Role};
 use super::attach::{self, Agent};
 use super::call::Call;
 use super::error::CallError;
+use super::pull::Ready;
 
 /// How long is tried before it is looked whether the service still runs at all.
 const ROUND: Duration = Duration::from_secs(1);
@@ -83,13 +84,13 @@ struct Waiting {
 pub async fn wait<E: Engine>(
     call: &Call<'_>,
     engine: &E,
-    images: &[ImageFacts],
+    images: &[Ready],
 ) -> Result<Vec<Readiness>, CallError> {
     let services = call.plan.services.iter().zip(images).enumerate();
     let mut all: Vec<Waiting> = services
         .map(|(index, (service, image))| Waiting {
             name: call.plan.service_name(index),
-            question: question(&service.check, image),
+            question: question(&service.check, &image.facts),
             problem: "it was not asked in time".to_owned(),
             outcome: None,
         })

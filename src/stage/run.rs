@@ -11,14 +11,14 @@ use crate::agent::protocol::{Exec, StageExit, StageSignal};
 use crate::engine::Engine;
 use crate::job::Stage;
 use crate::outcome::Outcome;
-use crate::secrets::Secret;
+use crate::secrets::{Secret, SecretSource};
 
 use super::attach::{self, Agent};
 use super::call::Call;
 use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
-use super::{hint, lost, masking, prune, verdict};
+use super::{again, hint, lost, masking, prune, service_stream, verdict};
 
 /// A stage as the runner asked for it.
 pub struct Asked {
@@ -28,14 +28,34 @@ pub struct Asked {
     pub script: Secret,
 }
 
-/// Runs a stage.
+/// Runs a stage; once more, with containers made anew, where one has vanished and the job wants that.
 ///
 /// # Errors
 /// The job's own fault where its image cannot run a script; else ours.
-pub async fn run<E: Engine>(
+pub async fn run<E: Engine, S: SecretSource>(
     call: &Call<'_>,
     engine: &E,
+    source: &S,
     asked: Asked,
+    sink: &RunnerSink,
+) -> Result<Outcome, CallError> {
+    let container = call.plan.container_name(call.plan.route(&asked.stage).container);
+    for _ in 1..again::attempts(call) {
+        match once(call, engine, &asked, sink).await {
+            Err(CallError::System { message }) if again::is_gone(engine, &container).await? => {
+                drop(sink.line(&format!("longshore: {message}")).await);
+                again::make(call, engine, source, sink).await?;
+            }
+            done => return done,
+        }
+    }
+    once(call, engine, &asked, sink).await
+}
+
+async fn once<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    asked: &Asked,
     sink: &RunnerSink,
 ) -> Result<Outcome, CallError> {
     let route = call.plan.route(&asked.stage);
@@ -44,13 +64,21 @@ pub async fn run<E: Engine>(
     call.masks.add(hello.masks.into_iter().map(|value| value.0));
     let exec = Exec {
         stage: asked.stage.to_string(),
-        script: asked.script.into(),
+        script: asked.script.clone().into(),
         user_stage: route.user_stage,
         env: Vec::new(),
+    };
+    let services = async {
+        if route.user_stage && service_stream::is_asked(call) {
+            service_stream::follow(call, engine, &asked.stage, (sink, &call.masks.set())).await
+        } else {
+            std::future::pending().await
+        }
     };
     let mut exit = tokio::select! {
         exit = see_through(call, engine, &mut agent, exec, sink) => exit?,
         broken = sink.keep_alive() => return Err(nobody_reads(&mut agent, &never(broken)).await),
+        never = services => match never {},
     };
     // An attach that nobody reads from would hold up everyone else's.
     drop(agent);

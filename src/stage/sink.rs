@@ -92,6 +92,19 @@ impl RunnerSink {
         self.output.write(Channel::Stdout, Bytes::from(line)).await
     }
 
+    /// Whole lines of somebody else, where they cut no line of the stage's own.
+    ///
+    /// # Errors
+    /// When the runner takes nothing any more.
+    pub async fn beside(&self, lines: Bytes) -> io::Result<()> {
+        self.last.set(Instant::now());
+        if let Some(channel) = self.clear_channel() {
+            return self.output.write(channel, lines).await;
+        }
+        self.stderr.borrow_mut().advance(b"\n");
+        self.output.write(Channel::Stderr, Bytes::from([b"\n", &lines[..]].concat())).await
+    }
+
     /// Waits until all is written.
     ///
     /// # Errors

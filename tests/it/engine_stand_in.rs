@@ -49,6 +49,7 @@ async fn each_once(engine: &FakeEngine) -> Vec<Option<Fault>> {
         fault(engine.containers(None).await),
         fault(engine.image("image:1").await),
         fault(engine.pull("offered:1", None, None, &mut |_progress| ()).await),
+        fault(engine.may_pull("image:1", None).await),
         fault(engine.images().await),
         fault(engine.create(&plan()).await),
         fault(engine.upload("job", "/", bytes::Bytes::new()).await),
@@ -75,7 +76,7 @@ async fn every_method_can_be_told_to_lose_its_answer() {
     for verb in Verb::ALL {
         engine.trouble(verb, 1, Trouble::FailAfter(Fault::Deadline));
     }
-    assert_eq!(each_once(&engine).await, [Some(Fault::Deadline); 20]);
+    assert_eq!(each_once(&engine).await, [Some(Fault::Deadline); 21]);
     assert_eq!(engine.unmet(), []);
     // All of it was done nevertheless: it ends as it began, but for the image pulled and the one removed.
     assert_eq!(engine.left("longshore.job=1"), [""; 0]);

@@ -77,7 +77,9 @@ fn docker_auth_config_may_name_user_and_password_apart() {
             let config = json!({"auths": {"registry.example.com/web": auth}});
             env.insert("DOCKER_AUTH_CONFIG".into(), config.to_string());
         });
-        assert_eq!(plan.image.login.as_ref().map(|login| login.username.as_str()), user);
+        let login = &plan.image.sources[0].login;
+        let login = login.auth_config.as_ref().or(login.job.as_ref());
+        assert_eq!(login.map(|login| login.username.as_str()), user);
     }
 }
 

@@ -139,11 +139,13 @@ fn names_do_not_depend_on_the_call() {
 /// A change to the job `build`, and the sentence it is refused with.
 type Change = (&'static str, fn(&mut Value, &mut BTreeMap<String, String>));
 
-const REFUSED: [Change; 12] = [
+const REFUSED: [Change; 14] = [
     ("service not allowed", |job, _| job["services"] = json!([{"name": "evil.example/db:1"}])),
     ("service without a name", |job, _| job["services"] = json!([{"name": "$NOT_SET"}])),
     ("image not allowed", |job, _| job["image"]["name"] = json!("evil.example/miner:1")),
     ("pull policy", |job, _| job["image"]["pull_policy"] = json!(["never"])),
+    ("user", |job, _| job["image"]["executor_opts"]["docker"]["user"] = json!("root")),
+    ("network mode", |_, env| set(env, "LONGSHORE_NETWORK_MODE", "host")),
     ("unknown secret", |_, env| set(env, "LONGSHORE_SECRETS", "API_KEY,TYPO")),
     ("another project's secret", |_, env| set(env, "LONGSHORE_SECRETS", "OTHERS_KEY")),
     ("another ref's secret", |_, env| set(env, "LONGSHORE_SECRETS", "RELEASE_KEY")),
@@ -276,7 +278,7 @@ fn settings_error(text: &str) -> SettingsError {
     Settings::parse(text, Path::new("/etc/longshore/longshore.toml")).unwrap_err()
 }
 
-/// One each.
+/// Settings with one mistake each.
 const MISTAKES: &[&str] = &[
     "builds_dir = \"/builds\"\n[docker]\ndocker_sokcet = \"raw\"",
     "[dokcer]\nhost = \"unix:///x\"",
@@ -290,11 +292,32 @@ const MISTAKES: &[&str] = &[
     "[docker]\nhost = \"/var/run/docker.sock\"",
     "[limits]\nmemory = \"4 elephants\"",
     "[limits]\nmemory = \"1m\"",
+    "[limits]\ncpus = -1.0",
+    "[limits]\n\npids = \"many\"",
+    "[limits]\nmemory = \"auto\"",
+    "concurrency = 0",
+    "[limits]\nmemory_swap = \"1g\"",
+    "[limits]\nmemory = \"2g\"\nmemory_swap = \"1g\"",
+    "[limits]\nmemory = \"2g\"\nmemory_reservation = \"3g\"",
+    "[limits]\ncpuset_cpus = \"first\"",
+    "[limits]\nulimits = { nofile = \"many\" }",
+    "[isolation]\ncap_add = \"SYS PTRACE\"",
+    "[isolation]\ndevices = [\"kvm\"]",
+    "[isolation]\ntmpfs = { scratch = \"\" }",
+    "[isolation]\nuserns = \"private\"",
+    "[isolation]\ngpus = \"some\"",
+    "[network]\nmode = \"container:other\"",
+    "[network]\ndns = \"resolver\"",
+    "[network]\nextra_hosts = \"db\"",
+    "[helper]\nlimits = { memory = \"1m\" }",
+    "[docker]\nlabels = { \"longshore.job\" = \"1\" }",
+    "[docker]\nauth_file = \"config.json\"",
+    "[[docker.mirror]]\nregistry = \"https://docker.io\"\nmirror = \"m\"",
+    "[[docker.login]]\nregistry = \"r\"\nusername = \"u\"\npassword = \"kv/a#b\"",
+    "[[docker.login]]\nregistry = \"r\"\nusername = \"u\"\npassword = \"in clear\"",
     "[service_container]\nlimits = { memory = \"1m\" }",
     "[[services]]\nname = \" \"",
     "[[service_rule]]\nimages = \"a\"\nhttp = \"/health\"",
-    "[limits]\ncpus = -1.0",
-    "[limits]\n\npids = \"many\"",
     "[[project]]\nprojects = [\"a/[b\"]",
     "[[project]]\nmatch = [\"a/b\"]",
     "[[project]]\nprojects = [\"a/b\"]\nlimits = { memroy = \"1g\" }",

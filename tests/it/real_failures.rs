@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::call::Exit;
+use crate::support::job_json::image_value;
 use crate::support::real::{Host, assert_says, await_gone, busybox, job_container};
 use crate::support::running::{FailureReason, JobResult};
 
@@ -69,4 +70,41 @@ fn a_container_that_somebody_removes_is_no_fault_of_the_job() {
     assert_eq!(result.failure_reason, Some(FailureReason::RunnerSystemFailure));
     // The daemon may still be at the removal when it is asked.
     assert_says(&result.trace_text(), &["ERROR: longshore: the container ", "somebody "]);
+}
+
+#[test]
+fn a_container_that_vanishes_is_made_again_where_the_job_wants_it() {
+    let host = Host::new();
+    // The first try waits to be removed; the second finds what the first left in the project's directory.
+    let script = "if test -e tried; then echo second; else touch tried; echo first; sleep 300; fi";
+    let mut service = image_value("longshore-test/service:1");
+    service["alias"] = "web".into();
+    let job = busybox([script])
+        .variable("EXECUTOR_JOB_SECTION_ATTEMPTS", "2")
+        .service_value(service)
+        .after_script(["echo afterwards"]);
+    let running = host.runner().start(&job);
+    running.wait_for_output("\nfirst", SOON);
+    docker(&["rm", "-f", &job_container(&job)]);
+    let result = running.join();
+    await_gone(&job);
+    result.assert_success();
+    let told = ["making all of them again", "is ready after", "\nsecond\n", "\nafterwards\n"];
+    assert_says(&result.trace_text(), &told);
+}
+
+#[test]
+fn a_container_that_vanishes_between_stages_is_made_again_with_its_helper() {
+    let host = Host::new();
+    let job = busybox(["echo second stage"])
+        .variable("EXECUTOR_JOB_SECTION_ATTEMPTS", "2")
+        .variable("GIT_STRATEGY", "fetch")
+        .stage_script("get_sources", "#!/bin/sh\necho first stage\nsleep 3\n");
+    let running = host.runner().start(&job);
+    running.wait_for_output("first stage\n", SOON);
+    docker(&["rm", "-f", &job_container(&job)]);
+    let result = running.join();
+    await_gone(&job);
+    assert_says(&result.trace_text(), &["making all of them again", "second stage\n"]);
+    assert_eq!(result.call("build_script").exit, Exit::Code(0));
 }

@@ -130,6 +130,30 @@ fn a_masked_value_gets_into_a_service_by_name_only_and_is_not_printed() {
 }
 
 #[test]
+fn what_services_write_is_streamed_masked_where_the_job_asks() {
+    let chatty = "while true; do echo \"tick $WORD\"; sleep 0.2; done";
+    let values = [
+        ("alias", json!("chat")),
+        ("command", json!(["sh", "-c", chatty])),
+        ("variables", json!([variable("WORD", "$PASSWORD")])),
+    ];
+    let job = |script: [&str; 2]| {
+        busybox(script)
+            .masked("PASSWORD", "canary-of-a-masked-variable")
+            .variable("CI_DEBUG_SERVICES", "true")
+            .service_value(service("longshore-test/busybox:1", &values))
+    };
+    let result = Host::new().run(&job(["true", "printf 'half a '; sleep 2; echo line"]));
+    let told = result.assert_success().call("build_script").both();
+    assert!(told.matches("[service:chat] tick [MASKED]\n").count() > 5, "{told}");
+    assert_says(&result.call("build_script").stdout(), &["half a line\n"]);
+    assert!(!result.trace_text().contains("canary"));
+    assert!(!result.call("prepare_script").both().contains("[service:"));
+    let quiet = job(["sleep 1", "true"]).variable("CI_DEBUG_SERVICES", "false");
+    assert!(!Host::new().run(&quiet).trace_text().contains("[service:"));
+}
+
+#[test]
 fn a_local_pipeline_has_services_too() {
     let script = fetch("db");
     let pipeline = json!({

@@ -3,6 +3,8 @@
 import http.client
 import json
 import socket
+import threading
+import time
 
 SOCKET = "/var/run/docker.sock"
 API = "/v1.41"
@@ -47,6 +49,21 @@ def attach(name: str) -> socket.socket:
     return connection.sock
 
 
+def wait_for_port(name: str, network: str, port: int = 8080) -> None:
+    """Waits until a container answers on a port; from this host, which reaches its bridges."""
+    shown = call("GET", f"/containers/{name}/json")
+    address = shown["NetworkSettings"]["Networks"][network]["IPAddress"]
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection((address, port), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
 class Floor:
     """The containers of one job by bare calls: created, started, attached, killed, removed."""
 
@@ -76,6 +93,28 @@ class Floor:
         attach(name).close()
         call("POST", f"/containers/{name}/kill")
         call("DELETE", f"/containers/{name}?force=1&v=1", ok=(204, 409))
+
+    def job_with_service(self, name: str, service: str) -> None:
+        """The same and a container that runs what its image says, side by side."""
+        other = f"{name}-service"
+        body = {"Image": service, "HostConfig": {"NetworkMode": self.NETWORK, "CapDrop": ["ALL"]}}
+
+        def beside() -> None:
+            call("POST", f"/containers/create?name={other}", body)
+            call("POST", f"/containers/{other}/start")
+            wait_for_port(other, self.NETWORK)
+
+        thread = threading.Thread(target=beside)
+        thread.start()
+        call("POST", f"/containers/create?name={name}", self.body(self.NETWORK))
+        call("POST", f"/containers/{name}/start")
+        attach(name).close()
+        thread.join()
+        remove = threading.Thread(target=call, args=("DELETE", f"/containers/{other}?force=1&v=1", None, (204, 409)))
+        remove.start()
+        call("POST", f"/containers/{name}/kill")
+        call("DELETE", f"/containers/{name}?force=1&v=1", ok=(204, 409))
+        remove.join()
 
     def close(self) -> None:
         """Takes the network away."""

@@ -13,8 +13,11 @@ SCRIPT = "#!/usr/bin/env bash\nset -o errexit\n{}\nexit 0\n"
 class Runner:
     """Calls a driver as the runner would; `driver` is the argv before the call's own words."""
 
-    def __init__(self, driver: list[str], image: str, environment: dict[str, str] | None = None):
+    def __init__(
+        self, driver: list[str], image: str, environment: dict[str, str] | None = None, service: str | None = None
+    ):
         self.driver = driver
+        self.service = service
         self.image = image
         self.extra = environment or {}
         self.number = int(time.time()) % 1_000_000 * 1000
@@ -22,7 +25,7 @@ class Runner:
     def _surroundings(self, scratch: str, job: int) -> dict[str, str]:
         response = os.path.join(scratch, "response.json")
         with open(response, "w", encoding="utf-8", opener=_private) as file:
-            json.dump(_job(job, self.image), file)
+            json.dump(_job(job, self.image, self.service), file)
         project = "/builds/bench/app"
         variables = {
             "CI_JOB_ID": str(job),
@@ -89,7 +92,7 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o700)
 
 
-def _job(job: int, image: str) -> dict:
+def _job(job: int, image: str, service: str | None) -> dict:
     sha = "0123456789abcdef0123456789abcdef01234567"
     return {
         "id": job,
@@ -106,5 +109,5 @@ def _job(job: int, image: str) -> dict:
         "variables": [{"key": "GIT_STRATEGY", "value": "none", "public": True}],
         "steps": [{"name": "script", "script": ["true"], "timeout": 3600, "when": "on_success"}],
         "image": {"name": image},
-        "services": None, "artifacts": None, "cache": None, "credentials": None, "dependencies": None,
+        "services": [{"name": service}] if service else None, "artifacts": None, "cache": None, "credentials": None, "dependencies": None,
     }

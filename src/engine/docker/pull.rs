@@ -13,6 +13,9 @@ use super::call::Call;
 use super::{fault, observe};
 use crate::engine::{EngineError, Fault, PullProgress, RegistryLogin, registry};
 
+/// The user name by which credential helpers say that the password is an identity token.
+const TOKEN: &str = "<token>";
+
 /// What to ask for.
 pub(super) fn options(reference: &str, platform: Option<&str>) -> CreateImageOptions {
     let options = CreateImageOptionsBuilder::default().from_image(&registry::with_tag(reference));
@@ -28,6 +31,13 @@ pub(super) fn credentials(
         let cause = format!("the password for {} is not UTF-8 text", login.registry);
         call.failed(Fault::Refused, cause)
     })?;
+    if login.username == TOKEN {
+        return Ok(DockerCredentials {
+            identitytoken: Some(password),
+            serveraddress: Some(login.registry.clone()),
+            ..DockerCredentials::default()
+        });
+    }
     Ok(DockerCredentials {
         username: Some(login.username.clone()),
         password: Some(password),

@@ -16,6 +16,7 @@ use super::message::{self, Step};
 use super::retry::{self, Repeating};
 use super::secret_id::{self, Credentials};
 use super::transport::{Ask, Transport};
+use super::visit::{self, LoginFacts};
 use super::{VaultError, VaultSettings, address, http};
 use crate::secrets::Secret;
 
@@ -33,11 +34,29 @@ pub(super) struct Token {
     pub(super) renewable: bool,
     /// Batch tokens cannot be revoked.
     pub(super) is_batch: bool,
+    /// The names of its policies, where it is fresh.
+    policies: Vec<String>,
     /// What it was got with, by us.
     credentials: Option<Credentials>,
 }
 
 impl Token {
+    /// What may be told of it.
+    pub(super) fn facts(&self) -> LoginFacts {
+        let token_type = if self.is_batch { "batch" } else { "service" };
+        LoginFacts {
+            token_type: token_type.to_owned(),
+            lives_seconds: self.lives,
+            policies: self.policies.clone(),
+        }
+    }
+
+    /// The secret id that it was got with.
+    pub(super) fn secret_id(&self) -> Option<&str> {
+        let credentials = self.credentials.as_ref()?;
+        std::str::from_utf8(credentials.secret_id.expose()).ok()
+    }
+
     /// What must not be seen in any log.
     pub(super) fn mask_too(self) -> Vec<Secret> {
         let used = self.credentials.map(|used| [used.role_id, used.secret_id]);
@@ -123,6 +142,7 @@ impl<'a> Session<'a> {
             lives: given.lives,
             renewable: given.renewable,
             is_batch: given.is_batch,
+            policies: given.policies,
             credentials: Some(credentials),
         }
     }
@@ -135,7 +155,15 @@ impl<'a> Session<'a> {
     ) -> Result<Token, Failure> {
         self.transport.set_token(header_safe(text(value)?)?);
         let (accessor, value) = (accessor.to_owned(), value.clone());
-        Ok(Token { value, accessor, lives, renewable: false, is_batch: false, credentials: None })
+        Ok(Token {
+            value,
+            accessor,
+            lives,
+            renewable: false,
+            is_batch: false,
+            policies: Vec::new(),
+            credentials: None,
+        })
     }
 
     fn login_error(&self, failed: &Failed) -> VaultError {
@@ -154,6 +182,16 @@ impl<'a> Session<'a> {
         endpoint: impl Fn() -> E,
     ) -> Result<Value, Failed> {
         self.persist(repeating, || self.transport.send(endpoint())).await
+    }
+
+    /// Writes to an API path, and gives the whole answer.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Failed> {
+        self.ask(Repeating::Harmless, || Ask::post(path, body.clone())).await
+    }
+
+    /// The clock of the server in Unix seconds, by its last answer.
+    pub(super) fn server_clock(&self) -> Option<u64> {
+        self.transport.server_clock()
     }
 
     /// Ends the token. The warning, if any, names it by its accessor.
@@ -192,7 +230,10 @@ impl<'a> Session<'a> {
     pub(super) fn error(&self, step: &Step, failed: &Failed) -> VaultError {
         let mut hint = message::hint(step, &failed.failure, self.settings);
         if failed.out_of_time {
-            hint = format!("vault.deadline ({:?}) is over; {hint}", self.settings.deadline);
+            hint = format!(
+                "its time of {:?} is over (vault.deadline at most); {hint}",
+                self.settings.deadline
+            );
         }
         VaultError::Request {
             doing: step.doing(),
@@ -259,6 +300,7 @@ struct Given {
     lives: u64,
     renewable: bool,
     is_batch: bool,
+    policies: Vec<String>,
 }
 
 impl Given {
@@ -274,6 +316,7 @@ impl Given {
             lives: auth["lease_duration"].as_u64().unwrap_or_default(),
             renewable: auth["renewable"].as_bool().unwrap_or_default(),
             is_batch: auth["token_type"] == "batch",
+            policies: visit::texts(&auth["policies"]),
         })
     }
 }

@@ -12,8 +12,6 @@ use super::client::{Failed, Session, Token};
 use super::failure::Failure;
 use super::kept::{self, Directory, Holder, Kept, Lease, Term};
 use super::read::Leased;
-use super::retry::Repeating;
-use super::transport::Ask;
 use super::{VaultError, VaultSettings};
 
 /// Where nothing can be renewed now, or the server did not answer: when it is looked at again.
@@ -172,14 +170,14 @@ async fn renew_one(
     let is_due = |term: Term| term.due_unix().is_some_and(|due| due <= now);
     let mut problems = Vec::new();
     if is_due(kept.term) {
-        let answer = post(&session, "auth/token/renew-self", &json!({})).await;
+        let answer = session.post("auth/token/renew-self", &json!({})).await;
         let answer = answer.map(|mut answer| answer["auth"].take());
         let what = "the Vault token, which ends with all that is leased";
         problems.extend(extend(&mut kept.term, now, answer).err().map(|why| unrenewed(what, &why)));
     }
     for lease in kept.leases.iter_mut().filter(|lease| is_due(lease.term)) {
         let body = json!({"lease_id": lease.id});
-        let answer = post(&session, "sys/leases/renew", &body).await;
+        let answer = session.post("sys/leases/renew", &body).await;
         let what = format!("the secret {}", lease.name);
         problems
             .extend(extend(&mut lease.term, now, answer).err().map(|why| unrenewed(&what, &why)));
@@ -263,8 +261,4 @@ fn resume<'a>(
     let token = session.resume((&kept.accessor, &kept.token), lives);
     let token = token.map_err(|failure| failure.words())?;
     Ok((session, token))
-}
-
-async fn post(session: &Session<'_>, path: &str, body: &Value) -> Result<Value, Failed> {
-    session.ask(Repeating::Harmless, || Ask::post(path, body.clone())).await
 }

@@ -9,6 +9,11 @@ pub(super) enum Step {
     /// Asking which engine a path belongs to.
     Mounts(String),
     Read(String),
+    /// What a person asks for by hand.
+    Ask {
+        doing: &'static str,
+        path: String,
+    },
 }
 
 impl Step {
@@ -18,6 +23,7 @@ impl Step {
             Self::Login(path) => format!("log in by {path}"),
             Self::Mounts(path) => format!("find the engine of {path}"),
             Self::Read(path) => format!("read {path}"),
+            Self::Ask { doing, path } => format!("{doing} {path}"),
         }
     }
 }
@@ -88,6 +94,10 @@ fn status(step: &Step, code: u16, failure: &Failure, settings: &VaultSettings) -
         ),
         (403, Step::Read(path)) => format!(
             "the role's policy does not allow it; it needs: path \"{path}\" {{ capabilities = [\"read\"] }}"
+        ),
+        (403, Step::Ask { path, .. }) => format!(
+            "the role's policy does not allow it; it needs: path \"{path}\" {{ capabilities = [\"update\"] }} \
+             (longshore vault policy prints all that is needed)"
         ),
         (404, _) if failure.says("no handler for route") => "there is no mount at that path; see: vault secrets list".to_owned(),
         (429, _) => "a rate limit quota of the server is used up".to_owned(),

@@ -13,9 +13,9 @@ use crate::plan::{KvVersion, SecretRef};
 use crate::secrets::{FetchedSecret, Secret, SecretError, SecretMissing};
 
 /// An engine that was found: its mount with a slash at the end, and its layout.
-struct Engine {
-    mount: String,
-    kv: KvVersion,
+pub(super) struct Engine {
+    pub(super) mount: String,
+    pub(super) kv: KvVersion,
 }
 
 /// One path's fields, as they came.
@@ -164,10 +164,14 @@ async fn api_path(
     }
 }
 
-/// Asks which engine a path belongs to. The token needs any grant there, and none beside.
 async fn find_engine(session: &Session<'_>, path: &str) -> Result<Engine, SecretError> {
-    let answer = session.get(&format!("sys/internal/ui/mounts/{path}"), None).await;
-    let answer = answer.map_err(|failed| session.error(&Step::Mounts(path.to_owned()), &failed))?;
+    let found = engine(session, path).await;
+    Ok(found.map_err(|failed| session.error(&Step::Mounts(path.to_owned()), &failed))?)
+}
+
+/// Asks which engine a path belongs to. The token needs any grant there, and none beside.
+pub(super) async fn engine(session: &Session<'_>, path: &str) -> Result<Engine, Failed> {
+    let answer = session.get(&format!("sys/internal/ui/mounts/{path}"), None).await?;
     let data = &answer["data"];
     let mount = data["path"].as_str().unwrap_or_default();
     let is_kv = matches!(data["type"].as_str(), Some("kv" | "generic"));
@@ -179,8 +183,7 @@ async fn find_engine(session: &Session<'_>, path: &str) -> Result<Engine, Secret
     if mount.ends_with('/') && path.starts_with(mount) {
         Ok(Engine { mount: mount.to_owned(), kv })
     } else {
-        let malformed = Failed::malformed("the answer names no mount of that path");
-        Err(session.error(&Step::Mounts(path.to_owned()), &malformed).into())
+        Err(Failed::malformed("the answer names no mount of that path"))
     }
 }
 

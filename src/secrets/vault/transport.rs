@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use hyper::http::{Request, Response, header};
 use rustify::client::Client;
@@ -30,6 +30,8 @@ struct Remembering {
     inner: HttpClient,
     /// Seconds.
     retry_after: AtomicU64,
+    /// Unix seconds of the last answer's `Date`.
+    date: AtomicU64,
 }
 
 impl Transport {
@@ -38,7 +40,11 @@ impl Transport {
         let inner = HttpClient::new(base, http);
         let version = "v1".to_owned();
         Self {
-            http: Remembering { inner, retry_after: AtomicU64::new(NONE) },
+            http: Remembering {
+                inner,
+                retry_after: AtomicU64::new(NONE),
+                date: AtomicU64::new(NONE),
+            },
             middle: EndpointMiddleware { token: String::new(), version, wrap: None, namespace },
         }
     }
@@ -62,9 +68,17 @@ impl Transport {
 
     /// How long the last answer asked us to wait.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.http.retry_after.load(Ordering::Relaxed);
-        (seconds != NONE).then(|| Duration::from_secs(seconds))
+        some(&self.http.retry_after).map(Duration::from_secs)
     }
+
+    /// The server's clock in Unix seconds, by its last answer.
+    pub(super) fn server_clock(&self) -> Option<u64> {
+        some(&self.http.date)
+    }
+}
+
+fn some(kept: &AtomicU64) -> Option<u64> {
+    Some(kept.load(Ordering::Relaxed)).filter(|number| *number != NONE)
 }
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<Vec<u8>>, ClientError>> + Send + 'a>>;
@@ -81,6 +95,10 @@ impl Client for Remembering {
             let asked = answer.headers().get(header::RETRY_AFTER);
             let seconds = asked.and_then(|value| value.to_str().ok()?.trim().parse().ok());
             self.retry_after.store(seconds.unwrap_or(NONE), Ordering::Relaxed);
+            let date = answer.headers().get(header::DATE).and_then(|value| value.to_str().ok());
+            let date = date.and_then(|text| httpdate::parse_http_date(text).ok());
+            let since = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+            self.date.store(since.map_or(NONE, |since| since.as_secs()), Ordering::Relaxed);
             Ok(answer)
         })
     }

@@ -2,18 +2,18 @@
 
 /// Where a secret lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(in crate::settings) struct Place {
     /// `mount/path`.
-    pub(super) path: String,
+    pub(in crate::settings) path: String,
     /// A version, counted from 1.
-    pub(super) version: Option<u64>,
+    pub(in crate::settings) version: Option<u64>,
     /// A field; all of them for `None`.
-    pub(super) field: Option<String>,
+    pub(in crate::settings) field: Option<String>,
 }
 
 /// Takes a place apart. An `@` before anything but a number belongs to the path, as in
 /// `kv/mail/ops@example.com#password`.
-pub(super) fn parse(text: &str) -> Result<Place, String> {
+pub(in crate::settings) fn parse(text: &str) -> Result<Place, String> {
     let (path, field) = match text.split_once('#') {
         Some((path, field)) => (path, Some(field)),
         None => (text, None),

@@ -232,6 +232,14 @@ impl Engine for FakeEngine {
         Ok(())
     }
 
+    async fn may_pull(
+        &self,
+        reference: &str,
+        _login: Option<&RegistryLogin>,
+    ) -> Result<(), EngineError> {
+        self.call(Verb::MayPull, reference, |_daemon| Ok(())).await
+    }
+
     async fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {
         self.call(Verb::Images, "", |daemon| Ok(daemon.objects.image_list())).await
     }

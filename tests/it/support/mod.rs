@@ -33,3 +33,4 @@ pub mod scripts;
 pub mod stages;
 pub mod stand_in;
 pub mod vault;
+pub mod vault_command;

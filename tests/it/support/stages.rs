@@ -144,7 +144,7 @@ impl Life {
     pub(crate) async fn run(&self, stage: &str, script: &str) -> Result<Outcome, CallError> {
         let sink = RunnerSink::new(Output::start(self.log.clone(), self.log.clone()));
         let asked = run::Asked { stage: Stage::new(stage), script: Secret::new(script) };
-        let outcome = run::run(&self.call(), &self.engine, asked, &sink).await;
+        let outcome = run::run(&self.call(), &self.engine, &OneSecret, asked, &sink).await;
         sink.finish().unwrap();
         outcome
     }

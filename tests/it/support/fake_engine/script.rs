@@ -11,6 +11,7 @@ pub(crate) enum Verb {
     Containers,
     Image,
     Pull,
+    MayPull,
     Images,
     RemoveImage,
     Create,
@@ -31,11 +32,12 @@ pub(crate) enum Verb {
 
 impl Verb {
     /// All of them, for tests that let each fail once.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Ping,
         Self::Containers,
         Self::Image,
         Self::Pull,
+        Self::MayPull,
         Self::Images,
         Self::RemoveImage,
         Self::Create,

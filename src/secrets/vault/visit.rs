@@ -1,0 +1,224 @@
+//! What a person asks of the server by hand: its state, what the login gives, what its policy allows.
+//! A visit logs in at most once and ends its token; what follows from the answers is told elsewhere.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::client::{Failed, Session, Token};
+use super::failure::Failure;
+use super::message::Step;
+use super::{VaultError, VaultSettings, read};
+use crate::plan::KvVersion;
+
+/// The server as it says it is, before any login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ServerState {
+    /// Of the program.
+    pub version: String,
+    /// Whether it was ever set up.
+    pub initialized: bool,
+    /// Whether its storage is locked.
+    pub sealed: bool,
+    /// Its clock, in Unix seconds, as the answer's `Date` has it.
+    pub clock_unix: Option<u64>,
+}
+
+/// What a login gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LoginFacts {
+    /// `service` or `batch`.
+    pub token_type: String,
+    /// How long the token lives.
+    pub lives_seconds: u64,
+    /// The names of its policies, those of the identity among them.
+    pub policies: Vec<String>,
+}
+
+/// What the server knows of a secret id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SecretIdFacts {
+    /// Names it without being it.
+    pub accessor: String,
+    /// RFC 3339.
+    pub created: String,
+    /// RFC 3339; never where `None`.
+    pub expires: Option<String>,
+    /// Logins that are left; without limit where `None`.
+    pub uses_left: Option<u64>,
+    /// Addresses that it is bound to; none means any.
+    pub bound_to: Vec<String>,
+}
+
+/// An engine that a path belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// With a slash at the end.
+    pub mount: String,
+    /// How it lays out its paths.
+    pub kv: KvVersion,
+}
+
+impl Layout {
+    /// Whether paths have `data/` in them.
+    pub fn is_versioned(&self) -> bool {
+        self.kv == KvVersion::V2
+    }
+
+    /// Whether it is no KV engine at all.
+    pub fn is_other(&self) -> bool {
+        self.kv == KvVersion::Raw
+    }
+}
+
+/// One visit. [`Visit::leave`] has to be called at its end, else the token stays until its time is over.
+pub struct Visit<'a> {
+    session: Session<'a>,
+    mount: String,
+    token: Option<Token>,
+}
+
+impl<'a> Visit<'a> {
+    /// Checks the settings. Nothing is sent yet. `limit` is for all of the visit but its end.
+    ///
+    /// # Errors
+    /// A setting that cannot work.
+    pub fn new(settings: &'a VaultSettings, limit: Duration) -> Result<Self, VaultError> {
+        let session = Session::connect(settings, Instant::now() + limit)?;
+        Ok(Self { session, mount: super::address::mount(settings)?, token: None })
+    }
+
+    /// Address and namespace, for messages.
+    pub fn at(&self) -> &str {
+        self.session.at()
+    }
+
+    fn role_path(&self, role: &str) -> String {
+        format!("auth/{}/role/{role}", self.mount)
+    }
+
+    /// Asks for the seal, which needs no login.
+    ///
+    /// # Errors
+    /// No answer, or none of a Vault.
+    pub async fn state(&self) -> Result<ServerState, VaultError> {
+        const PATH: &str = "sys/seal-status";
+        let answer = self.session.get(PATH, None).await;
+        let answer = answer.and_then(|answer| match answer["sealed"].as_bool() {
+            Some(_) => Ok(answer),
+            None => Err(Failed::malformed("the answer says nothing of a seal")),
+        });
+        let answer = answer.map_err(|failed| self.failed("ask", PATH, &failed))?;
+        Ok(ServerState {
+            version: text(&answer["version"]),
+            initialized: answer["initialized"].as_bool().unwrap_or(true),
+            sealed: answer["sealed"].as_bool().unwrap_or_default(),
+            clock_unix: self.session.server_clock(),
+        })
+    }
+
+    /// Logs in with the settings' credentials.
+    ///
+    /// # Errors
+    /// As a job's login.
+    pub async fn login(&mut self) -> Result<LoginFacts, VaultError> {
+        let token = self.session.login().await?;
+        let facts = token.facts();
+        self.token = Some(token);
+        Ok(facts)
+    }
+
+    /// Looks up the secret id that the visit logged in with; `None` where the policy does not let it, or
+    /// the server knows it no more.
+    ///
+    /// # Errors
+    /// Any other failure.
+    pub async fn secret_id(&self, role: &str) -> Result<Option<SecretIdFacts>, VaultError> {
+        let path = format!("{}/secret-id/lookup", self.role_path(role));
+        let Some(secret_id) = self.token.as_ref().and_then(Token::secret_id) else {
+            return Ok(None);
+        };
+        let answer = self.session.post(&path, &json!({ "secret_id": secret_id })).await;
+        let answer = self.unless_forbidden("look the secret_id up by", &path, answer)?;
+        Ok(answer.filter(|answer| answer["data"].is_object()).map(|answer| facts(&answer["data"])))
+    }
+
+    /// What the token may do at each path; `None` where the policy does not even let it ask.
+    ///
+    /// # Errors
+    /// Any other failure.
+    pub async fn capabilities(
+        &self,
+        paths: &[String],
+    ) -> Result<Option<BTreeMap<String, Vec<String>>>, VaultError> {
+        const PATH: &str = "sys/capabilities-self";
+        let answer = self.session.post(PATH, &json!({ "paths": paths })).await;
+        let answer = self.unless_forbidden("ask", PATH, answer)?;
+        Ok(answer.map(|answer| {
+            let list = |path: &String| (path.clone(), texts(&answer["data"][path.as_str()]));
+            paths.iter().map(list).collect()
+        }))
+    }
+
+    /// The engine of a path; `None` where there is none, or the policy grants nothing there.
+    ///
+    /// # Errors
+    /// Any other failure.
+    pub async fn layout(&self, path: &str) -> Result<Option<Layout>, VaultError> {
+        let found = read::engine(&self.session, path).await;
+        let found = self.unless_forbidden("find the engine of", path, found)?;
+        Ok(found.map(|engine| Layout { mount: engine.mount, kv: engine.kv }))
+    }
+
+    /// Ends the token, if there is one. The warning, if any, names it by its accessor.
+    pub async fn leave(self) -> Option<String> {
+        match &self.token {
+            Some(token) => self.session.revoke(token).await,
+            None => None,
+        }
+    }
+
+    fn unless_forbidden<T>(
+        &self,
+        doing: &'static str,
+        path: &str,
+        answer: Result<T, Failed>,
+    ) -> Result<Option<T>, VaultError> {
+        match answer {
+            Ok(answer) => Ok(Some(answer)),
+            Err(failed) if matches!(failed.failure, Failure::Status { code: 403 | 404, .. }) => {
+                Ok(None)
+            }
+            Err(failed) => Err(self.failed(doing, path, &failed)),
+        }
+    }
+
+    fn failed(&self, doing: &'static str, path: &str, failed: &Failed) -> VaultError {
+        self.session.error(&Step::Ask { doing, path: path.to_owned() }, failed)
+    }
+}
+
+fn facts(answer: &Value) -> SecretIdFacts {
+    // Go's zero time stands for never.
+    let expires = text(&answer["expiration_time"]);
+    let uses = answer["secret_id_num_uses"].as_u64();
+    SecretIdFacts {
+        accessor: text(&answer["secret_id_accessor"]),
+        created: text(&answer["creation_time"]),
+        expires: (!expires.is_empty() && !expires.starts_with("0001-")).then_some(expires),
+        uses_left: uses.filter(|uses| *uses > 0),
+        bound_to: texts(&answer["cidr_list"]),
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// The strings of a list; none of what is no list.
+pub(super) fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().map(text).collect()
+}
