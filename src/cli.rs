@@ -54,6 +54,11 @@ pub enum Command {
     /// In a job's script: hide a value in the log from here on.
     #[command(subcommand)]
     Mask(MaskCommand),
+    /// Show what happened on this host: jobs, stages, images, what was pruned and removed.
+    #[command(after_help = "Examples:\n  longshore ledger --since 2h\n  \
+        longshore ledger --pipeline 4711\n  \
+        longshore ledger --project web/shop --json | jq -r 'select(.event == \"pruned\") | .bytes'")]
+    Ledger(LedgerArgs),
     /// The Vault server: check the login, print the policy that the settings need.
     #[command(subcommand)]
     Vault(VaultCommand),
@@ -104,6 +109,26 @@ pub struct ReapArgs {
     #[arg(long)]
     pub plan: bool,
     /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `ledger`; each narrows what is shown.
+#[derive(Debug, Args)]
+pub struct LedgerArgs {
+    /// Of one job: GitLab's number of it.
+    #[arg(long, value_name = "ID")]
+    pub job: Option<String>,
+    /// Of the jobs of one pipeline.
+    #[arg(long, value_name = "ID")]
+    pub pipeline: Option<u64>,
+    /// Of the jobs of one project.
+    #[arg(long, value_name = "GROUP/PROJECT")]
+    pub project: Option<String>,
+    /// Not older: how long ago (30m, 2h, 7d), or a UTC time.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// One JSON object a line.
     #[arg(long)]
     pub json: bool,
 }

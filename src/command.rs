@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::Parser;
 use zeroize::Zeroizing;
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::agent::mask;
 use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
+use crate::host::ledger::{self, Ending, Event};
 use crate::host::{self, reap};
 use crate::job::Stage;
 use crate::joblog::JobLog;
@@ -97,7 +98,9 @@ fn dispatch(
             let file = BuildExitCode::clear(world)?;
             let call = Call::load(world, settings)?;
             let outcome = answer_run(&call, &args, stdio);
-            let outcome = outcome.map_err(|error| error.masked(&call.masks))?;
+            let outcome = outcome.map_err(|error| error.masked(&call.masks));
+            remember(&call, &args, &outcome);
+            let outcome = outcome?;
             file.write(outcome)?;
             Ok(outcome)
         }
@@ -110,6 +113,9 @@ fn dispatch(
                 let engine = engine(&settings)?;
                 reap::command(&engine, &settings, world, &args, stdio).await
             })
+        }
+        Command::Ledger(args) => {
+            ledger::show::command(&call::read_settings(&settings)?, world, &args, stdio)
         }
         Command::Vault(command) => {
             let settings = call::read_settings(&settings)?;
@@ -209,7 +215,7 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
     let outcome = block_on(async {
         let engine = engine(&call.settings)?;
         let output = Output::of_call(stdio.stdout, stdio.stderr);
-        let sink = RunnerSink::new(output).masking(Rc::clone(&call.masks));
+        let sink = RunnerSink::new(output).masking(Arc::clone(&call.masks));
         let source = vault::source(&call.settings, call.world).of_job(call);
         let work = run::run(call, &engine, &source, asked, &sink);
         let outcome = Box::pin(leases::renewed(&source, &sink, work)).await;
@@ -221,6 +227,19 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
         Ok(outcome)
     });
     unless_orphaned(call, outcome)
+}
+
+/// How the stage went, for the ledger.
+fn remember(call: &Call<'_>, args: &RunArgs, outcome: &Result<Outcome, CallError>) {
+    let told = outcome.as_ref().map_or_else(CallError::outcome, |outcome| *outcome);
+    let (outcome, code) = match told {
+        Outcome::Success | Outcome::Script(0) => (Ending::Success, None),
+        Outcome::Script(code) => (Ending::JobFailure, Some(code)),
+        Outcome::JobFault => (Ending::JobFailure, None),
+        Outcome::SystemFault => (Ending::SystemFailure, None),
+    };
+    let (job, seconds) = (call.plan.key.as_str(), call.seconds());
+    call.record(&Event::Stage { job, stage: &args.stage, outcome, code, seconds });
 }
 
 fn engine(settings: &Settings) -> Result<DockerEngine, CallError> {

@@ -3,68 +3,30 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
 use crate::joblog::masks::Masks;
 
-/// Version of a line's shape.
-const VERSION: u32 = 1;
+mod event;
+pub mod history;
+pub mod show;
 
-/// What happened.
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Event<'a> {
-    /// `prepare` ended well.
-    Prepared {
-        /// The job's key.
-        job: &'a str,
-        /// Project path.
-        project: &'a str,
-        /// Image reference and id.
-        image: &'a str,
-        /// `sha256:...`
-        image_id: &'a str,
-        /// Names of the secrets the job got.
-        secrets: &'a [String],
-    },
-    /// References about to be removed; written before it is done.
-    Pruning {
-        /// The job's key.
-        job: &'a str,
-        /// The references.
-        references: &'a [String],
-    },
-    /// References removed.
-    Pruned {
-        /// The job's key.
-        job: &'a str,
-        /// The references.
-        references: &'a [String],
-        /// Bytes freed, as far as the daemon tells.
-        bytes: u64,
-    },
-    /// A cleanup that is handed to the worker; written before it starts.
-    Removing {
-        /// The job's key.
-        job: &'a str,
-    },
-    /// A cleanup that is done.
-    Removed {
-        /// The job's key.
-        job: &'a str,
-        /// What could not be removed, and why.
-        left: &'a [String],
-    },
-    /// What `reap` removed.
-    Reaped {
-        /// Names of the objects.
-        objects: &'a [String],
-    },
-}
+pub use event::{Ending, Event};
+
+/// Version of a line's shape. Lines of another are passed over when they are read.
+pub const VERSION: u32 = 1;
+
+/// Bytes from which on a new file is begun: some 60 000 events.
+const FULL: u64 = 16 << 20;
+
+/// Older files that are kept beside: `ledger.jsonl.1`, the newest of them, to `.3`.
+const KEPT: u32 = 3;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -75,61 +37,107 @@ struct Line<'a> {
 }
 
 /// The ledger file of a host.
-#[derive(Clone, Copy)]
-pub struct Ledger<'a> {
-    state_dir: &'a Path,
-    masks: Option<&'a Masks>,
+#[derive(Clone)]
+pub struct Ledger {
+    path: PathBuf,
+    full: u64,
+    masks: Option<Arc<Masks>>,
 }
 
-impl<'a> Ledger<'a> {
+impl Ledger {
     /// The ledger in this state directory; nothing is touched yet.
-    pub fn at(state_dir: &'a Path) -> Self {
-        Self { state_dir, masks: None }
+    pub fn at(state_dir: &Path) -> Self {
+        Self { path: state_dir.join("ledger.jsonl"), full: FULL, masks: None }
     }
 
     /// The same, without the values that nobody may read.
     #[must_use]
-    pub fn masked(self, masks: &'a Masks) -> Self {
-        Self { masks: Some(masks), ..self }
+    pub fn masked(self, masks: &Arc<Masks>) -> Self {
+        Self { masks: Some(Arc::clone(masks)), ..self }
     }
 
-    /// Appends one event in a single write, so that lines of processes side by side do not mix.
+    /// Appends one event in a single write, so that lines of processes side by side do not mix. What
+    /// must not be lost is on the disk when this returns.
     ///
     /// # Errors
     /// When the file cannot be written; the caller says so and goes on.
     pub fn append(&self, event: &Event<'_>, now: SystemTime) -> Result<(), LedgerError> {
         let time = humantime::format_rfc3339_millis(now).to_string();
         let line = Line { version: VERSION, time, event };
-        let text = self.text(&line).map_err(io::Error::from);
-        text.and_then(|text| self.write(&text))
-            .map_err(|source| LedgerError { path: self.path(), source })
+        self.write(&line, event.is_plan())
+            .map_err(|source| LedgerError { path: self.path.clone(), source })
     }
 
-    fn text(&self, line: &Line<'_>) -> serde_json::Result<Vec<u8>> {
-        let mut text = match self.masks {
-            Some(masks) => serde_json::to_vec(&masks.mask_json(serde_json::to_value(line)?))?,
-            None => serde_json::to_vec(line)?,
-        };
+    /// The files that there may be, the oldest first.
+    fn files(&self) -> Vec<PathBuf> {
+        (1..=KEPT).rev().map(|age| self.aged(age)).chain([self.path.clone()]).collect()
+    }
+
+    fn write(&self, line: &Line<'_>, durable: bool) -> io::Result<()> {
+        if let Some(directory) = self.path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        let mut file = self.open()?;
+        let length = file.metadata()?.len();
+        if length >= self.full {
+            self.rotate(&file)?;
+            file = self.open()?;
+        }
+        let mut text = Vec::new();
+        if length > 0 && is_torn(&file) {
+            // Its writer was killed: a new line begins, so that only that one is lost.
+            text.push(b'\n');
+        }
+        match &self.masks {
+            Some(masks) => {
+                serde_json::to_writer(&mut text, &masks.mask_json(serde_json::to_value(line)?))?;
+            }
+            None => serde_json::to_writer(&mut text, line)?,
+        }
         text.push(b'\n');
-        Ok(text)
+        file.write_all(&text)?;
+        if durable { file.sync_data() } else { Ok(()) }
     }
 
-    fn path(&self) -> PathBuf {
-        self.state_dir.join("ledger.jsonl")
+    fn open(&self) -> io::Result<File> {
+        OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(&self.path)
     }
 
-    fn write(&self, line: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(self.state_dir)?;
-        let mut file: File =
-            OpenOptions::new().append(true).create(true).mode(0o640).open(self.path())?;
-        file.write_all(line)
+    /// Moves each file on by one; the oldest goes. Of two processes that find it full, one does it.
+    fn rotate(&self, full: &File) -> io::Result<()> {
+        flock(full, FlockOperation::LockExclusive)?;
+        if fs::metadata(&self.path)?.ino() != full.metadata()?.ino() {
+            return Ok(());
+        }
+        let mut younger: Vec<PathBuf> = self.files();
+        // From the oldest to the youngest, so that none is in the way of the next.
+        let mut older = younger.remove(0);
+        for path in younger {
+            match fs::rename(&path, &older) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => older = path,
+            }
+        }
+        Ok(())
+    }
+
+    fn aged(&self, age: u32) -> PathBuf {
+        PathBuf::from(format!("{}.{age}", self.path.display()))
     }
 }
 
-/// The ledger could not be written.
+/// Whether the last line has no end. A device has none either, and is written to as it is.
+fn is_torn(file: &File) -> bool {
+    let Ok(facts) = file.metadata() else { return false };
+    let mut last = [b'\n'];
+    let read = facts.len().checked_sub(1).map(|at| file.read_at(&mut last, at));
+    facts.is_file() && matches!(read, Some(Ok(1))) && last != [b'\n']
+}
+
+/// The ledger could not be written or read.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "failed to write the ledger {path}: {source}; check that the disk has room and the directory is ours"
+    "failed to use the ledger {path}: {source}; check that the disk has room and the directory is ours"
 )]
 pub struct LedgerError {
     path: PathBuf,
@@ -137,21 +145,4 @@ pub struct LedgerError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_whole_json_with_version_and_time() {
-        let directory = tempfile::tempdir().unwrap();
-        let ledger = Ledger::at(directory.path());
-        let event = Event::Removing { job: "1-abc" };
-        ledger.append(&event, SystemTime::UNIX_EPOCH).unwrap();
-        ledger.append(&event, SystemTime::UNIX_EPOCH).unwrap();
-        let text = fs::read_to_string(directory.path().join("ledger.jsonl")).unwrap();
-        assert_eq!(
-            text.lines().next().unwrap(),
-            r#"{"version":1,"time":"1970-01-01T00:00:00.000Z","event":"removing","job":"1-abc"}"#
-        );
-        assert_eq!(text.lines().count(), 2);
-    }
-}
+mod tests;

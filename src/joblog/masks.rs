@@ -1,7 +1,7 @@
 //! The values that our own words must not show: lines in the job log, errors, the ledger. Kept in memory
 //! alone, and wiped when they go. It finds no values; those who learn of one add it.
 
-use std::cell::{OnceCell, RefCell};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
@@ -12,30 +12,41 @@ use crate::secrets::{MaskSet, Secret};
 /// Compiled when something is first said: most calls say nothing of their own.
 #[derive(Default)]
 pub struct Masks {
-    values: RefCell<Vec<Secret>>,
-    set: RefCell<OnceCell<MaskSet>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    values: Vec<Secret>,
+    set: Option<MaskSet>,
 }
 
 impl Masks {
     /// Masks these as well from now on.
     pub fn add(&self, values: impl IntoIterator<Item = Secret>) {
-        let mut known = self.values.borrow_mut();
+        let mut known = self.lock();
         for value in values {
-            if !known.contains(&value) {
-                known.push(value);
-                self.set.borrow_mut().take();
+            if !known.values.contains(&value) {
+                known.values.push(value);
+                known.set = None;
             }
         }
     }
 
     /// The set that a log of its own can use.
     pub fn set(&self) -> MaskSet {
-        self.set.borrow().get_or_init(|| MaskSet::new(self.values.borrow().clone())).clone()
+        let mut known = self.lock();
+        if let Some(set) = &known.set {
+            return set.clone();
+        }
+        let set = MaskSet::new(known.values.clone());
+        known.set = Some(set.clone());
+        set
     }
 
     /// One complete text, masked.
     pub fn mask(&self, text: &str) -> String {
-        if text.is_empty() || self.values.borrow().is_empty() {
+        if text.is_empty() || self.lock().values.is_empty() {
             return text.to_owned();
         }
         String::from_utf8_lossy(&self.set().mask(text.as_bytes())).into_owned()
@@ -51,6 +62,10 @@ impl Masks {
             }
             other => other,
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

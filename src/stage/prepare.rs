@@ -29,6 +29,14 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
     source: &S,
     log: &mut JobLog<W>,
 ) -> Result<(), CallError> {
+    let job = &call.context.response.job_info;
+    call.record(&Event::Started {
+        job: call.plan.key.as_str(),
+        id: call.context.response.id,
+        name: &job.name,
+        project: &call.plan.project,
+        pipeline: job.pipeline_id,
+    });
     let ready = make_ready(call, engine, source, log).await;
     if ready.is_err() {
         for left in source.release().await {
@@ -268,5 +276,6 @@ fn remember(call: &Call<'_>, image: &ImageFacts, secrets: &[String]) {
         image: &call.plan.image.reference,
         image_id: &image.id,
         secrets,
+        seconds: call.seconds(),
     });
 }

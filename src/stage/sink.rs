@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +28,7 @@ pub struct RunnerSink {
     stderr: RefCell<Position>,
     last: Cell<Instant>,
     sudo: RefCell<Phrase>,
-    masks: Rc<Masks>,
+    masks: Arc<Masks>,
 }
 
 impl RunnerSink {
@@ -40,13 +40,13 @@ impl RunnerSink {
             stderr: RefCell::default(),
             last: Cell::new(Instant::now()),
             sudo: RefCell::new(Phrase::new(SUDO)),
-            masks: Rc::default(),
+            masks: Arc::default(),
         }
     }
 
     /// The same, with our own lines masked; the stage's output is masked where it is made.
     #[must_use]
-    pub fn masking(self, masks: Rc<Masks>) -> Self {
+    pub fn masking(self, masks: Arc<Masks>) -> Self {
         Self { masks, ..self }
     }
 

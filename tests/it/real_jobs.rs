@@ -173,3 +173,30 @@ fn our_own_lines_mask_what_gitlab_masks() {
     assert_says(&result.trace_text(), &["the image [MASKED]:1 is not on this host"]);
     assert!(!result.trace_text().contains("very-secret-name"));
 }
+
+#[test]
+fn the_ledger_tells_a_jobs_life() {
+    let (host, job) = (Host::new(), busybox(["exit 3"]));
+    host.run(&job);
+    await_ledger(&host, "\"removed\"", 1);
+    let id = job.id.to_string();
+    let output = host.bare(&["ledger", "--job", &id, "--json"]).output().unwrap();
+    let entries: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told: Vec<String> = entries
+        .iter()
+        .map(|entry| [&entry["event"], &entry["stage"], &entry["outcome"], &entry["code"]])
+        .map(|words| words.into_iter().filter(|word| !word.is_null()).map(ToString::to_string))
+        .map(|words| words.collect::<Vec<_>>().join(" ").replace('"', ""))
+        .collect();
+    assert_eq!(told.first().map(String::as_str), Some("started"));
+    let failed = told.iter().position(|words| words == "stage build_script job_failure 3");
+    let removing = told.iter().position(|words| words == "removing");
+    assert!(failed.is_some() && failed < removing, "{told:?}");
+    assert_eq!(told.last().map(String::as_str), Some("removed"), "{told:?}");
+    let other = host.bare(&["ledger", "--job", "1"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&other.stdout), "nothing of that is in the ledger\n");
+}

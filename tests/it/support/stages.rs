@@ -127,7 +127,8 @@ impl Life {
             settings: self.settings.clone(),
             context: self.context.clone(),
             plan: plan::compile(&self.context, &self.settings, &host).unwrap(),
-            masks: std::rc::Rc::default(),
+            masks: std::sync::Arc::default(),
+            began: (self.world.clock)(),
             parent: rustix::process::getppid(),
         }
     }
