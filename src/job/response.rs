@@ -96,6 +96,9 @@ pub struct RunnerInfo {
     /// Seconds the job may take; 0 where not told.
     #[serde(default, deserialize_with = "or_default")]
     pub timeout: u64,
+    /// The runner's own name for itself.
+    #[serde(default, deserialize_with = "or_default")]
+    pub uuid: String,
 }
 
 /// One variable.

@@ -175,7 +175,7 @@ impl JobRun {
 
     async fn stages(&mut self) -> Ending {
         let mut ending = self.stage("prepare_script").await;
-        for name in ["get_sources", "download_artifacts"] {
+        for name in ["get_sources", "restore_cache", "download_artifacts"] {
             if ending == Ending::Passed {
                 ending = self.stage(name).await;
             }
@@ -191,9 +191,18 @@ impl JobRun {
         match ending {
             Ending::TimedOut => return ending,
             Ending::Cancelled => {}
-            Ending::Passed => ending = self.stage("upload_artifacts_on_success").await,
+            Ending::Passed => {
+                // A cache that cannot be kept is no failure of the job: its script only says so.
+                ending = self.stage("archive_cache").await;
+                if ending == Ending::Passed {
+                    ending = self.stage("upload_artifacts_on_success").await;
+                }
+            }
             // What failed first is what is told.
-            _ => drop(self.stage("upload_artifacts_on_failure").await),
+            _ => {
+                drop(self.stage("archive_cache_on_failure").await);
+                drop(self.stage("upload_artifacts_on_failure").await);
+            }
         }
         self.set_status(&ending);
         // Only logged, as with the runner.
@@ -234,6 +243,7 @@ impl JobRun {
             facts: &self.at.caller.facts,
             variables: &variables,
             project_dir: &self.at.moment.project_dir,
+            cache_dir: &self.at.config.cache_dir,
         };
         let Some(text) = script(name, &scene) else { return Ending::Passed };
         let file = format!("script{}/script", self.times.len());
@@ -314,6 +324,8 @@ fn title(name: &str) -> &str {
         "prepare" => "Preparing the custom executor",
         "prepare_script" => "Preparing environment",
         "get_sources" => "Getting source from Git repository",
+        "restore_cache" => "Restoring cache",
+        "archive_cache" | "archive_cache_on_failure" => "Saving cache",
         "download_artifacts" => "Downloading artifacts",
         "build_script" => "Executing the script",
         "after_script" => "Running after_script",

@@ -3,6 +3,7 @@
 
 pub mod args;
 pub mod artifact_store;
+mod caches;
 pub mod console;
 pub mod driver;
 pub mod facts;

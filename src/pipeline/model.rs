@@ -50,6 +50,8 @@ pub struct Job {
     pub after_script: Vec<String>,
     /// What it leaves for later jobs.
     pub artifacts: Option<Artifacts>,
+    /// What it keeps for the next jobs of its kind, in any pipeline.
+    pub caches: Vec<Cache>,
     /// Whose artifacts it takes; `None` is every job's of the earlier stages.
     pub dependencies: Option<Vec<String>>,
     /// When it is part of the pipeline at all; `None` is always.
@@ -113,7 +115,36 @@ pub struct Artifacts {
     pub reports: Vec<(String, Vec<String>)>,
 }
 
-/// After which outcomes of a job its artifacts are kept.
+/// One entry of `cache:`; `$VAR` unexpanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// Jobs with the same key share it.
+    pub key: String,
+    /// Keys to restore from where there is none of the first, in order.
+    pub fallback_keys: Vec<String>,
+    /// Globs of the files to keep.
+    pub paths: Vec<String>,
+    /// Whether files git does not know are kept too.
+    pub untracked: bool,
+    /// After which outcomes it is kept.
+    pub when: ArtifactsWhen,
+    /// Whether it is restored, kept, or both.
+    pub policy: CachePolicy,
+}
+
+/// What a job does with a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CachePolicy {
+    /// Restores it before and keeps it after.
+    #[default]
+    PullPush,
+    /// Only restores it.
+    Pull,
+    /// Only keeps it.
+    Push,
+}
+
+/// After which outcomes of a job its artifacts and caches are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ArtifactsWhen {
     /// The job passed.
@@ -123,6 +154,17 @@ pub enum ArtifactsWhen {
     OnFailure,
     /// Either.
     Always,
+}
+
+impl ArtifactsWhen {
+    /// Whether a job that passed, or did not, is among them.
+    pub fn includes(self, passed: bool) -> bool {
+        match self {
+            Self::OnSuccess => passed,
+            Self::OnFailure => !passed,
+            Self::Always => true,
+        }
+    }
 }
 
 /// When a job runs.

@@ -115,6 +115,7 @@ pub fn table(rows: &[Row], colour: bool) -> String {
 fn short(name: &str) -> &str {
     match name {
         "upload_artifacts_on_success" | "upload_artifacts_on_failure" => "upload_artifacts",
+        "archive_cache_on_failure" => "archive_cache",
         other => other,
     }
 }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::model::{Artifacts, ArtifactsWhen, Image, Service};
+use crate::plan::cache::LOCAL;
+
+use super::model::{Artifacts, ArtifactsWhen, Cache, CachePolicy, Image, Service};
 use super::spec::{Dependency, JobSpec, JobVariable, PipelineFacts};
 
 /// The whole JSON; `image` is the image's expanded name.
@@ -12,7 +14,7 @@ pub fn response(spec: &JobSpec, facts: &PipelineFacts, image: &str) -> Value {
         "id": spec.id,
         "token": spec.token,
         "allow_git_fetch": true,
-        "runner_info": {"timeout": spec.timeout.as_secs(), "uuid": "longshore-local"},
+        "runner_info": {"timeout": spec.timeout.as_secs(), "uuid": LOCAL},
         "job_info": {
             "id": spec.id, "name": spec.job.name, "stage": spec.job.stage,
             "pipeline_id": facts.pipeline_id, "project_id": facts.project_id,
@@ -24,7 +26,7 @@ pub fn response(spec: &JobSpec, facts: &PipelineFacts, image: &str) -> Value {
         "image": job_image(spec.job.image.as_ref(), image),
         "services": services,
         "artifacts": spec.job.artifacts.as_ref().map(artifacts).unwrap_or_default(),
-        "cache": [],
+        "cache": spec.job.caches.iter().map(cache).collect::<Vec<_>>(),
         "credentials": credentials(facts),
         "dependencies": spec.dependencies.iter().map(|one| dependency(one, spec)).collect::<Vec<_>>(),
         "features": {"trace_sections": true, "token_mask_prefixes": [], "failure_reasons": []},
@@ -98,6 +100,16 @@ fn artifacts(artifacts: &Artifacts) -> Vec<Value> {
         })
     }));
     all
+}
+
+fn cache(cache: &Cache) -> Value {
+    json!({"key": cache.key, "fallback_keys": cache.fallback_keys, "untracked": cache.untracked,
+    "paths": cache.paths, "when": when_name(cache.when),
+    "policy": match cache.policy {
+        CachePolicy::PullPush => "pull-push",
+        CachePolicy::Pull => "pull",
+        CachePolicy::Push => "push",
+    }})
 }
 
 /// Whether there is more to keep than reports.

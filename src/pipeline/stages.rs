@@ -1,6 +1,7 @@
 //! The scripts of a job's stages, in our own words: what GitLab Runner would send to `run`. Pure.
 
-use super::model::{Artifacts, ArtifactsWhen};
+use super::caches;
+use super::model::Artifacts;
 use super::response::{has_archive, report_name};
 use super::script::{Lines, exports, frame, quote};
 use super::spec::{JobSpec, PipelineFacts};
@@ -15,10 +16,12 @@ pub struct Scene<'a> {
     pub variables: &'a [(String, String)],
     /// The project's directory in the container.
     pub project_dir: &'a str,
+    /// Where caches are kept, in the container.
+    pub cache_dir: &'a str,
 }
 
 impl Scene<'_> {
-    fn variable(&self, name: &str) -> Option<&str> {
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
         self.variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
@@ -26,7 +29,7 @@ impl Scene<'_> {
         quote(&format!("{}.tmp/{file}", self.project_dir))
     }
 
-    fn inside(&self) -> Lines {
+    pub(super) fn inside(&self) -> Lines {
         Lines::default().line(format!("cd {}", quote(self.project_dir)))
     }
 }
@@ -37,6 +40,9 @@ pub fn script(stage: &str, scene: &Scene<'_>) -> Option<String> {
         "prepare_script" => return Some(frame(&prepare(scene))),
         "cleanup_file_variables" => return Some(frame(&forget(scene))),
         "get_sources" => sources(scene),
+        "restore_cache" => caches::restore(scene)?,
+        "archive_cache" => caches::archive(scene, true)?,
+        "archive_cache_on_failure" => caches::archive(scene, false)?,
         "download_artifacts" => downloads(scene)?,
         "build_script" => {
             let job = &scene.spec.job;
@@ -141,12 +147,7 @@ fn downloads(scene: &Scene<'_>) -> Option<String> {
 
 fn uploads(scene: &Scene<'_>, passed: bool) -> Option<String> {
     let artifacts = scene.spec.job.artifacts.as_ref()?;
-    let wanted = match artifacts.when {
-        ArtifactsWhen::OnSuccess => passed,
-        ArtifactsWhen::OnFailure => !passed,
-        ArtifactsWhen::Always => true,
-    };
-    let archive = wanted && has_archive(artifacts);
+    let archive = artifacts.when.includes(passed) && has_archive(artifacts);
     if !archive && artifacts.reports.is_empty() {
         return None;
     }
@@ -176,7 +177,7 @@ fn uploader(scene: &Scene<'_>, format: &str, kind: &str) -> Vec<String> {
     words
 }
 
-fn option(words: &mut Vec<String>, name: &str, value: &str) {
+pub(super) fn option(words: &mut Vec<String>, name: &str, value: &str) {
     words.push(name.to_owned());
     words.push(value.to_owned());
 }
@@ -221,6 +222,6 @@ fn upload_report(
     guarded(lines.say(&format!("Uploading the {kind} report...")), "Uploading artifacts", &words)
 }
 
-fn expanded(scene: &Scene<'_>, text: &str) -> String {
+pub(super) fn expanded(scene: &Scene<'_>, text: &str) -> String {
     crate::job::expand::expand(text, |name| scene.variable(name).map(str::to_owned))
 }

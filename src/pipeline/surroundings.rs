@@ -25,6 +25,8 @@ use super::workspace::Workspace;
 pub struct Config {
     /// Where projects are checked out.
     pub builds_dir: String,
+    /// Where caches are kept.
+    pub cache_dir: String,
     /// Goes into the environment of later calls.
     pub job_env: BTreeMap<String, String>,
 }

@@ -2,6 +2,7 @@
 //! is an error that names file, line, job and key; nothing is passed over in silence. Touches no
 //! file and knows no environment.
 
+mod cache;
 mod fault;
 mod file;
 mod job;

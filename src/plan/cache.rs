@@ -5,7 +5,10 @@ use sha2::{Digest, Sha256};
 
 use super::container::{Labels, MountPlan, MountSource};
 use super::key;
-use crate::job::JobContext;
+use crate::job::{JobContext, JobResponse};
+
+/// What `longshore local` calls its runner.
+pub const LOCAL: &str = "longshore-local";
 
 /// What jobs must have in common to share a cache.
 ///
@@ -18,11 +21,16 @@ pub struct CacheKey {
     protected: bool,
 }
 
+/// `longshore local` serves sources on another port each time, and keeps its caches all the same.
+fn server(job: &JobResponse) -> &str {
+    if job.runner_info.uuid == LOCAL { "local" } else { key::server(&job.git_info.repo_url) }
+}
+
 impl CacheKey {
     pub(super) fn of(context: &JobContext) -> Self {
         let job = &context.response;
         Self {
-            server: key::server(&job.git_info.repo_url).to_owned(),
+            server: server(job).to_owned(),
             project_id: job.job_info.project_id,
             protected: context.is_protected(),
         }

@@ -8,7 +8,7 @@ use crate::settings::{Capacity, SocketMode};
 
 mod alias;
 pub mod auth_config;
-mod cache;
+pub mod cache;
 mod compile;
 pub mod container;
 mod image;

@@ -181,3 +181,39 @@ async fn a_variables_file_that_others_can_read_is_refused() {
     let error = place.run(args).await.number.unwrap_err();
     assert!(error.contains("chmod 600"), "{error}");
 }
+
+#[tokio::test]
+async fn a_cache_lasts_from_pipeline_to_pipeline() {
+    let script =
+        "cat deps/* || true; mkdir -p deps; echo from $CI_PIPELINE_ID > deps/$CI_PIPELINE_ID";
+    let cache = r#", "cache": {"key": "../$CI_COMMIT_REF_NAME x", "paths": ["deps/"]}"#;
+    let place = Place::new(&one_job(script, cache), HOST_DRIVER).with_gitlab_runner();
+    let first = place.run(place.args()).await;
+    assert_eq!(first.number, Ok(0), "{}", first.log);
+    assert!(first.log.contains("Failed to extract cache"), "{}", first.log);
+    assert!(first.log.contains("Created cache"), "{}", first.log);
+    assert!(place.path("cache/group/project/main x/cache.zip").is_file(), "{}", first.log);
+    let second = place.run(place.args()).await;
+    assert!(second.log.contains("Successfully extracted cache"), "{}", second.log);
+    assert!(second.log.contains("unit | from "), "{}", second.log);
+}
+
+#[tokio::test]
+async fn a_caches_policy_and_outcome_say_what_is_done_with_it() {
+    for (cache, script, stages) in [
+        (r#""policy": "pull""#, "true", "restore_cache"),
+        (r#""policy": "push""#, "true", "archive_cache"),
+        (r#""when": "on_failure""#, "true", "restore_cache"),
+        (r#""when": "always""#, "false", "restore_cache archive_cache_on_failure"),
+        (r#""fallback_keys": ["b"]"#, "false", "restore_cache"),
+    ] {
+        let cache = format!(r#", "cache": {{"paths": ["a"], {cache}}}"#);
+        let place = Place::new(&one_job(script, &cache), HOST_DRIVER).with_gitlab_runner();
+        let ran = place.run(place.args()).await;
+        assert_eq!(ran.number, Ok(u8::from(script == "false")), "{}", ran.log);
+        let calls = place.read("calls.unit");
+        let names = calls.lines().filter_map(|line| line.split(' ').next_back());
+        let seen: Vec<_> = names.filter(|name| name.contains("cache")).collect();
+        assert_eq!(seen.join(" "), stages, "{cache}");
+    }
+}

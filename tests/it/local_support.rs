@@ -18,7 +18,7 @@ HERE="$(dirname "$0")"
 shift 2
 echo "$*" >> "$HERE/calls.$CUSTOM_ENV_CI_JOB_NAME"
 case "$1" in
-config) echo "{\"builds_dir\": \"$HERE/builds/$CUSTOM_ENV_CI_JOB_ID\", \"cache_dir\": \"/c\", \"job_env\": {\"FROM_CONFIG\": \"yes\"}}" ;;
+config) echo "{\"builds_dir\": \"$HERE/builds/$CUSTOM_ENV_CI_JOB_ID\", \"cache_dir\": \"$HERE/cache\", \"job_env\": {\"FROM_CONFIG\": \"yes\"}}" ;;
 prepare) exit "${CUSTOM_ENV_PREPARE_EXIT:-0}" ;;
 run)
   test "$FROM_CONFIG" = yes || exit 9
@@ -89,6 +89,13 @@ impl Place {
     pub(crate) fn executable(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Puts the binary where the driver's scripts find it as `gitlab-runner`.
+    pub(crate) fn with_gitlab_runner(self) -> Self {
+        let link = self.path("bin/gitlab-runner");
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_longshore"), link).unwrap();
+        self
     }
 
     pub(crate) fn git(&self, words: &[&str]) {

@@ -37,7 +37,7 @@ fn defaults(top: &[Entry]) -> Read<Vec<Entry>> {
         Some(found) => keys::DEFAULT.entries(&found.node, "default")?.to_vec(),
         None => Vec::new(),
     };
-    for key in ["image", "services", "before_script", "after_script"] {
+    for key in ["image", "services", "before_script", "after_script", "cache"] {
         let Some(global) = entry(top, key) else { continue };
         if entry(&all, key).is_some() {
             return Err(Fault::DefaultTwice { key: key.to_owned() }.at(global.line));

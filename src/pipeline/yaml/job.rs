@@ -5,6 +5,7 @@ use super::{
         model::{AllowFailure, Artifacts, ArtifactsWhen, Image, Job, When},
         rules::{Expression, Rule},
     },
+    cache,
     fault::{Fault, Read},
     keys::{self, Keys, entry},
     node::{Entry, Node, Value},
@@ -20,6 +21,12 @@ const JOB_WHENS: [(&str, When); 4] = [
 ];
 const RULE_WHENS: [(&str, When); 5] =
     [JOB_WHENS[0], JOB_WHENS[1], JOB_WHENS[2], JOB_WHENS[3], ("never", When::Never)];
+
+pub(super) const WHENS: [(&str, ArtifactsWhen); 3] = [
+    ("on_success", ArtifactsWhen::OnSuccess),
+    ("on_failure", ArtifactsWhen::OnFailure),
+    ("always", ArtifactsWhen::Always),
+];
 
 /// Where a job's key is looked up: in the job, else in the pipeline's defaults.
 struct Source<'a> {
@@ -59,6 +66,7 @@ pub(super) fn job(named: &Entry, defaults: &[Entry]) -> Read<Job> {
         script,
         after_script: from.or_default("after_script", Field::commands)?.unwrap_or_default(),
         artifacts: from.or_default("artifacts", artifacts)?,
+        caches: from.or_default("cache", cache::caches)?.unwrap_or_default(),
         dependencies: from.own("dependencies", Field::texts)?,
         rules: from.own("rules", rules)?,
         when,
@@ -75,6 +83,7 @@ pub(super) fn check_defaults(defaults: &[Entry]) -> Read<()> {
     from.or_default("before_script", Field::commands)?;
     from.or_default("after_script", Field::commands)?;
     from.or_default("artifacts", artifacts)?;
+    from.or_default("cache", cache::caches)?;
     from.or_default("timeout", Field::duration)?;
     Ok(())
 }
@@ -108,11 +117,6 @@ pub(super) fn pull_policies(field: Field<'_>) -> Read<Vec<String>> {
 }
 
 fn artifacts(field: Field<'_>) -> Read<Artifacts> {
-    const WHENS: [(&str, ArtifactsWhen); 3] = [
-        ("on_success", ArtifactsWhen::OnSuccess),
-        ("on_failure", ArtifactsWhen::OnFailure),
-        ("always", ArtifactsWhen::Always),
-    ];
     let from = Source { job: keys::ARTIFACTS.entries(field.node, field.key)?, defaults: &[] };
     Ok(Artifacts {
         paths: from.own("paths", Field::texts)?.unwrap_or_default(),

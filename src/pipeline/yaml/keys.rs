@@ -24,14 +24,15 @@ pub(super) const TOP: Keys = Keys {
         "services",
         "before_script",
         "after_script",
+        "cache",
     ],
-    unsupported: &["include", "workflow", "spec", "cache", "types"],
+    unsupported: &["include", "workflow", "spec", "types"],
 };
 
 pub(super) const DEFAULT: Keys = Keys {
     prefix: "default:",
-    known: &["image", "services", "before_script", "after_script", "timeout", "artifacts"],
-    unsupported: &["cache", "tags", "retry", "interruptible", "hooks", "id_tokens", "identity"],
+    known: &["image", "services", "before_script", "after_script", "timeout", "artifacts", "cache"],
+    unsupported: &["tags", "retry", "interruptible", "hooks", "id_tokens", "identity"],
 };
 
 pub(super) const JOB: Keys = Keys {
@@ -45,6 +46,7 @@ pub(super) const JOB: Keys = Keys {
         "script",
         "after_script",
         "artifacts",
+        "cache",
         "dependencies",
         "rules",
         "when",
@@ -55,7 +57,6 @@ pub(super) const JOB: Keys = Keys {
         "needs",
         "extends",
         "include",
-        "cache",
         "only",
         "except",
         "trigger",
@@ -131,6 +132,16 @@ pub(super) const REPORTS: Keys = Keys {
     ],
     unsupported: &["coverage_report"],
 };
+
+pub(super) const CACHE: Keys = Keys {
+    prefix: "cache:",
+    known: &["key", "paths", "untracked", "when", "policy", "fallback_keys"],
+    unsupported: &["unprotect"],
+};
+
+/// A key made from files needs GitLab's own history of them.
+pub(super) const CACHE_KEY: Keys =
+    Keys { prefix: "cache:key:", known: &[], unsupported: &["files", "files_commits", "prefix"] };
 
 pub(super) const RULE: Keys = Keys {
     prefix: "rules:",

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{
     super::model::{
-        AllowFailure, Artifacts, ArtifactsWhen, Decision, Image, Job, Pipeline, Service, Variable,
-        When,
+        AllowFailure, Artifacts, ArtifactsWhen, Cache, CachePolicy, Decision, Image, Job, Pipeline,
+        Service, Variable, When,
     },
     parse,
 };
@@ -248,5 +248,48 @@ fn allowed_failures_are_told_from_others() {
         (&codes, None, false),
     ] {
         assert_eq!(allowed.allows(code), expected, "{allowed:?} {code:?}");
+    }
+}
+
+#[test]
+fn caches_are_one_mapping_or_several() {
+    let plain = |key: &str, paths: &[&str]| Cache {
+        key: key.to_owned(),
+        fallback_keys: Vec::new(),
+        paths: paths.iter().map(ToString::to_string).collect(),
+        untracked: false,
+        when: ArtifactsWhen::OnSuccess,
+        policy: CachePolicy::PullPush,
+    };
+    assert_eq!(job("cache: {paths: [a, b/]}").caches, [plain("default", &["a", "b/"])]);
+    assert_eq!(job("cache: []").caches, []);
+    assert_eq!(job("cache: {}").caches, []);
+    let two = "cache:\n- {key: $X, paths: [a], policy: pull}\n\
+               - {key: 2, untracked: true, when: always, fallback_keys: [k, l]}";
+    let first = Cache { policy: CachePolicy::Pull, ..plain("$X", &["a"]) };
+    let second = Cache {
+        untracked: true,
+        when: ArtifactsWhen::Always,
+        fallback_keys: vec!["k".to_owned(), "l".to_owned()],
+        ..plain("2", &[])
+    };
+    assert_eq!(job(two).caches, [first, second]);
+    let default = read("cache: {key: d, paths: [x]}\na: {script: x}\nb: {script: x, cache: []}\n");
+    assert_eq!(default.jobs[0].caches, [plain("d", &["x"])]);
+    assert_eq!(default.jobs[1].caches, []);
+}
+
+#[test]
+fn a_cache_that_cannot_be_run_is_refused_by_name() {
+    for (lines, says) in [
+        ("cache: {key: {files: [lock]}, paths: [a]}", "cache:key:files"),
+        ("cache: {paths: [a], unprotect: true}", "cache:unprotect"),
+        ("cache: {paths: [a], policy: both}", "policy"),
+        ("cache: {paths: a}", "paths"),
+        ("cache: [{}, {}, {}, {}, {}]", "at most four caches"),
+    ] {
+        let text = format!("a:\n  script: x\n  {lines}\n");
+        let error = parse(&text, "ci.yml").expect_err(lines).to_string();
+        assert!(error.contains(says), "{lines}: {error}");
     }
 }
