@@ -101,7 +101,7 @@ impl Engine for DockerEngine {
             && error.fault == Fault::Throttled
             && error.retry_after.is_none()
         {
-            let asked = manifest::head(reference, None).await;
+            let asked = manifest::head(reference, login).await;
             error.retry_after = asked.err().and_then(|refused| refused.retry_after);
         }
         done

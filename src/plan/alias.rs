@@ -17,7 +17,7 @@ pub(super) fn all(image: &str, given: &str) -> Vec<String> {
 /// The image's name without digest, tag and the registry's port.
 fn bare(image: &str) -> String {
     let name = image.split('@').next().unwrap_or_default();
-    let last = name.rfind('/').map_or(0, |slash| slash + 1);
+    let last = name.rfind('/').unwrap_or_default();
     let name = name[last..].find(':').map_or(name, |colon| &name[..last + colon]);
     match name.split_once('/') {
         Some((registry, path)) => {

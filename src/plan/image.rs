@@ -70,7 +70,7 @@ fn mirrors(reference: &str, settings: &Settings) -> Vec<String> {
     let rules = settings.docker.mirror.iter().filter(|rule| login::covers(&rule.registry, &name));
     rules
         .filter_map(|rule| {
-            let rest = name.strip_prefix(rule.registry.as_str())?;
+            let rest = name.strip_prefix(login::prefix(&rule.registry))?;
             Some(format!("{}{rest}{version}", rule.mirror))
         })
         .collect()

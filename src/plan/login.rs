@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use std::collections::BTreeMap;
+
 use serde::{Serialize, Serializer};
 
 use super::SecretRef;
@@ -96,6 +98,7 @@ fn from_vault(image: &str, context: &JobContext, settings: &Settings) -> Option<
             field: Some(rule.password.field.clone()),
             version: rule.password.version,
             kv: rule.kv,
+            parameters: BTreeMap::new(),
             form: SecretForm::Variable,
         },
     })
@@ -108,7 +111,7 @@ pub(super) fn covers(registry: &str, name: &str) -> bool {
 }
 
 /// A registry's name without scheme and trailing slash; Docker Hub's as in [`full_name`].
-fn prefix(registry: &str) -> &str {
+pub(super) fn prefix(registry: &str) -> &str {
     if registry == HUB || registry == "index.docker.io" {
         return "docker.io";
     }

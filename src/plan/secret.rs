@@ -1,5 +1,7 @@
 //! Which secrets a job gets: it asks by name, the operator's rules and the job's JSON decide.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::job::JobContext;
@@ -26,6 +28,9 @@ pub struct SecretRef {
     /// The kind of engine; asked of the server for `None`. Where it is given, the first part of `path`
     /// is taken for the mount.
     pub kv: Option<KvVersion>,
+    /// What the engine is told that issues it; where there are none, it is read.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, String>,
     /// How the job gets it.
     pub form: SecretForm,
 }
@@ -79,6 +84,7 @@ fn reference(name: &str, rule: &SecretRule) -> SecretRef {
         field: rule.field.clone(),
         version: rule.version,
         kv: rule.kv,
+        parameters: rule.parameters.clone(),
         form: rule.form,
     }
 }

@@ -27,6 +27,8 @@ pub struct SecretRule {
     pub version: Option<u64>,
     /// The kind of the mount; found out where `None`.
     pub kv: Option<KvVersion>,
+    /// What an engine is told that issues a secret, such as a certificate's name. Empty: it is read.
+    pub parameters: BTreeMap<String, String>,
     /// How the job gets it.
     pub form: SecretForm,
     /// The projects that may have it; all of this runner's in the short form.
@@ -46,6 +48,8 @@ struct Written {
     field: Option<String>,
     version: Option<u64>,
     kv: Option<KvVersion>,
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
     #[serde(rename = "as")]
     given_as: Option<As>,
     mode: Option<FileMode>,
@@ -74,6 +78,7 @@ impl<'de> Visitor<'de> for RuleVisitor {
             field,
             version,
             kv: None,
+            parameters: BTreeMap::new(),
             form: SecretForm::Variable,
             projects: Patterns::everything(),
             refs: Patterns::everything(),
@@ -101,6 +106,7 @@ fn rule(written: Written) -> Result<SecretRule, String> {
         field: once("field", "#field", place.field, written.field)?,
         version: once("version", "@version", place.version, written.version)?,
         kv: written.kv,
+        parameters: written.parameters,
         form,
         projects: written.projects,
         refs: written.refs,
@@ -133,6 +139,13 @@ fn complete(rule: SecretRule) -> Result<SecretRule, String> {
     }
     if rule.version.is_some() && matches!(rule.kv, Some(KvVersion::V1 | KvVersion::Raw)) {
         return Err("only KV v2 has versions".to_owned());
+    }
+    let issued = !rule.parameters.is_empty();
+    if issued && (rule.version.is_some() || matches!(rule.kv, Some(KvVersion::V1 | KvVersion::V2)))
+    {
+        return Err(
+            "parameters are for engines that issue secrets; in KV they would be written".to_owned()
+        );
     }
     Ok(rule)
 }

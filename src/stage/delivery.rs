@@ -69,7 +69,8 @@ mod tests {
 
     fn wanted(form: SecretForm) -> Vec<SecretRef> {
         let (name, path) = ("NAME".to_owned(), "kv/a".to_owned());
-        vec![SecretRef { name, path, field: None, version: None, kv: None, form }]
+        let parameters = std::collections::BTreeMap::new();
+        vec![SecretRef { name, path, field: None, version: None, kv: None, parameters, form }]
     }
 
     fn fetched(value: impl Into<Vec<u8>>) -> Vec<FetchedSecret> {

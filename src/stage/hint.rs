@@ -2,6 +2,10 @@
 
 use crate::engine::Fault;
 
+/// Where a registry does not say that a cached image may be used.
+pub const SHARED_IMAGES: &str =
+    "; images that are for every project are named by the operator: [docker] shared_images";
+
 /// Where `sudo` failed because nobody in the job may gain privileges.
 pub const NO_SUDO: &str = "longshore: sudo cannot work here: this runner lets nobody in a job gain privileges. \
     Run as root instead (image:docker:user: root), or ask the operator of this runner for \

@@ -60,7 +60,10 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
     let logins = passwords(call, source).await?;
     let mut own_masks = logins.mask_too.clone();
     own_masks.extend(logins.secrets.iter().map(|one| one.value.clone()));
-    call.masks.add(own_masks.iter().cloned());
+    if !own_masks.is_empty() {
+        call.masks.add(own_masks.iter().cloned());
+        log.mask(call.masks.set());
+    }
     let credentials = Credentials::new(call.world, logins);
     let mut puller = Puller { engine, credentials: &credentials, log };
     let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, &mut puller)));

@@ -86,13 +86,15 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
                 Cached::Absent => format!("the image {} is not on this host", wanted.reference),
                 Cached::Private(error) => format!(
                     "the image {} is on this host, but there is no telling that this project may have \
-                     it ({})",
-                    wanted.reference, error.cause
+                     it ({}){}",
+                    wanted.reference,
+                    error.cause,
+                    hint::SHARED_IMAGES
                 ),
             };
             if policy == PullPolicy::Never {
                 return Err(CallError::job(format!(
-                    "{message}, and pull policy `never` forbids to pull it"
+                    "{message}\n  pull policy `never` forbids to pull it"
                 )));
             }
             if matches!(cached, Cached::Private(_)) {

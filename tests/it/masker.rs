@@ -160,6 +160,8 @@ fn short_values_are_told_and_left_alone() {
     let set = set(&["abc", "long enough", " 12 \n", "", "four"]);
     let short = [0, 2, 3].map(|index| (index, Unmaskable::TooShort));
     assert_eq!(set.unmaskable(), short);
+    let values: Vec<&[u8]> = set.values().iter().map(Secret::expose).collect();
+    assert_eq!(values, [b"abc".as_slice(), b"long enough", b" 12 \n", b"", b"four"]);
     assert_eq!(set.mask(b"abc 12 four"), b"abc 12 [MASKED]");
 }
 

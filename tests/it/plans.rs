@@ -337,6 +337,7 @@ const MISTAKES: &[&str] = &[
     "[secrets]\nA = { path = \"kv/a#b\", field = \"b\", projects = \"**\" }",
     "[secrets]\nA = { path = \"kv/a@3#b\", kv = 1, projects = \"**\" }",
     "[secrets]\nA = { path = \"kv/a\", projects = \"**\" }",
+    "[secrets]\nA = { path = \"kv/a#b\", kv = 2, parameters = { c = \"d\" }, projects = \"**\" }",
     "[secrets]\nA = { path = \"kv/a#b\", projects = \"**\", mode = \"0400\" }",
     "[secrets]\nA = { path = \"kv/a#b\", projects = \"**\", as = \"file\", mode = 400 }",
     "[secrets]\nA = { path = \"kv/a#b\", projects = \"**\", as = \"file\", mode = \"0040\" }",
@@ -392,7 +393,7 @@ fn every_line_that_the_example_settings_show_is_right() {
     let text: Vec<String> = example("longshore.toml.example").lines().map(shown).collect();
     let settings = Settings::parse(&text.join("\n"), Path::new("example")).unwrap();
     assert_eq!(settings.project.len(), 2);
-    assert_eq!(settings.secrets.len(), 4);
+    assert_eq!(settings.secrets.len(), 5);
     assert!(settings.vault.is_some());
     assert_eq!(settings.bake.len(), 1);
     assert_eq!((settings.services.len(), settings.service_rule.len()), (1, 1));

@@ -159,6 +159,43 @@ async fn a_value_that_no_environment_can_carry_is_the_jobs_failure_and_makes_not
     assert_eq!(bao.logins_and_revokes(), (3, 3));
 }
 
+/// Lines that no two secrets share.
+fn lines(name: &str, bytes: usize) -> String {
+    let width = 62 - name.len();
+    let lines = (0..bytes / 64).map(|at| format!("{name}-{at:0>width$}"));
+    lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+#[tokio::test]
+async fn a_large_secret_comes_whole_and_is_masked_line_by_line_or_is_refused_by_name() {
+    let (bao, settings) = furnished().await;
+    let fields = json!({"a": lines("inline", 64 << 10), "b": lines("larger", 128 << 10), "c": lines("huge", 1 << 20)});
+    bao.admin("POST", "kv1/app/large", fields).await;
+    let host = bare_host(&settings).table(
+        "[secrets]\nINLINE = \"kv1/app/large#a\"\n\
+         LARGER = { path = \"kv1/app/large#b\", as = \"file\", projects = \"**\" }\n\
+         HUGE = { path = \"kv1/app/large#c\", as = \"file\", projects = \"**\" }\n",
+    );
+    let look = "echo ${#INLINE}; wc -c <$LARGER; tail -n 1 $LARGER; sed -n 77p $LARGER";
+    let job = busybox([look, "echo \"$INLINE\" | tail -n 1"]);
+    let result = host.run(&job.variable("LONGSHORE_SECRETS", "INLINE,LARGER"));
+    result.assert_success();
+    let out = result.call("build_script").stdout();
+    assert_says(&out, &["65536\n131072\n[MASKED]\n[MASKED]\n", "[MASKED]\n"]);
+    for name in ["inline-0", "larger-0"] {
+        assert!(!result.trace_text().contains(name), "{out}");
+    }
+    let huge = busybox(["wc -c <$HUGE; sed -n 9999p $HUGE"]);
+    let result = host.run(&huge.variable("LONGSHORE_SECRETS", "HUGE"));
+    assert_says(&result.call("build_script").stdout(), &["1048576\n[MASKED]\n"]);
+    assert!(!result.trace_text().contains("huge-0"));
+    let both = busybox(["true"]).variable("LONGSHORE_SECRETS", "HUGE,LARGER");
+    let result = host.run(&both);
+    assert_eq!(result.exit_code, Some(1), "{}", result.trace_text());
+    assert_says(&result.trace_text(), &["LARGER", "too large to be masked"]);
+    assert_eq!(bao.logins_and_revokes(), (3, 3));
+}
+
 /// What GitLab itself gives: variables that it masks, its own `secrets:`, which the runner has resolved
 /// before it calls us, and file variables, which the runner's script writes beside the project.
 #[test]

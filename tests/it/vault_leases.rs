@@ -197,6 +197,54 @@ async fn a_secret_that_ends_too_soon_is_warned_of() {
     assert_eq!(bao.logins_and_revokes(), (2, 2));
 }
 
+/// Certificates are issued by a write; certificate and key come with one, and its lease ends with the job.
+#[tokio::test]
+async fn a_certificate_is_issued_once_and_revoked_with_the_job() {
+    let bao = Bao::start();
+    bao.admin("POST", "sys/mounts/pki", json!({"type": "pki"})).await;
+    let root = json!({"common_name": "Test", "ttl": "720h"});
+    bao.admin("POST", "pki/root/generate/internal", root).await;
+    let role = json!({"allowed_domains": "example.com", "allow_subdomains": true,
+        "generate_lease": true, "key_type": "ec", "key_bits": 256, "ttl": "2h"});
+    bao.admin("POST", "pki/roles/app", role).await;
+    let policy = "path \"pki/issue/app\" { capabilities = [\"update\"] }";
+    let settings = bao.role("", policy, json!({})).await;
+    let issued = |field: Option<&str>, name: &str| SecretRef {
+        field: field.map(str::to_owned),
+        parameters: [("common_name".to_owned(), name.to_owned())].into(),
+        ..wanted("pki/issue/app", "")
+    };
+    let run_dir = memory();
+    let vault = of_job(&settings, &run_dir);
+    let name = "app.example.com";
+    let list = [issued(Some("certificate"), name), issued(Some("private_key"), name)];
+    let fetched = vault.fetch(&list).await.unwrap();
+    assert!(values(&fetched)[0].starts_with("-----BEGIN CERTIFICATE-----"));
+    assert!(values(&fetched)[1].starts_with("-----BEGIN EC PRIVATE KEY-----"));
+    let warning = &fetched.warnings[0];
+    assert!(
+        warning.contains("API_KEY ends in") && warning.contains("cannot be renewed"),
+        "{warning}"
+    );
+    let writes = bao.audited("pki/issue/app");
+    assert_eq!(writes.iter().filter(|one| one["request"]["operation"] == "update").count(), 1);
+    assert_eq!(bao.listed("sys/leases/lookup/pki/issue/app").await.len(), 1);
+    assert_eq!(vault.release().await, Vec::<String>::new());
+    await_that("the end of the certificate", async || {
+        bao.listed("sys/leases/lookup/pki/issue/app").await.is_empty()
+    })
+    .await;
+
+    let error = vault.fetch(&[issued(None, "evil.example.net")]).await.unwrap_err();
+    assert_says(&error, false, &["issue pki/issue/app", "evil.example.net not allowed"]);
+    bao.admin("POST", "sys/mounts/kv", json!({"type": "kv", "options": {"version": "2"}})).await;
+    let policy = "path \"kv/*\" { capabilities = [\"read\", \"create\", \"update\"] }";
+    bao.admin("PUT", "sys/policies/acl/demo", json!({"policy": policy})).await;
+    let written = SecretRef { path: "kv/app".into(), ..issued(None, name) };
+    assert_says(&vault.fetch(&[written]).await.unwrap_err(), true, &["kv/app lies in KV"]);
+    assert_eq!(bao.logins_and_revokes(), (3, 3));
+}
+
 const LOGIN_LINE: &str = "POST /v1/auth/approle/login";
 const READ_LINE: &str = "GET /v1/kv/app";
 const REVOKE_LINE: &str = "POST /v1/auth/token/revoke-self";

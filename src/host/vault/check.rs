@@ -118,16 +118,18 @@ fn report(host: &Host<'_>, at: String, state: ServerState, seen: Seen) -> Report
 fn readable(host: &Host<'_>, seen: &Seen, findings: &mut Vec<Finding>) -> Vec<SecretState> {
     let mut all = Vec::new();
     for name in host.settings.secrets.keys() {
-        let paths = seen.stanzas.iter().filter(|stanza| stanza.needed_for.contains(name));
-        let paths: Vec<&str> = paths.map(|stanza| stanza.path.as_str()).collect();
+        let stanzas = seen.stanzas.iter().filter(|stanza| stanza.needed_for.contains(name));
+        let stanzas: Vec<_> = stanzas.collect();
+        let paths: Vec<&str> = stanzas.iter().map(|stanza| stanza.path.as_str()).collect();
+        let needs = stanzas.first().and_then(|one| one.capabilities.first()).unwrap_or(&"read");
         let can = |path: &&str| {
             let may = seen.allowed.as_ref().map(|allowed| findings::of(allowed, path));
-            may.map(|may| may.contains(&"read") || may.contains(&"root"))
+            may.map(|may| may.contains(needs) || may.contains(&"root"))
         };
         let readable = paths.iter().map(can).try_fold(false, |any, one| Some(any || one?));
         if readable == Some(false) {
             let text = format!(
-                "the policy does not let it read {name}; it needs: path \"{}\" {{ capabilities = [\"read\"] }}",
+                "the policy does not let it read {name}; it needs: path \"{}\" {{ capabilities = [\"{needs}\"] }}",
                 paths.first().unwrap_or(&"")
             );
             findings.push(finding(Severity::Refused, text));

@@ -77,13 +77,21 @@ pub(super) async fn layouts(
 
 /// One stanza for each path, however many secrets it holds.
 pub(super) fn of_secrets(settings: &Settings, layouts: &Layouts) -> Vec<Stanza> {
-    let mut names: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut names: BTreeMap<(String, &'static str), Vec<String>> = BTreeMap::new();
     for (name, rule) in &settings.secrets {
-        for path in api_paths(&rule.path, rule.kv, layouts.get(&rule.path)) {
-            names.entry(path).or_default().push(name.clone());
+        // What is issued is asked for by a write, and never lies in KV.
+        let issued = !rule.parameters.is_empty();
+        let (capability, kv) =
+            if issued { ("update", Some(KvVersion::Raw)) } else { ("read", rule.kv) };
+        for path in api_paths(&rule.path, kv, layouts.get(&rule.path)) {
+            names.entry((path, capability)).or_default().push(name.clone());
         }
     }
-    let stanza = |(path, needed_for)| Stanza { path, capabilities: vec!["read"], needed_for };
+    let stanza = |((path, capability), needed_for)| Stanza {
+        path,
+        capabilities: vec![capability],
+        needed_for,
+    };
     names.into_iter().map(stanza).collect()
 }
 
@@ -111,6 +119,7 @@ fn of_token(settings: &Settings, layouts: &Layouts) -> Vec<Stanza> {
     };
     let mut stanzas = vec![stanza("auth/token/revoke-self", "update", "end the token")];
     let other = |rule: &&crate::settings::SecretRule| match rule.kv {
+        _ if !rule.parameters.is_empty() => true,
         Some(kv) => kv == KvVersion::Raw,
         None => layouts.get(&rule.path).is_some_and(Layout::is_other),
     };
@@ -175,6 +184,21 @@ mod tests {
         assert_eq!(paths(None, Some(layout("team/kv/", KvVersion::V2))), ["team/kv/data/app"]);
         assert_eq!(paths(None, Some(layout("team/kv/", KvVersion::V1))), ["team/kv/app"]);
         assert_eq!(paths(None, None), ["team/data/kv/app", "team/kv/app"]);
+    }
+
+    #[test]
+    fn what_is_issued_needs_another_right() {
+        let text = "[secrets]\nA = \"kv/app#a\"\n\
+             B = { path = \"pki/issue/b\", parameters = { c = \"d\" }, as = \"file\", projects = \"**\" }\n\
+             [vault]\naddress = \"https://v\"\n[vault.approle]\nrole_id = \"r\"\nsecret_id_file = \"/s\"";
+        let settings = Settings::parse(text, std::path::Path::new("x")).unwrap();
+        let layouts = Layouts::from([("kv/app".to_owned(), layout("kv/", KvVersion::V1))]);
+        let stanzas = of_secrets(&settings, &layouts);
+        let seen: Vec<_> =
+            stanzas.iter().map(|one| (one.path.as_str(), one.capabilities.as_slice())).collect();
+        assert_eq!(seen, [("kv/app", &["read"][..]), ("pki/issue/b", &["update"])]);
+        let of_token = of_token(&settings, &layouts);
+        assert!(of_token.iter().any(|one| one.path == "auth/token/renew-self"));
     }
 
     #[test]

@@ -136,20 +136,25 @@ impl Scan<'_> {
         };
         let mut at = 0;
         while at < self.input.len() {
-            let live = self.automaton.hold(self.place);
-            // A skip looks at windows that begin where the live prefix does; one that began in an
-            // earlier chunk, or is longer than a skip, has to be walked to its end.
-            if live <= at && live < grams.skip() && self.place.followers.is_empty() {
-                let clean = grams.skip_clean(self.input, at - live);
-                if clean > at {
-                    at = clean;
-                    self.place.state = self.automaton.start;
-                }
+            if let Some(clean) = self.skip(grams, at) {
+                at = clean;
+                self.place.state = self.automaton.start;
             }
             let end = (at + grams.stride()).min(self.input.len());
             self.walk(machine, at..end);
             at = end;
         }
+    }
+
+    /// Where to go on from `at`, if the text between is clean.
+    fn skip(&self, grams: &Grams, at: usize) -> Option<usize> {
+        let live = self.automaton.hold(self.place);
+        // A skip looks at windows that begin where the live prefix does; one that began in an
+        // earlier chunk, or is longer than a skip, has to be walked to its end.
+        if live > at || live >= grams.skip() || !self.place.followers.is_empty() {
+            return None;
+        }
+        Some(grams.skip_clean(self.input, at - live)).filter(|clean| *clean > at)
     }
 
     fn walk<M: Machine>(&mut self, machine: &M, range: Range<usize>) {
@@ -181,5 +186,49 @@ impl Scan<'_> {
                 self.place.followers.start(form);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn automaton<const N: usize>(patterns: [&[u8]; N]) -> Automaton {
+        let mut forms = Forms::default();
+        for pattern in patterns {
+            forms.add(pattern.to_vec(), 1);
+        }
+        Automaton::new(forms).unwrap().unwrap()
+    }
+
+    #[test]
+    fn only_a_large_set_does_without_the_fast_machine() {
+        assert!(matches!(automaton([b"a secret"]).machine, Machines::Dfa(_)));
+        let large: Vec<[u8; 1024]> = (0..25).map(|letter| [letter; 1024]).collect();
+        let large: [&[u8]; 25] = std::array::from_fn(|index| large[index].as_slice());
+        assert!(matches!(automaton(large).machine, Machines::Nfa(_)));
+    }
+
+    /// Where a scan goes on that has walked over the first `walked` bytes of `text`, of which it still
+    /// has the last ones at hand.
+    fn skip(pattern: &[u8], text: &[u8], walked: usize, at_hand: usize) -> Option<usize> {
+        let automaton = automaton([pattern]);
+        let (mut place, mut spans) = (automaton.start(), Vec::new());
+        automaton.scan(&mut place, (&text[..walked], 0), &mut spans);
+        let (input, place) = (&text[walked - at_hand..], &mut place);
+        let scan = Scan { automaton: &automaton, input, origin: 0, place, spans: &mut spans };
+        scan.skip(automaton.grams.as_ref().unwrap(), at_hand)
+    }
+
+    #[test]
+    fn clean_text_is_skipped_and_what_may_begin_a_match_is_not() {
+        let pattern = b"0123456789abcdefghij";
+        let after = |walked: &str| [walked.as_bytes(), &[b'.'; 17 * 6]].concat();
+        assert_eq!(skip(pattern, &after(""), 0, 0), Some(17 * 5));
+        assert_eq!(skip(pattern, &after("0123"), 4, 4), Some(17 * 6));
+        // The live prefix began in an earlier chunk.
+        assert_eq!(skip(pattern, &after("0123"), 4, 3), None);
+        assert_eq!(skip(pattern, &after("0123456789abcdefghi"), 19, 19), None);
+        assert_eq!(skip(pattern, pattern, 0, 0), None);
     }
 }

@@ -3,7 +3,8 @@
 
 use std::fmt::Write as _;
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 
 /// Base64 of `value` behind 0, 1 and 2 other bytes, cut to the characters that depend on `value` alone,
 /// so that it is found inside a longer encoded text as well.
@@ -12,7 +13,7 @@ pub(super) fn base64_cores(value: &[u8]) -> [Vec<u8>; 3] {
         let mut padded = vec![0; before];
         padded.extend_from_slice(value);
         let certain = padded.len() * 8 / 6;
-        let mut encoded = base64(&padded);
+        let mut encoded = BASE64_STANDARD_NO_PAD.encode(&padded).into_bytes();
         encoded.truncate(certain);
         // One byte before reaches into the second character, two into the third.
         let uncertain = if before == 0 { 0 } else { before + 1 };
@@ -30,20 +31,6 @@ pub(super) fn url_alphabet(base64: &[u8]) -> Vec<u8> {
             other => *other,
         })
         .collect()
-}
-
-/// Standard base64 without padding.
-fn base64(value: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(value.len() * 4 / 3 + 4);
-    for chunk in value.chunks(3) {
-        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..=chunk.len() {
-            let sextet = word >> (18 - 6 * digit) & 63;
-            out.push(BASE64[sextet as usize]);
-        }
-    }
-    out
 }
 
 /// Lower-case hexadecimal.
@@ -161,17 +148,28 @@ pub(super) fn shell(value: &[u8]) -> Vec<Vec<u8>> {
         // inside '…': bash, then dash
         replace(value, |byte| (byte == b'\'').then_some(b"'\\''")),
         replace(value, |byte| (byte == b'\'').then_some(b"'\"'\"'")),
-        // inside "…"
+        // inside "…", behind a backslash where shells need one, printf %q
         backslashed(value, |byte| b"\\\"$`".contains(&byte)),
-        // printf %q
-        backslashed(value, |byte| {
-            byte.is_ascii_punctuation() && !b"%+-./:=@_".contains(&byte) || byte == b' '
-        }),
+        backslashed(value, is_special_in_shells),
+        printf_q(value),
         ansi_c(value, true),
         ansi_c(value, false),
         // a backslash doubled and nothing else, as in many debug outputs
         backslashed(value, |byte| byte == b'\\'),
     ]
+}
+
+fn is_special_in_shells(byte: u8) -> bool {
+    byte.is_ascii_punctuation() && !b"%+-./:=@_".contains(&byte) || byte == b' '
+}
+
+/// bash's `printf %q`, which leaves a tilde alone but at the beginning and after `:` and `=`.
+fn printf_q(value: &[u8]) -> Vec<u8> {
+    let mut before = b'=';
+    backslashed(value, |byte| {
+        let is_expanded = matches!(std::mem::replace(&mut before, byte), b':' | b'=');
+        is_special_in_shells(byte) && (byte != b'~' || is_expanded)
+    })
 }
 
 /// Inside bash's `$'…'`; what is not ASCII is octal there unless the locale can show it.
@@ -192,7 +190,7 @@ fn ansi_c(value: &[u8], keep_high: bool) -> Vec<u8> {
         };
         if let Some(short) = short {
             out.extend([b'\\', short]);
-        } else if byte < b' ' || byte == 0x7f || (byte > 0x7f && !keep_high) {
+        } else if byte.is_ascii_control() || !(keep_high || byte.is_ascii()) {
             out.extend_from_slice(format!("\\{byte:03o}").as_bytes());
         } else {
             out.push(byte);
@@ -224,7 +222,7 @@ pub(super) fn xml(value: &[u8]) -> Vec<Vec<u8>> {
     quotes.map(form).into()
 }
 
-fn backslashed(value: &[u8], special: impl Fn(u8) -> bool) -> Vec<u8> {
+fn backslashed(value: &[u8], mut special: impl FnMut(u8) -> bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len() + 8);
     for &byte in value {
         if special(byte) {
@@ -245,3 +243,6 @@ fn replace<R: AsRef<[u8]>>(value: &[u8], by: impl Fn(u8) -> Option<R>) -> Vec<u8
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

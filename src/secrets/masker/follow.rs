@@ -49,3 +49,23 @@ impl Followers {
         self.0.append(&mut others.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secrets::masker::forms::Forms;
+
+    #[test]
+    fn what_began_with_the_last_bytes_is_not_older_than_they_are() {
+        let mut forms = Forms::default();
+        forms.add(vec![b'x'; 2000], 1);
+        let forms: Vec<Arc<Form>> = forms.long.into_iter().map(Arc::new).collect();
+        let mut followers = Followers::default();
+        followers.start(&forms[0]);
+        assert!(followers.step(b'x'));
+        assert!(followers.older_than(ANCHOR + 1).is_empty());
+        followers = Followers::default();
+        followers.start(&forms[0]);
+        assert!(!followers.older_than(ANCHOR - 1).is_empty());
+    }
+}

@@ -42,9 +42,17 @@ pub(super) struct Forms {
 
 /// The forms of all values, and the values that got none.
 pub(super) fn of_all(values: &[Secret]) -> (Forms, Vec<(usize, Unmaskable)>) {
+    within(values, MAX_PATTERN_BYTES, MAX_LONG_BYTES)
+}
+
+/// The same with room for so many bytes of patterns, and of long forms.
+fn within(
+    values: &[Secret],
+    mut room: usize,
+    mut long_room: usize,
+) -> (Forms, Vec<(usize, Unmaskable)>) {
     let mut all = Forms::default();
     let mut unmaskable = Vec::new();
-    let (mut room, mut long_room) = (MAX_PATTERN_BYTES, MAX_LONG_BYTES);
     for (index, secret) in values.iter().enumerate() {
         let value = secret.expose().trim_ascii();
         let mut forms = of(value);
@@ -77,7 +85,7 @@ fn of(value: &[u8]) -> Forms {
     let mut forms = Forms::default();
     let is_inline = value.len() <= MAX_INLINE_VALUE;
     let is_small = value.len() <= LARGE_VALUE;
-    for line in lines(value).filter(|line| !is_inline || line.len() < value.len()) {
+    for line in lines(value) {
         forms.add_text(line, is_small);
     }
     if !is_inline {
@@ -135,12 +143,9 @@ impl Forms {
 
     fn add_base64(&mut self, value: &[u8]) {
         let cores = encoding::base64_cores(value);
-        if let [aligned, ..] = &cores
-            && aligned.len() > BASE64_COLUMNS[0]
-        {
-            for line in BASE64_COLUMNS.into_iter().flat_map(|columns| aligned.chunks(columns)) {
-                self.add(line.to_vec(), MIN_FORM);
-            }
+        let [aligned, ..] = &cores;
+        for line in BASE64_COLUMNS.into_iter().flat_map(|columns| aligned.chunks(columns)) {
+            self.add(line.to_vec(), MIN_FORM);
         }
         for core in cores {
             self.add(encoding::url_alphabet(&core), MIN_FORM);
@@ -160,3 +165,6 @@ impl Forms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,3 +84,46 @@ impl Grams {
         (word.wrapping_mul(0x9E37_79B1) >> self.hash_shift) as usize
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::forms::Forms;
+    use super::*;
+
+    fn grams(pattern: &[u8]) -> Option<Grams> {
+        let mut forms = Forms::default();
+        forms.add(pattern.to_vec(), 1);
+        Grams::new(&forms.patterns.into_iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_window_is_as_long_as_the_shortest_pattern_and_no_longer_than_64() {
+        for (length, skip, stride) in
+            [(4, 1, 16), (5, 2, 16), (20, 17, 17), (64, 61, 61), (99, 61, 61)]
+        {
+            let grams = grams(&vec![b'x'; length]).unwrap();
+            assert_eq!((grams.skip(), grams.stride()), (skip, stride), "{length}");
+        }
+        assert!(grams(b"abc").is_none());
+        assert!(Grams::new(&[]).is_none());
+    }
+
+    /// The window ends in bytes that a pattern has, those before them are in none.
+    #[test]
+    fn a_window_whose_end_only_looks_like_a_pattern_is_skipped_as_far_as_it_is_clean() {
+        let grams = grams(b"0123456789").unwrap();
+        for (text, clean) in [
+            ("......3456", 6),
+            ("......3456......", 13),
+            (".....34567", 5),
+            ("...3456789", 3),
+            ("..23456789", 0),
+        ] {
+            assert_eq!(grams.skip_clean(text.as_bytes(), 0), clean, "{text}");
+        }
+        for before in 0..=9 {
+            let text = [&vec![b'.'; before], b"0123456789.....".as_slice()].concat();
+            assert!((0..=before).contains(&grams.skip_clean(&text, 0)), "{before}");
+        }
+    }
+}

@@ -126,9 +126,7 @@ impl Masker {
         for index in 0..ready {
             let span = self.spans[index];
             // A match that begins where the last mask ended, or within it, is more of the same mask.
-            if span.start > cursor {
-                self.copy(input, cursor, span.start, out);
-            }
+            self.copy(input, cursor, span.start, out);
             if !(self.after_mask && span.start <= cursor) {
                 out.extend_from_slice(MASK);
                 self.after_mask = true;
@@ -146,12 +144,8 @@ impl Masker {
             return;
         }
         let before = self.held.len();
-        if from < before {
-            out.extend_from_slice(&self.held[from..to.min(before)]);
-        }
-        if to > before {
-            out.extend_from_slice(&input[from.max(before) - before..to - before]);
-        }
+        out.extend_from_slice(&self.held[from.min(before)..to.min(before)]);
+        out.extend_from_slice(&input[from.max(before) - before..to.max(before) - before]);
         self.after_mask = false;
     }
 

@@ -1,7 +1,7 @@
 //! From references to values: finds each path's engine, reads each path once, and takes the fields out.
 //! Errors name paths and fields, never values.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 mod field;
 
@@ -9,6 +9,8 @@ use super::address;
 use super::client::{Failed, Session};
 use super::failure::Failure;
 use super::message::Step;
+use super::retry::Repeating;
+use super::transport::Ask;
 use crate::plan::{KvVersion, SecretRef};
 use crate::secrets::{FetchedSecret, Secret, SecretError, SecretMissing};
 
@@ -20,8 +22,7 @@ pub(super) struct Engine {
 
 /// One path's fields, as they came.
 struct Answer<'a> {
-    path: &'a str,
-    version: Option<u64>,
+    of: &'a SecretRef,
     fields: Map<String, Value>,
 }
 
@@ -73,15 +74,19 @@ pub(super) async fn all(
     let mut engines: Vec<Engine> = Vec::new();
     let mut answers: Vec<Answer<'_>> = Vec::new();
     for secret in wanted {
-        let known =
-            |answer: &Answer<'_>| answer.path == secret.path && answer.version == secret.version;
+        // User and password of one database login come with one answer.
+        let known = |answer: &Answer<'_>| {
+            let of = answer.of;
+            (&of.path, of.version, &of.parameters)
+                == (&secret.path, secret.version, &secret.parameters)
+        };
         let place = if let Some(place) = answers.iter().position(known) {
             place
         } else {
             let found = find(session, secret, &mut engines).await?;
             read.leases.extend(lease(secret, &found.answer));
             let fields = fields(session, secret, found)?;
-            answers.push(Answer { path: &secret.path, version: secret.version, fields });
+            answers.push(Answer { of: secret, fields });
             answers.len() - 1
         };
         let value = field::value(secret, &answers[place].fields)?;
@@ -105,11 +110,28 @@ async fn find(
     engines: &mut Vec<Engine>,
 ) -> Result<Found, SecretError> {
     let (path, is_v2) = api_path(session, secret, engines).await?;
+    if !secret.parameters.is_empty() {
+        return issue(session, secret, path).await;
+    }
     let query = secret.version.map(|version| format!("version={version}"));
     match session.get(&path, query).await {
         Ok(answer) => Ok(Found { path, is_v2, answer }),
         Err(failed) => Err(refusal(session, secret, &path, &failed)),
     }
+}
+
+/// Has the engine issue a secret. If it is not known whether the first request arrived, it is sent once
+/// more at most.
+async fn issue(
+    session: &Session<'_>,
+    secret: &SecretRef,
+    path: String,
+) -> Result<Found, SecretError> {
+    let body = json!(secret.parameters);
+    let answer = session.ask(Repeating::Costs, || Ask::post(&path, body.clone())).await;
+    let step = Step::Ask { doing: "issue", path: path.clone() };
+    let answer = answer.map_err(|failed| session.error(&step, &failed))?;
+    Ok(Found { path, is_v2: false, answer })
 }
 
 fn lease(secret: &SecretRef, answer: &Value) -> Option<Leased> {
@@ -156,6 +178,11 @@ async fn api_path(
         };
     if secret.version.is_some() && kv != KvVersion::V2 {
         let reason = format!("{path} has no versions, as {mount} is not KV v2");
+        return Err(SecretMissing::Reference { name: secret.name.clone(), reason }.into());
+    }
+    if !secret.parameters.is_empty() && kv != KvVersion::Raw {
+        let reason =
+            format!("{path} lies in KV, where its parameters would be written as a secret");
         return Err(SecretMissing::Reference { name: secret.name.clone(), reason }.into());
     }
     match path.strip_prefix(&mount) {

@@ -21,6 +21,7 @@ pub fn wanted(path: &str, field: &str) -> SecretRef {
         field: Some(field.into()),
         version: None,
         kv: None,
+        parameters: std::collections::BTreeMap::default(),
         form: SecretForm::Variable,
     }
 }

@@ -76,6 +76,7 @@ mod tests {
             field: field.map(str::to_owned),
             version: None,
             kv: None,
+            parameters: std::collections::BTreeMap::default(),
             form: SecretForm::Variable,
         };
         let Value::Object(fields) = json!({"text": "one\ntwo", "number": 5432, "no": null, "yes": true,
