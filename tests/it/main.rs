@@ -54,6 +54,7 @@ mod real_secrets;
 mod real_services;
 mod real_services_ready;
 mod real_sources;
+mod real_stages;
 mod stages_over_fakes;
 mod support;
 mod tree;

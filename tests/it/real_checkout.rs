@@ -3,6 +3,7 @@
 
 use crate::support::api::{Answer, FakeApi};
 use crate::support::git_server::{Served, own_address};
+use crate::support::job_json::FakeJob;
 use crate::support::real::{BUSYBOX, Host, assert_says, busybox};
 use crate::support::scripts::wrap;
 use crate::support::stand_in::StandIn;
@@ -86,7 +87,7 @@ fn stages_that_fail_are_tried_as_often_as_the_job_says() {
         let text = format!(
             "test -e /tmp/{name} || {{ touch /tmp/{name}; echo again; exit 1; }}\necho {name} done"
         );
-        wrap(&text, false)
+        wrap(&FakeJob::new(), &text)
     };
     let job = busybox(["true"])
         .variable("GET_SOURCES_ATTEMPTS", "2")

@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 SOCKET = "/var/run/docker.sock"
 API = "/v1.41"
@@ -67,17 +68,18 @@ def wait_for_port(name: str, network: str, port: int = 8080) -> None:
 class Floor:
     """The containers of one job by bare calls: created, started, attached, killed, removed."""
 
-    NETWORK = "longshore-bench-floor"
-
-    def __init__(self, image: str):
+    def __init__(self, image: str, helper_image: str = "", network: str = "longshore-bench-floor"):
         self.image = image
-        call("DELETE", f"/networks/{self.NETWORK}", ok=(204, 404))
-        call("POST", "/networks/create", {"Name": self.NETWORK, "Driver": "bridge"})
+        self.helper_image = helper_image
+        self.network = network
+        self.pool = ThreadPoolExecutor(4)
+        call("DELETE", f"/networks/{self.network}", ok=(204, 404))
+        call("POST", "/networks/create", {"Name": self.network, "Driver": "bridge"})
 
-    def body(self, network: str) -> dict:
+    def body(self, network: str, image: str = "") -> dict:
         """What the driver's own containers look like to the engine."""
         return {
-            "Image": self.image,
+            "Image": image or self.image,
             "Entrypoint": ["/bin/sh"],
             "OpenStdin": True,
             "AttachStdin": True,
@@ -88,25 +90,47 @@ class Floor:
 
     def job(self, name: str) -> None:
         """One container, for a job without sources."""
-        call("POST", f"/containers/create?name={name}", self.body(self.NETWORK))
+        call("POST", f"/containers/create?name={name}", self.body(self.network))
         call("POST", f"/containers/{name}/start")
         attach(name).close()
+        self._remove(name)
+
+    def pair(self, name: str, script: str = "", after: str = "") -> None:
+        """Two containers, for a job with sources: the one with git joins the other's network and is made
+        beside it. `script` runs in it, `after` in the job's."""
+        helper = f"{name}-helper"
+        call("POST", f"/containers/create?name={name}", self.body(self.network))
+        body = self.body(f"container:{name}", self.helper_image)
+        body["HostConfig"]["Mounts"] = [{"Type": "volume", "Target": "/builds"}]
+        created = self.pool.submit(call, "POST", f"/containers/create?name={helper}", body)
+        call("POST", f"/containers/{name}/start")
+        created.result()
+        call("POST", f"/containers/{helper}/start")
+        for container, text in ((helper, script), (name, after)):
+            stream = attach(container)
+            if text:
+                run(stream, text)
+            stream.close()
+        list(self.pool.map(self._remove, (name, helper)))
+
+    @staticmethod
+    def _remove(name: str) -> None:
         call("POST", f"/containers/{name}/kill")
         call("DELETE", f"/containers/{name}?force=1&v=1", ok=(204, 409))
 
     def job_with_service(self, name: str, service: str) -> None:
         """The same and a container that runs what its image says, side by side."""
         other = f"{name}-service"
-        body = {"Image": service, "HostConfig": {"NetworkMode": self.NETWORK, "CapDrop": ["ALL"]}}
+        body = {"Image": service, "HostConfig": {"NetworkMode": self.network, "CapDrop": ["ALL"]}}
 
         def beside() -> None:
             call("POST", f"/containers/create?name={other}", body)
             call("POST", f"/containers/{other}/start")
-            wait_for_port(other, self.NETWORK)
+            wait_for_port(other, self.network)
 
         thread = threading.Thread(target=beside)
         thread.start()
-        call("POST", f"/containers/create?name={name}", self.body(self.NETWORK))
+        call("POST", f"/containers/create?name={name}", self.body(self.network))
         call("POST", f"/containers/{name}/start")
         attach(name).close()
         thread.join()
@@ -118,4 +142,17 @@ class Floor:
 
     def close(self) -> None:
         """Takes the network away."""
-        call("DELETE", f"/networks/{self.NETWORK}", ok=(204, 404))
+        self.pool.shutdown()
+        call("DELETE", f"/networks/{self.network}", ok=(204, 404))
+
+
+def run(stream: socket.socket, script: str) -> None:
+    """Has the shell at the other end of an attach run a script to its end."""
+    stream.sendall(f"( set -e\n{script}\n) </dev/null && echo all $((40 + 2)) done\n".encode())
+    stream.settimeout(60)
+    seen = b""
+    while b"all 42 done" not in seen:
+        got = stream.recv(65536)
+        if not got:
+            raise RuntimeError(f"the shell ended: {seen[-500:]!r}")
+        seen += got

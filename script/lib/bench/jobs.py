@@ -1,37 +1,18 @@
 """A job of `true` without sources against the floor, and what it asks of the engine."""
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
 import time
-from urllib.parse import quote
 
 from counting_proxy import CountingProxy
-from docker_api import Floor, call
+from docker_api import Floor
 from figures import row
+from pairs import timed, until_gone
 from runner import Runner
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BENCH_JOBS = "longshore.project=bench/app"  # others may run jobs beside
-
-
-def timed(work) -> float:
-    """Seconds that `work` takes."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def until_gone(label: str) -> None:
-    """Waits until the detached removal of the last job is done, so that it weighs on nobody else."""
-    deadline = time.monotonic() + 30
-    filters = quote(json.dumps({"label": [label]}))
-    while call("GET", f"/containers/json?all=1&filters={filters}"):
-        if time.monotonic() > deadline:
-            raise RuntimeError("containers of a finished job are still there after 30 s")
-        time.sleep(0.01)
 
 
 def jobs(options: argparse.Namespace) -> list[dict]:
@@ -40,13 +21,13 @@ def jobs(options: argparse.Namespace) -> list[dict]:
     hand = Runner([os.path.join(HERE, "hand-written.sh")], options.image)
     floor = Floor(options.image)
     ours.job()
-    until_gone(BENCH_JOBS)
+    until_gone()
     seconds: dict[str, list[float]] = {"longshore": [], "floor": [], "hand-written": []}
     stages: list[dict[str, float]] = []
     for number in range(options.rounds):
         stages.append(ours.job())
         seconds["longshore"].append(stages[-1]["total"])
-        until_gone(BENCH_JOBS)
+        until_gone()
         seconds["floor"].append(timed(lambda n=number: floor.job(f"longshore-bench-floor-{n}")))
         seconds["hand-written"].append(hand.job()["total"])
     floor.close()
@@ -54,28 +35,28 @@ def jobs(options: argparse.Namespace) -> list[dict]:
     detail = {"medians_ms": {name: round(value * 1000, 1) for name, value in median.items()}, "n": options.rounds}
     calls = {name: round(statistics.median(stage[name] for stage in stages) * 1000, 1) for name in stages[0]}
     return [
-        row("job `true` against the floor", median["longshore"] / median["floor"], 1.3, "x", **detail, calls_ms=calls),
+        row("job `true` against the floor", median["longshore"] / median["floor"], 1.25, "x", **detail, calls_ms=calls),
         row("job `true` against a hand-written driver", median["longshore"] / median["hand-written"], 0.75, "x", **detail),
     ]
 
 
-def count_requests(options: argparse.Namespace, service: str | None = None) -> list:
-    """The API requests of one job, its detached removal included."""
+def count_requests(options: argparse.Namespace, **job) -> list:
+    """The API requests of one job, its detached removal included; `job` is what it has besides."""
     with tempfile.TemporaryDirectory() as scratch:
         path = os.path.join(scratch, "docker.sock")
         proxy = CountingProxy(path)
         settings = os.path.join(scratch, "longshore.toml")
         with open(options.settings, encoding="utf-8") as source, open(settings, "w", encoding="utf-8") as target:
             target.write(source.read().replace("unix:///var/run/docker.sock", f"unix://{path}"))
-        runner = Runner([options.binary, "--settings", settings], options.image, service=service)
-        runner.job()
-        until_gone(BENCH_JOBS)
-        time.sleep(0.5)  # the worker's last requests come after the containers are gone
-        proxy.requests.clear()
-        runner.job()
-        until_gone(BENCH_JOBS)
-        time.sleep(0.5)
-        seen = list(proxy.requests)
+        runner = Runner([options.binary, "--settings", settings], options.image, service=job.get("service"))
+        runner.stages = job.get("stages", {})
+        seen: list[str] = []
+        for _ in range(2):  # the first may have a network to make
+            proxy.requests.clear()
+            runner.job()
+            until_gone()
+            time.sleep(0.5)  # the worker's last requests come after the containers are gone
+            seen = list(proxy.requests)
         proxy.close()
     return seen
 

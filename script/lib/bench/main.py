@@ -10,10 +10,13 @@ import tempfile
 
 import masker
 import services
+import shares
 import throughput
 import tree
+import whole_jobs
 from figures import row
-from jobs import jobs, requests, timed
+from jobs import jobs, requests
+from pairs import timed
 from runner import Runner
 
 ROUNDS = 12
@@ -26,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of each figure (default %(default)s)")
     parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--settings", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--helper-image", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--image", default="longshore-test/busybox:1", help="image of the jobs")
     return parser.parse_args()
 
@@ -60,7 +64,11 @@ def main() -> int:
     """All figures; 1 when one does not hold."""
     options = arguments()
     rows = []
-    for part in (jobs, requests, services.rows, start_up, tree.rows, masker.rows, throughput.rows):
+    parts = (
+        jobs, requests, whole_jobs.clone, whole_jobs.kept, whole_jobs.together, services.rows, shares.rows, start_up,
+        tree.rows, masker.rows, throughput.rows,
+    )
+    for part in parts:
         print(f"measuring: {(part.__doc__ or '').splitlines()[0]}", file=sys.stderr, flush=True)
         rows += part(options)
     if options.json:

@@ -9,6 +9,11 @@ import time
 
 SCRIPT = "#!/usr/bin/env bash\nset -o errexit\n{}\nexit 0\n"
 
+ORDER = [
+    "prepare_script", "get_sources", "restore_cache", "build_script", "archive_cache",
+    "upload_artifacts_on_success", "cleanup_file_variables",
+]
+
 
 class Runner:
     """Calls a driver as the runner would; `driver` is the argv before the call's own words."""
@@ -21,11 +26,14 @@ class Runner:
         self.image = image
         self.extra = environment or {}
         self.number = int(time.time()) % 1_000_000 * 1000
+        # What a job has besides: its JSON's keys, and scripts by stage in their order.
+        self.keys: dict[str, object] = {}
+        self.stages: dict[str, str] = {}
 
     def _surroundings(self, scratch: str, job: int) -> dict[str, str]:
         response = os.path.join(scratch, "response.json")
         with open(response, "w", encoding="utf-8", opener=_private) as file:
-            json.dump(_job(job, self.image, self.service), file)
+            json.dump(_job(job, self.image, self.service) | self.keys, file)
         project = "/builds/bench/app"
         variables = {
             "CI_JOB_ID": str(job),
@@ -33,7 +41,7 @@ class Runner:
             "CI_BUILDS_DIR": "/builds",
             "CI_PROJECT_PATH": "bench/app",
             "CI_RUNNER_VERSION": "19.3.0",
-            "GIT_STRATEGY": "none",
+            "GIT_STRATEGY": "fetch" if "get_sources" in self.stages else "none",
             "CI_JOB_IMAGE": self.image,
         }
         return {
@@ -58,7 +66,7 @@ class Runner:
         return done.stdout
 
     def job(self, script: str = "true") -> dict[str, float]:
-        """A job without sources; seconds of each call and of all."""
+        """A job, without sources where nothing else was said; seconds of each call and of all."""
         self.number += 1
         scratch = tempfile.mkdtemp(prefix="custom-executor")
         try:
@@ -68,12 +76,12 @@ class Runner:
                 "get_sources": "echo Skipping Git repository setup",
                 "build_script": script,
                 "cleanup_file_variables": "true",
-            }
+            } | self.stages
             calls = [("config", ["config"]), ("prepare", ["prepare"])]
-            for stage, text in texts.items():
+            for stage in (stage for stage in ORDER if stage in texts):
                 path = os.path.join(scratch, f"script-{stage}")
                 with open(path, "w", encoding="utf-8", opener=_private) as file:
-                    file.write(SCRIPT.format(text))
+                    file.write(SCRIPT.format(texts[stage]))
                 calls.append((stage, ["run", path, stage]))
             calls.append(("cleanup", ["cleanup"]))
             seconds = {}

@@ -5,7 +5,8 @@ import statistics
 
 from docker_api import Floor
 from figures import row
-from jobs import BENCH_JOBS, count_requests, timed, until_gone
+from jobs import count_requests
+from pairs import timed, until_gone
 from runner import Runner
 
 SERVICE = "longshore-test/service:1"
@@ -16,13 +17,13 @@ def rows(options: argparse.Namespace) -> list[dict]:
     ours = Runner([options.binary, "--settings", options.settings], options.image, service=SERVICE)
     floor = Floor(options.image)
     ours.job()
-    until_gone(BENCH_JOBS)
+    until_gone()
     seconds: dict[str, list[float]] = {"longshore": [], "floor": []}
     stages: list[dict[str, float]] = []
     for number in range(options.rounds):
         stages.append(ours.job())
         seconds["longshore"].append(stages[-1]["total"])
-        until_gone(BENCH_JOBS)
+        until_gone()
         name = f"longshore-bench-floor-s{number}"
         seconds["floor"].append(timed(lambda n=name: floor.job_with_service(n, SERVICE)))
     floor.close()

@@ -16,7 +16,7 @@ pub fn stage_script(job: &FakeJob, moment: &Moment, stage: &str) -> Option<Strin
         "prepare_script" | "cleanup_file_variables" | "clear_worktree" => String::new(),
         _ => exports(job, moment),
     };
-    Some(wrap(&format!("{exports}{body}"), posix(job)))
+    Some(wrap(job, &format!("{exports}{body}")))
 }
 
 fn body(job: &FakeJob, moment: &Moment, stage: &str) -> Option<String> {
@@ -35,8 +35,8 @@ fn body(job: &FakeJob, moment: &Moment, stage: &str) -> Option<String> {
             some(job.cache.iter().map(|c| cache_script::restore(job, c, moment)), inside)
         }
         "download_artifacts" => some(downloads(job), inside),
-        "build_script" => Some(inside(commands(&job.script))),
-        "after_script" => job.after_script.as_ref().map(|lines| inside(commands(lines))),
+        "build_script" => Some(inside(commands(job, &job.script))),
+        "after_script" => job.after_script.as_ref().map(|lines| inside(commands(job, lines))),
         "archive_cache" | "archive_cache_on_failure" => {
             let failed = stage.ends_with("_failure");
             let wanted = job.cache.iter().filter(|c| matches(&c.when, failed));
@@ -48,7 +48,7 @@ fn body(job: &FakeJob, moment: &Moment, stage: &str) -> Option<String> {
         _ => {
             let name = stage.strip_prefix("step_")?;
             let (_, lines) = job.steps.iter().find(|(step, _)| step == name)?;
-            Some(inside(commands(lines)))
+            Some(inside(commands(job, lines)))
         }
     }
 }
@@ -63,17 +63,25 @@ fn matches(when: &str, failed: bool) -> bool {
     matches!((when, failed), ("always", _) | ("on_failure", true) | ("on_success" | "", false))
 }
 
-fn posix(job: &FakeJob) -> bool {
-    job.value_of("FF_POSIXLY_CORRECT_ESCAPES") == Some("true")
+fn is_on(job: &FakeJob, flag: &str) -> bool {
+    job.value_of(flag) == Some("true")
 }
 
-/// The frame around a script's text: dies of TERM with 1, stops at the first failure, no stdin for the commands.
-pub fn wrap(text: &str, posix: bool) -> String {
+/// The frame around a script's text: dies of TERM with 1, stops at the first failure, no stdin for the
+/// commands. Runners before 19.1 give them an empty pipe instead, as does `FF_USE_LEGACY_BASH_EVAL`.
+pub fn wrap(job: &FakeJob, text: &str) -> String {
+    let posix = is_on(job, "FF_POSIXLY_CORRECT_ESCAPES");
     let blob = if posix { quote_posix(text) } else { quote_ansi(text) };
+    let trace = if is_on(job, "CI_DEBUG_TRACE") { "set -o xtrace\n" } else { "" };
+    let eval = if is_on(job, "FF_USE_LEGACY_BASH_EVAL") {
+        format!(": | eval {blob}")
+    } else {
+        format!("(trap 'exit 1' TERM; eval {blob}) </dev/null")
+    };
     format!(
-        "#!/usr/bin/env bash\n\ntrap 'exit 1' TERM\n\
-         (set -o pipefail) 2>/dev/null && set -o pipefail\nset -o errexit\nset +o noclobber\n\
-         (eval {blob}) </dev/null\nexit 0\n"
+        "#!/usr/bin/env bash\n\ntrap 'exit 1' TERM\n{trace}\
+         case \"$(set -o)\" in *pipefail*) set -o pipefail ;; esac\nset -o errexit\nset +o noclobber\n\
+         {eval}\nexit 0\n"
     )
 }
 
@@ -99,11 +107,24 @@ fn exports(job: &FakeJob, moment: &Moment) -> String {
     text
 }
 
-fn commands(lines: &[String]) -> String {
+fn commands(job: &FakeJob, lines: &[String]) -> String {
     let mut text = String::new();
-    for line in lines {
+    for (number, line) in lines.iter().enumerate() {
+        // With `FF_SCRIPT_SECTIONS` a command of several lines is a section of its own.
+        let section = is_on(job, "FF_SCRIPT_SECTIONS") && line.contains('\n');
+        let mark = |kind: &str| {
+            format!(
+                "printf '\\r\\033[0K%s\\r\\033[0K' \"section_{kind}:$(date +%s):section_script_step_{number}\"\n"
+            )
+        };
+        if section {
+            text.push_str(&mark("start"));
+        }
         let _ = writeln!(text, "printf '%s\\n' {}", quote(&format!("\x1b[32;1m$ {line}\x1b[0;m")));
         let _ = writeln!(text, "{line}");
+        if section {
+            text.push_str(&mark("end"));
+        }
     }
     text
 }
