@@ -108,3 +108,45 @@ fn what_is_no_archive_is_said_so() {
     home.download(&api).assert_code(1).assert_says("cannot be read");
     assert!(is_empty(&home));
 }
+
+/// A tar packed by Zstandard, with one good file and then an entry of this name and type.
+fn hostile_tar(name: &[u8], kind: tar::EntryType, link: &str) -> Vec<u8> {
+    let encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    let mut tar = tar::Builder::new(encoder);
+    let mut add = |name: &[u8], kind: tar::EntryType, link: &str| {
+        let mut header = tar::Header::new_gnu();
+        header.as_gnu_mut().unwrap().name[..name.len()].copy_from_slice(name);
+        header.set_entry_type(kind);
+        header.set_mode(0o644);
+        header.set_size(0);
+        if !link.is_empty() {
+            header.set_link_name(link).unwrap();
+        }
+        header.set_cksum();
+        tar.append(&header, std::io::empty()).unwrap();
+    };
+    add(b"good", tar::EntryType::Regular, "");
+    add(b"link", tar::EntryType::Symlink, "..");
+    add(name, kind, link);
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+#[test]
+fn a_tar_is_looked_through_as_a_zip_is() {
+    use tar::EntryType;
+    for (name, kind, link, says) in [
+        (&b"../evil"[..], EntryType::Regular, "", "leads out of the project directory"),
+        (b"/tmp/evil", EntryType::Regular, "", "leads out of the project directory"),
+        (b"link/evil", EntryType::Regular, "", "link/evil lies behind the link link"),
+        (b"hard", EntryType::Link, "/etc/passwd", "neither file, directory nor link"),
+        (b"null", EntryType::Char, "", "neither file, directory nor link"),
+    ] {
+        let (api, home) = (FakeApi::start(), StandIn::new());
+        api.put(7, hostile_tar(name, kind, link));
+        home.download(&api).assert_code(1).assert_says("is refused").assert_says(says);
+        assert!(is_empty(&home), "{says}");
+    }
+    let (api, home) = (FakeApi::start(), StandIn::new());
+    api.put(7, hostile_tar(b"fine", tar::EntryType::Regular, ""));
+    home.download(&api).assert_code(0).assert_says("3 files");
+}

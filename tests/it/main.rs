@@ -35,6 +35,7 @@ mod local_server;
 mod local_support;
 mod masker;
 mod plan_rules;
+mod plan_services;
 mod plans;
 mod properties;
 mod real_cache;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use longshore::job::JobContext;
-use longshore::plan::{self, JobPlan};
+use longshore::plan::{self, JobPlan, Refusal};
 use longshore::settings::Settings;
 use serde_json::{Value, json};
 
@@ -15,16 +15,38 @@ fn changed(case: &str, change: impl FnOnce(&mut Value, &mut BTreeMap<String, Str
     under(&settings(), case, change)
 }
 
-fn under(
+pub(crate) fn under(
     settings: &Settings,
     case: &str,
     change: impl FnOnce(&mut Value, &mut BTreeMap<String, String>),
 ) -> JobPlan {
+    planned(settings, case, change).unwrap()
+}
+
+/// Why a changed job is refused, if it is.
+pub(crate) fn refused(
+    settings: &Settings,
+    case: &str,
+    change: impl FnOnce(&mut Value, &mut BTreeMap<String, String>),
+) -> Option<String> {
+    planned(settings, case, change).err().map(|refusal| refusal.to_string())
+}
+
+fn planned(
+    settings: &Settings,
+    case: &str,
+    change: impl FnOnce(&mut Value, &mut BTreeMap<String, String>),
+) -> Result<JobPlan, Refusal> {
     let mut job: Value = serde_json::from_str(&read(&format!("{case}.json"))).unwrap();
     let mut variables = environment(case);
     change(&mut job, &mut variables);
     let context = JobContext::new(variables, job.to_string().as_bytes()).unwrap();
-    plan::compile(&context, settings, &facts()).unwrap()
+    plan::compile(&context, settings, &facts())
+}
+
+/// Settings of these lines, which begin in `[docker]`.
+pub(crate) fn with(text: &str) -> Settings {
+    Settings::parse(&format!("[docker]\n{text}"), Path::new("settings.toml")).unwrap()
 }
 
 #[test]
@@ -96,4 +118,36 @@ fn a_prune_follows_the_operators_repository_and_the_jobs_own_names() {
     let prune = plan.prune.unwrap();
     assert_eq!(prune.repository, "mirror.example.com/web/shop");
     assert_eq!(prune.drop, ["feature[*]", "p-77", "01234567"]);
+}
+
+#[test]
+fn the_mirrors_of_an_images_registry_come_before_it() {
+    let settings = with(
+        "[[docker.mirror]]\nregistry = \"docker.io\"\nmirror = \"mirror.example.com/hub\"\n\
+         [[docker.mirror]]\nregistry = \"quay.io\"\nmirror = \"mirror.example.com/quay\"\n",
+    );
+    let plan = under(&settings, "trivial", |job, _| job["image"]["name"] = json!("debian:13"));
+    let sources: Vec<&str> =
+        plan.image.sources.iter().map(|source| source.reference.as_str()).collect();
+    assert_eq!(sources, ["mirror.example.com/hub/library/debian:13", "debian:13"]);
+}
+
+#[test]
+fn a_job_chooses_its_user_from_the_operators_list() {
+    let settings = with("allowed_users = [\"app\"]\n");
+    let user = |user: &str| {
+        let user = json!(user);
+        let of = |job: &mut Value| job["image"]["executor_opts"]["docker"]["user"] = user.clone();
+        let refusal = refused(&settings, "trivial", |job, _| of(job));
+        if refusal.is_some() {
+            None
+        } else {
+            Some(under(&settings, "trivial", |job, _| of(job)).user)
+        }
+    };
+    assert_eq!(user(""), Some(None));
+    assert_eq!(user("app"), Some(Some("app".to_owned())));
+    assert_eq!(user("root"), None);
+    let forced = with("user = \"1000\"\nallowed_users = []\n");
+    assert_eq!(under(&forced, "trivial", |_, _| ()).user.as_deref(), Some("1000"));
 }

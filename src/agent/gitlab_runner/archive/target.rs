@@ -5,25 +5,29 @@ use super::super::error::TransferError;
 use super::inspect::{Entry, Kind};
 use super::source::error;
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Read};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+/// Bytes written at once.
+const CHUNK: usize = 128 * 1024;
 
 /// The directory that is unpacked to.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     /// Without links in it.
     root: PathBuf,
-    /// The parent that was last found to be inside; entries of one directory come together.
-    checked: PathBuf,
+    /// Directories that were found to be inside.
+    checked: HashSet<PathBuf>,
 }
 
 impl Target {
     /// The directory as the kernel sees it.
     pub(super) fn new(directory: &Path) -> Result<Self, TransferError> {
         let root = directory.canonicalize().map_err(|source| error("find", directory, source))?;
-        Ok(Self { root, checked: PathBuf::new() })
+        Ok(Self { root, checked: HashSet::new() })
     }
 
     /// Makes the directories of all entries, so that files can be written side by side.
@@ -47,7 +51,7 @@ impl Target {
     /// Makes a directory with all above it, and sees that it lies below the root, links and all.
     fn make_directory(&mut self, path: &Path) -> Result<PathBuf, TransferError> {
         let mut full = self.root.clone();
-        if path == self.checked {
+        if self.checked.contains(path) {
             full.push(path);
             return Ok(full);
         }
@@ -61,7 +65,7 @@ impl Target {
                 Err(source) => return Err(error("create", &full, source)),
             }
         }
-        path.clone_into(&mut self.checked);
+        self.checked.insert(path.to_owned());
         Ok(full)
     }
 
@@ -98,9 +102,12 @@ impl Target {
         let full = self.place(&entry.path)?;
         let mut options = OpenOptions::new();
         let opened = options.write(true).create_new(true).mode(0o600).open(&full);
-        let mut file = opened.map_err(|source| error("create", &full, source))?;
+        let file = opened.map_err(|source| error("create", &full, source))?;
+        let room = usize::try_from(entry.size).unwrap_or(CHUNK).clamp(1, CHUNK);
+        let mut file = BufWriter::with_capacity(room, file);
         // One byte more than promised is enough to know that the promise was false.
-        let written = io::copy(&mut content.take(entry.size.saturating_add(1)), &mut file);
+        let copied = io::copy(&mut content.take(entry.size.saturating_add(1)), &mut file);
+        let written = copied.and_then(|written| file.flush().map(|()| written));
         let written = written.map_err(|source| error("write", &full, source))?;
         if written != entry.size {
             let lie = io::Error::new(
@@ -109,7 +116,8 @@ impl Target {
             );
             return Err(error("write", &full, lie));
         }
-        file.set_permissions(Permissions::from_mode(entry.mode))
+        file.get_ref()
+            .set_permissions(Permissions::from_mode(entry.mode))
             .map_err(|source| error("set the mode of", &full, source))?;
         set_time(&full, entry.modified)
     }

@@ -15,6 +15,9 @@ use zip::{CompressionMethod, ExtraField, ZipArchive};
 /// Threads beyond this gain nothing: the disk is slower.
 const MOST_WORKERS: usize = 8;
 
+/// Bytes read ahead.
+const AHEAD: usize = 64 * 1024;
+
 /// Unpacks an archive below a directory of which `room` bytes can be written; returns how many entries.
 ///
 /// # Errors
@@ -83,18 +86,41 @@ struct Shared {
     file: Arc<File>,
     length: u64,
     at: u64,
+    /// What was read ahead, and where it begins: the unpacker asks for little at a time.
+    ahead: Vec<u8>,
+    ahead_at: u64,
 }
 
 impl Shared {
     fn new(file: File) -> io::Result<Self> {
         let length = file.metadata()?.len();
-        Ok(Self { file: Arc::new(file), length, at: 0 })
+        Ok(Self { file: Arc::new(file), length, at: 0, ahead: Vec::new(), ahead_at: 0 })
+    }
+}
+
+impl Shared {
+    /// What is there of the next bytes already.
+    fn known(&self) -> &[u8] {
+        let skipped = self.at.checked_sub(self.ahead_at).and_then(|by| usize::try_from(by).ok());
+        skipped.and_then(|skipped| self.ahead.get(skipped..)).unwrap_or_default()
     }
 }
 
 impl Read for Shared {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.at)?;
+        let known = self.known().len();
+        if known == 0 && buffer.len() >= AHEAD {
+            let read = self.file.read_at(buffer, self.at)?;
+            self.at += read as u64;
+            return Ok(read);
+        }
+        if known == 0 {
+            self.ahead.resize(AHEAD, 0);
+            let read = self.file.read_at(&mut self.ahead, self.at)?;
+            self.ahead.truncate(read);
+            self.ahead_at = self.at;
+        }
+        let read = self.known().read(buffer)?;
         self.at += read as u64;
         Ok(read)
     }
