@@ -59,7 +59,7 @@ pub enum Command {
         longshore ledger --pipeline 4711\n  \
         longshore ledger --project web/shop --json | jq -r 'select(.event == \"pruned\") | .bytes'")]
     Ledger(LedgerArgs),
-    /// The Vault server: check the login, print the policy that the settings need.
+    /// The Vault server: check the login, print the policy it needs, get and replace the secret id.
     #[command(subcommand)]
     Vault(VaultCommand),
     /// PID 1 of a job's containers; not for people.

@@ -16,6 +16,23 @@ pub enum VaultCommand {
         that `longshore vault policy --rotate` prints. It takes one login, so one use of the secret id."
     )]
     Check(CheckArgs),
+    /// Turn a wrapping token into this host's secret id: looks what it wraps, unwraps it once, logs in with
+    /// it, and puts it into the secret id's file.
+    #[command(
+        after_help = "Ends with 0 if it is in place, 1 if it is and something is to be mended, 2 if the old one \
+        stays.\n\nExamples:\n  \
+        vault write -wrap-ttl=10m -field=wrapping_token -f auth/approle/role/ROLE/secret-id > token\n  \
+        longshore vault enroll --wrapping-token-file token\n  \
+        ssh vault-admin wrap-for ci-host-1 | longshore vault enroll --wrapping-token-file -"
+    )]
+    Enroll(EnrollArgs),
+    /// Replace this host's secret id by a new one of the same role, and destroy the old one.
+    #[command(
+        after_help = "Ends with 0 if all is done, 1 if the new one is in place and something is to be mended, \
+        2 if the old one stays. Needs `role` in [vault.approle], and the policy that `longshore vault policy \
+        --rotate` prints.\n\nExamples:\n  longshore vault rotate\n  longshore vault rotate --json   # from a timer"
+    )]
+    Rotate(RotateArgs),
     /// Print the policy that the role needs for the secrets of the settings, and nothing beside.
     #[command(after_help = "Examples:\n  \
         longshore vault policy | vault policy write longshore -\n  \
@@ -27,6 +44,14 @@ pub enum VaultCommand {
 /// Options of `vault check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
+    /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `vault rotate`.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
     /// Answer as JSON.
     #[arg(long)]
     pub json: bool,
@@ -47,7 +72,7 @@ pub struct PolicyArgs {
     pub json: bool,
 }
 
-/// Where the wrapping token is.
+/// Options of `vault enroll`.
 #[derive(Debug, Args)]
 pub struct EnrollArgs {
     /// File with the wrapping token alone, 0600; `-` for standard input.

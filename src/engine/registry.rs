@@ -18,6 +18,7 @@ const DENIED: &[&str] = &[
     "denied",
     "unauthorized",
     "authentication required",
+    "did not include a token",
     "no basic auth credentials",
     "incorrect username or password",
     "403 forbidden",

@@ -1,7 +1,9 @@
 //! `longshore vault`: what people do about the server by hand. It conducts and prints; the calls are the
 //! secrets room's.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -9,16 +11,20 @@ use serde_json::json;
 
 use crate::cli::vault::VaultCommand;
 use crate::outcome::Outcome;
-use crate::secrets::vault::VaultSettings;
+use crate::secrets::vault::{SecretId, VaultSettings};
 use crate::settings::Settings;
 use crate::stage::error::CallError;
 use crate::stage::vault;
 use crate::world::{Stdio, World};
 
 mod check;
+mod enroll;
 mod findings;
 mod policy;
 mod report;
+mod rotate;
+mod store;
+mod stored;
 
 /// What a command found, printed in one of two ways.
 trait Answer: Serialize {
@@ -27,6 +33,14 @@ trait Answer: Serialize {
 
     /// How the command ends.
     fn outcome(&self) -> Outcome;
+}
+
+/// An answer as JSON: one object, which begins with how it went.
+#[derive(Serialize)]
+struct Told<'a, A> {
+    ok: bool,
+    #[serde(flatten)]
+    answer: &'a A,
 }
 
 /// The settings and what they say of Vault.
@@ -48,6 +62,29 @@ impl Host<'_> {
             CallError::system(
                 "the name of the role is missing; write it into vault.approle.role: the API knows roles by it",
             )
+        })
+    }
+
+    /// The file that a new secret id goes into.
+    fn secret_id_file(&self, command: &str) -> Result<&Path, CallError> {
+        match &self.vault.approle.secret_id {
+            SecretId::File(path) => Ok(path),
+            other => Err(CallError::system(format!(
+                "the secret_id comes from {}, where longshore cannot put a new one; vault {command} needs \
+                 vault.approle.secret_id_file",
+                other.place()
+            ))),
+        }
+    }
+
+    /// Keeps another `enroll` or `rotate` out, until the file is dropped.
+    fn lock(&self) -> Result<File, CallError> {
+        let run_dir = &self.settings.run_dir;
+        store::lock(run_dir).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => CallError::system(
+                "another vault enroll or rotate is at work on this host; wait for its end",
+            ),
+            _ => fault(run_dir, "cannot be used (setting run_dir)", &error),
         })
     }
 
@@ -79,6 +116,14 @@ pub async fn command(
             let answer = check::check(&host).await;
             print(answer, args.json, &mut stdio.stdout)
         }
+        VaultCommand::Enroll(args) => {
+            let answer = enroll::enroll(&host, &args, &mut stdio).await;
+            print(answer, args.json, &mut stdio.stdout)
+        }
+        VaultCommand::Rotate(args) => {
+            let answer = rotate::rotate(&host).await;
+            print(answer, args.json, &mut stdio.stdout)
+        }
         VaultCommand::Policy(args) => {
             let answer = policy::policy(&host, &args).await;
             print(answer, args.json, &mut stdio.stdout)
@@ -92,7 +137,9 @@ fn print(
     out: &mut dyn Write,
 ) -> Result<Outcome, CallError> {
     let written = match (&answer, is_json) {
-        (Ok(answer), true) => write_json(answer, out),
+        (Ok(answer), true) => {
+            write_json(&Told { ok: answer.outcome() == Outcome::Success, answer }, out)
+        }
         (Ok(answer), false) => answer.write(out),
         (Err(error), true) => write_json(&json!({"ok": false, "error": error.to_string()}), out),
         (Err(_), false) => Ok(()),
@@ -105,6 +152,10 @@ fn print(
 fn write_json(answer: &impl Serialize, out: &mut dyn Write) -> std::io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, answer)?;
     writeln!(out)
+}
+
+fn fault(path: &Path, what: &str, error: &io::Error) -> CallError {
+    CallError::system(format!("{} {what}: {error}", path.display()))
 }
 
 /// Unix seconds.

@@ -5,6 +5,7 @@ mod address;
 mod breaker;
 mod client;
 mod credential;
+mod enrol;
 mod error;
 mod failure;
 mod http;
@@ -23,6 +24,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+pub use enrol::{NewSecretId, read_token};
 pub use error::VaultError;
 pub use kept::{Holder, Kept, Lease, Term};
 pub use lifetime::Keeping;

@@ -172,8 +172,14 @@ fn a_mirror_is_asked_first_and_the_registry_after_it() {
 
 #[test]
 fn a_cached_private_image_is_for_who_could_pull_it() {
-    let registry = registry();
-    registry.private("team/", "member", "canary-password");
+    for by_token in [false, true] {
+        let registry = registry();
+        registry.private("team/", "member", "canary-password");
+        for_who_could_pull_it(if by_token { registry.by_token() } else { &registry });
+    }
+}
+
+fn for_who_could_pull_it(registry: &FakeRegistry) {
     let image = OwnImage { tag: registry.reference("team/app:1") };
     let member =
         || job(&image.tag).registry_credentials(&registry.host(), "member", "canary-password");
@@ -187,7 +193,11 @@ fn a_cached_private_image_is_for_who_could_pull_it() {
         assert_says(&stranger.trace_text(), &words);
         assert!(!stranger.trace_text().contains("the script runs"));
     }
-    let pulled = registry.pulls().iter().filter(|pull| pull.login.is_some()).count();
+    let pulled = registry
+        .pulls()
+        .iter()
+        .filter(|pull| pull.login.as_deref() == Some("member:canary-password"))
+        .count();
     assert_eq!(pulled, 1, "{:?}", registry.pulls());
     let shared = format!("[\"{}/**\"]", registry.host());
     let host = Host::new().docker("shared_images", &shared).docker("pull_policy", "[\"never\"]");

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::future::join_all;
 use longshore::plan::owner::Owner;
 use longshore::plan::{KvVersion, SecretRef};
 use longshore::secrets::SecretSource as _;
@@ -309,4 +310,28 @@ async fn a_token_of_another_server_is_not_shown_to_this_one() {
     let left = of_job(&settings, &run_dir).release().await;
     assert!(left[0].contains(&format!("is of {}", server.address())), "{left:?}");
     assert_eq!((files(&run_dir).len(), other.lines().len()), (1, 0));
+}
+
+/// As many jobs at once as a large host starts, each with a lease.
+#[tokio::test]
+async fn twenty_leased_jobs_at_once_lose_no_revocation() {
+    let (bao, settings) = leasing("1h", json!({})).await;
+    let run_dir = memory();
+    let jobs: Vec<Vault> = (0..20)
+        .map(|number| {
+            let mut keeping = keeping(&run_dir);
+            keeping.holder.job = format!("{number}-ab");
+            Vault::new(settings.clone()).keeping(keeping)
+        })
+        .collect();
+    let list = [wanted("secret/app/db", "value")];
+    for fetched in join_all(jobs.iter().map(|job| job.fetch(&list))).await {
+        assert_eq!(values(&fetched.unwrap()), ["leased-value"]);
+    }
+    assert_eq!((files(&run_dir).len(), bao.logins_and_revokes()), (20, (20, 0)));
+    for left in join_all(jobs.iter().map(Vault::release)).await {
+        assert_eq!(left, Vec::<String>::new());
+    }
+    assert_eq!((files(&run_dir).len(), bao.logins_and_revokes()), (0, (20, 20)));
+    await_no_lease(&bao).await;
 }

@@ -30,6 +30,11 @@ const SENTENCES: &[(u16, &str, Fault)] = &[
         Fault::Denied,
     ),
     (
+        500,
+        "Head \"https://registry.example.com:5000/v2/team/app/manifests/1\": authorization server did not include a token in the response",
+        Fault::Denied,
+    ),
+    (
         404,
         "manifest for registry.example.com:5000/team/app:1 not found: manifest unknown: manifest unknown",
         Fault::NoSuchImage,

@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::Answer;
 use super::findings::{Finding, Severity};
@@ -30,7 +29,7 @@ pub(super) struct SecretState {
 }
 
 /// All of it.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) server: Server,
     pub(super) login: LoginFacts,
@@ -44,20 +43,6 @@ impl Report {
     fn worst(&self) -> Severity {
         let worst = self.findings.iter().map(|finding| finding.severity).max();
         worst.unwrap_or(Severity::Remark)
-    }
-}
-
-impl Serialize for Report {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Report", 7)?;
-        object.serialize_field("ok", &(self.worst() == Severity::Remark))?;
-        object.serialize_field("server", &self.server)?;
-        object.serialize_field("login", &self.login)?;
-        object.serialize_field("secret_id_from", &self.secret_id_from)?;
-        object.serialize_field("secret_id", &self.secret_id)?;
-        object.serialize_field("secrets", &self.secrets)?;
-        object.serialize_field("findings", &self.findings)?;
-        object.end()
     }
 }
 

@@ -1,6 +1,7 @@
 //! One session with the server: our own HTTP client inside vaultrs's, login, requests that are tried
 //! again within the deadline, and the end of the token. Knows nothing of what secrets look like.
 
+use std::fs::File;
 use std::future::Future;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::retry::{self, Repeating};
 use super::secret_id::{self, Credentials};
 use super::transport::{Ask, Transport};
 use super::visit::{self, LoginFacts};
-use super::{VaultError, VaultSettings, address, http};
+use super::{SecretId, VaultError, VaultSettings, address, http};
 use crate::secrets::Secret;
 
 const REVOKE_TRIES: u32 = 3;
@@ -52,9 +53,8 @@ impl Token {
     }
 
     /// The secret id that it was got with.
-    pub(super) fn secret_id(&self) -> Option<&str> {
-        let credentials = self.credentials.as_ref()?;
-        std::str::from_utf8(credentials.secret_id.expose()).ok()
+    pub(super) fn secret_id(&self) -> Option<&Secret> {
+        self.credentials.as_ref().map(|credentials| &credentials.secret_id)
     }
 
     /// What must not be seen in any log.
@@ -100,13 +100,21 @@ impl<'a> Session<'a> {
 
     /// Logs in with the settings' credentials; from here on every request carries the token.
     pub(super) async fn login(&mut self) -> Result<Token, VaultError> {
-        let breaker =
-            Breaker::new(self.settings, format!("auth/{}/login of {}", self.mount, self.at));
         let approle = &self.settings.approle;
         let limit =
             self.settings.timeout.min(self.deadline.saturating_duration_since(Instant::now()));
-        let credentials = secret_id::read(approle, limit).await?;
-        let _turn = breaker.turn(self.deadline).await;
+        // A file is read in our turn, so that `vault rotate` can replace it between two of them; a
+        // command may take its time, so it is not.
+        let early = match &approle.secret_id {
+            SecretId::Command(_) => Some(secret_id::read(approle, limit).await?),
+            _ => None,
+        };
+        let _turn = self.turn().await;
+        let breaker = self.breaker();
+        let credentials = match early {
+            Some(credentials) => credentials,
+            None => secret_id::read(approle, limit).await?,
+        };
         breaker.check(&credentials)?;
         match self.try_login(&credentials).await {
             Ok(given) => {
@@ -120,6 +128,29 @@ impl<'a> Session<'a> {
                 Err(self.login_error(&failed).with_remark(&remark))
             }
         }
+    }
+
+    /// Logs in with another secret id; the breaker neither hinders nor learns.
+    pub(super) async fn login_with(&mut self, secret_id: &Secret) -> Result<Token, VaultError> {
+        let role_id = secret_id::role_id(&self.settings.approle)?;
+        let credentials = Credentials { role_id, secret_id: secret_id.clone() };
+        let given = self.try_login(&credentials).await;
+        let given = given.map_err(|failed| self.login_error(&failed))?;
+        Ok(self.hold(given, credentials))
+    }
+
+    /// The right to be the one that logs in.
+    pub(super) async fn turn(&self) -> Option<File> {
+        self.breaker().turn(self.deadline).await
+    }
+
+    fn breaker(&self) -> Breaker<'a> {
+        Breaker::new(self.settings, format!("auth/{}/login of {}", self.mount, self.at))
+    }
+
+    /// Sends this token with what follows, or none if it is empty. It must fit into a header.
+    pub(super) fn carry(&mut self, token: String) {
+        self.transport.set_token(token);
     }
 
     async fn try_login(&self, credentials: &Credentials) -> Result<Given, Failed> {
@@ -238,6 +269,10 @@ impl<'a> Session<'a> {
         VaultError::Request {
             doing: step.doing(),
             at: self.at.clone(),
+            status: match failed.failure {
+                Failure::Status { code, .. } => Some(code),
+                _ => None,
+            },
             words: failed.failure.words(),
             tries: failed.tries,
             hint,

@@ -39,12 +39,24 @@ pub enum VaultError {
         doing: String,
         /// Address and namespace.
         at: String,
+        /// The status it answered with, if it did.
+        status: Option<u16>,
         /// The server's own words, or what happened on the way.
         words: String,
         /// How often it was tried.
         tries: u32,
         /// Likely cause and next step.
         hint: String,
+    },
+    /// A wrapping token that the server knows no more, or never knew.
+    #[error(
+        "the wrapping token is not valid at {at}: it was used already, has expired, or is forged (the server does not \
+         tell which). If it was not you who used it, somebody else has the secret_id: treat it as an incident, look for \
+         sys/wrapping/unwrap in the server's audit log, destroy the role's secret_ids, and have another one wrapped"
+    )]
+    Wrapping {
+        /// Address and namespace.
+        at: String,
     },
     /// A login that was refused a short while ago and would be again.
     #[error(
@@ -65,6 +77,11 @@ pub enum VaultError {
 }
 
 impl VaultError {
+    /// Whether the server heard us and said no, and will say so again.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Request { status: Some(400..=404), .. })
+    }
+
     /// Adds to what a failed request tells; nothing to others, or where there is no remark.
     pub(super) fn with_remark(mut self, remark: &str) -> Self {
         if let Self::Request { hint, .. } = &mut self {

@@ -12,6 +12,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) enum Repeating {
     /// The same as once.
     Harmless,
+    /// It is not to happen twice: only where nothing was sent.
+    Never,
     /// It may use up a secret id: if it is not known whether the first one arrived, once more at most.
     Costs,
 }
@@ -20,11 +22,16 @@ pub(super) enum Repeating {
 pub(super) fn again(failure: &Failure, repeating: Repeating, tries: u32) -> bool {
     match failure {
         Failure::Status { code, .. } => {
-            matches!(code, 412 | 429 | 472 | 473 | 500 | 502 | 503 | 504)
+            repeating != Repeating::Never
+                && matches!(code, 412 | 429 | 472 | 473 | 500 | 502 | 503 | 504)
         }
         // Nothing was sent.
         Failure::Connect { .. } => true,
-        Failure::Timeout | Failure::Broken { .. } => repeating == Repeating::Harmless || tries < 2,
+        Failure::Timeout | Failure::Broken { .. } => match repeating {
+            Repeating::Harmless => true,
+            Repeating::Never => false,
+            Repeating::Costs => tries < 2,
+        },
         Failure::Tls { .. } | Failure::TlsRefused { .. } | Failure::Malformed { .. } => false,
     }
 }
@@ -64,6 +71,16 @@ mod tests {
             assert!(again(&lost, Repeating::Costs, 1));
             assert!(!again(&lost, Repeating::Costs, 2));
         }
+    }
+
+    #[test]
+    fn what_must_not_happen_twice() {
+        let never = |failure: &Failure| !again(failure, Repeating::Never, 1);
+        for code in [412, 429, 472, 473, 500, 502, 503, 504] {
+            assert!(never(&status(code)), "{code}");
+        }
+        assert!(never(&Failure::Timeout) && never(&Failure::Broken { words: String::new() }));
+        assert!(!never(&Failure::Connect { words: String::new() }));
     }
 
     #[test]

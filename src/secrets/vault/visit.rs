@@ -2,6 +2,7 @@
 //! A visit logs in at most once and ends its token; what follows from the answers is told elsewhere.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,6 +14,7 @@ use super::failure::Failure;
 use super::message::Step;
 use super::{VaultError, VaultSettings, read};
 use crate::plan::KvVersion;
+use crate::secrets::Secret;
 
 /// The server as it says it is, before any login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -96,7 +98,7 @@ impl<'a> Visit<'a> {
         self.session.at()
     }
 
-    fn role_path(&self, role: &str) -> String {
+    pub(super) fn role_path(&self, role: &str) -> String {
         format!("auth/{}/role/{role}", self.mount)
     }
 
@@ -131,6 +133,23 @@ impl<'a> Visit<'a> {
         Ok(facts)
     }
 
+    /// Logs in with another secret id than the settings'. A refusal is not remembered.
+    ///
+    /// # Errors
+    /// As a job's login.
+    pub async fn login_with(&mut self, secret_id: &Secret) -> Result<LoginFacts, VaultError> {
+        let token = self.session.login_with(secret_id).await?;
+        let facts = token.facts();
+        self.token = Some(token);
+        Ok(facts)
+    }
+
+    /// Waits until no job of this host is between reading its secret id and its login, and keeps it so
+    /// until the file is dropped. `None` where the settings name no place for that, or time is over.
+    pub async fn turn(&self) -> Option<File> {
+        self.session.turn().await
+    }
+
     /// Looks up the secret id that the visit logged in with; `None` where the policy does not let it, or
     /// the server knows it no more.
     ///
@@ -138,9 +157,10 @@ impl<'a> Visit<'a> {
     /// Any other failure.
     pub async fn secret_id(&self, role: &str) -> Result<Option<SecretIdFacts>, VaultError> {
         let path = format!("{}/secret-id/lookup", self.role_path(role));
-        let Some(secret_id) = self.token.as_ref().and_then(Token::secret_id) else {
+        let Some(secret_id) = self.used() else {
             return Ok(None);
         };
+        let secret_id = String::from_utf8_lossy(secret_id.expose());
         let answer = self.session.post(&path, &json!({ "secret_id": secret_id })).await;
         let answer = self.unless_forbidden("look the secret_id up by", &path, answer)?;
         Ok(answer.filter(|answer| answer["data"].is_object()).map(|answer| facts(&answer["data"])))
@@ -196,7 +216,24 @@ impl<'a> Visit<'a> {
         }
     }
 
-    fn failed(&self, doing: &'static str, path: &str, failed: &Failed) -> VaultError {
+    pub(super) fn session(&self) -> &Session<'a> {
+        &self.session
+    }
+
+    pub(super) fn session_mut(&mut self) -> &mut Session<'a> {
+        &mut self.session
+    }
+
+    pub(super) fn mount(&self) -> &str {
+        &self.mount
+    }
+
+    /// The secret id that the visit logged in with.
+    pub(super) fn used(&self) -> Option<&Secret> {
+        self.token.as_ref().and_then(Token::secret_id)
+    }
+
+    pub(super) fn failed(&self, doing: &'static str, path: &str, failed: &Failed) -> VaultError {
         self.session.error(&Step::Ask { doing, path: path.to_owned() }, failed)
     }
 }

@@ -216,6 +216,16 @@ impl Bao {
         VaultSettings::new(&self.address, approle)
     }
 
+    /// Has the answer to a POST wrapped, and returns the wrapping token.
+    pub async fn wrapped(&self, namespace: &str, path: &str) -> String {
+        let request = self.client.post(format!("{}/v1/{path}", self.address));
+        let request = request.header("X-Vault-Token", ROOT).header("X-Vault-Wrap-TTL", "5m");
+        let answer = request.header("X-Vault-Namespace", namespace).body("{}").send();
+        let text = answer.await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        answer["wrap_info"]["token"].as_str().unwrap_or_else(|| panic!("{text}")).to_owned()
+    }
+
     /// Writes a new secret id of the role into a file, and returns it.
     pub async fn new_secret_id(&self, namespace: &str, file: &Path) -> String {
         let path = "auth/approle/role/demo/secret-id";

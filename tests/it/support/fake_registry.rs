@@ -54,6 +54,8 @@ struct State {
     seen: Vec<Seen>,
     logins: BTreeMap<String, String>,
     slow: Option<(usize, Duration)>,
+    /// Where tokens are had, for a registry that wants one instead of a password.
+    tokens: Option<String>,
 }
 
 /// A registry on a port of its own; it ends with the test process.
@@ -76,6 +78,7 @@ impl FakeRegistry {
             seen: Vec::new(),
             logins: BTreeMap::new(),
             slow: None,
+            tokens: None,
         };
         let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
@@ -113,6 +116,13 @@ impl FakeRegistry {
     /// From now on, names that begin with `path` are for who logs in so.
     pub fn private(&self, path: &str, username: &str, password: &str) -> &Self {
         self.state().logins.insert(path.to_owned(), format!("{username}:{password}"));
+        self
+    }
+
+    /// Takes tokens instead of passwords, and hands them out itself, as GitLab's registry and Docker Hub
+    /// have it done.
+    pub fn by_token(&self) -> &Self {
+        self.state().tokens = Some(format!("http://{}/token", self.address));
         self
     }
 
@@ -188,7 +198,8 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Seen>> {
         if !name.eq_ignore_ascii_case("authorization") {
             continue;
         }
-        if let Some(coded) = value.strip_prefix("Basic ") {
+        // Our tokens are a login, coded in the same way.
+        if let Some((_, coded)) = value.split_once(' ') {
             let bytes = BASE64_STANDARD.decode(coded).unwrap_or_default();
             seen.login = Some(String::from_utf8_lossy(&bytes).into_owned());
         }
@@ -197,6 +208,9 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Seen>> {
 
 impl State {
     fn reply(&mut self, request: &Seen) -> (String, Vec<u8>) {
+        if request.path.starts_with("/token") {
+            return self.token(request);
+        }
         if let Some(refusal) = self.refusal(request) {
             return rendered(refusal.status, &refusal.headers, refusal.body.into_bytes());
         }
@@ -248,10 +262,29 @@ impl State {
             Some((_, login)) => request.login.as_ref() != Some(login),
             None => name.is_empty() && !self.logins.is_empty() && request.login.is_none(),
         };
+        let challenge = || match &self.tokens {
+            None => "Basic realm=\"test\"".to_owned(),
+            Some(realm) => {
+                let name = name.split("/manifests/").next().unwrap_or_default();
+                format!(
+                    "Bearer realm=\"{realm}\",service=\"test\",scope=\"repository:{name}:pull\""
+                )
+            }
+        };
         refused.then(|| {
             Answer::error(401, "UNAUTHORIZED", "authentication required")
-                .header("WWW-Authenticate", "Basic realm=\"test\"")
+                .header("WWW-Authenticate", &challenge())
         })
+    }
+
+    /// A token for who logs in, and one that opens nothing for who does not.
+    fn token(&self, request: &Seen) -> (String, Vec<u8>) {
+        let login = request.login.as_deref().unwrap_or("nobody:");
+        if request.login.is_some() && !self.logins.values().any(|known| known == login) {
+            return rendered(401, &[], Vec::new());
+        }
+        let token = BASE64_STANDARD.encode(login);
+        rendered(200, &[], serde_json::json!({"token": token}).to_string().into_bytes())
     }
 }
 

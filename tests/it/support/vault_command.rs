@@ -70,8 +70,15 @@ impl Person {
 
     /// Calls `longshore vault` with these words, in an environment of its own.
     pub async fn vault(&self, words: &[&str]) -> Ended {
+        self.vault_given("", words).await
+    }
+
+    /// The same, with this on its standard input.
+    pub async fn vault_given(&self, input: &str, words: &[&str]) -> Ended {
+        std::fs::write(self.path("input"), input).unwrap();
         let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_longshore")));
         command.env_clear().env("LONGSHORE_SETTINGS", self.path("settings.toml"));
+        command.stdin(std::fs::File::open(self.path("input")).unwrap());
         let output = command.arg("vault").args(words).output().await.unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Ended {
