@@ -6,7 +6,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/packages.sh"
 # Changing what an image holds: raise this, so that machines with the old ones make them anew.
 TEST_IMAGES_REVISION=1
 
-TEST_IMAGES='busybox user entrypoint entrypoint-exits noshell arm64 service service-healthy service-dies'
+TEST_IMAGES='busybox user entrypoint entrypoint-exits noshell arm64 service service-healthy service-dies dash pwsh'
 
 # ensure_test_images: makes longshore-test/*:1 where missing (about a second).
 ensure_test_images() {
@@ -43,6 +43,11 @@ make_test_image() {
       ;;
     # Writes 60 lines and ends with 3, while its port is waited for.
     service-dies) import_tree "$2/full" service-dies 'CMD ["/die"]' 'EXPOSE 8080' ;;
+    dash | pwsh)
+      cp -a "$2/full" "$2/$1"
+      "add_$1" "$2/$1"
+      import_tree "$2/$1" "$1" 'CMD ["/bin/sh"]'
+      ;;
     arm64) foreign_image arm64 "$2" ;;
     noshell)
       mkdir -p "$2/noshell/bin"
@@ -96,6 +101,30 @@ seq 1 60 | sed 's/^/last words /'
 exit 3
 EOS
   chmod 755 "$2/entrypoint" "$2/serve" "$2/die"
+}
+
+# add_dash DIR: this machine's dash for its /bin/sh, with the libraries it is linked to.
+add_dash() {
+  local file
+  for file in /usr/bin/dash $(ldd /usr/bin/dash | grep -o '/[^ ]*'); do
+    mkdir -p "$1$(dirname "$file")"
+    cp -L "$file" "$1$file"
+  done
+  rm "$1/bin/sh"
+  ln -s ../usr/bin/dash "$1/bin/sh"
+}
+
+# add_pwsh DIR: what has PowerShell's name and options, and runs its standard input by sh.
+add_pwsh() {
+  cat >"$1/usr/bin/pwsh" <<'EOS'
+#!/bin/sh
+case "$*" in
+  *-NoProfile*-NonInteractive*'-Command -') READ_BY_PWSH=yes exec /bin/sh ;;
+esac
+echo "pwsh: unexpected options: $*" >&2
+exit 64
+EOS
+  chmod 755 "$1/usr/bin/pwsh"
 }
 
 # import_tree DIR NAME CHANGE...: one image from a tree, with Dockerfile lines.

@@ -9,7 +9,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use super::identity::{self, Account};
-use super::protocol::{Exec, Identity, Init, InitReport, Refusal, SecretFile, WireSecret};
+use super::protocol::{
+    Exec, Identity, Init, InitReport, Refusal, ScriptShell, SecretFile, WireSecret,
+};
 use super::sys;
 use crate::secrets::{MaskSet, Secret};
 
@@ -22,6 +24,18 @@ const SHELLS: [&str; 7] = [
     "/usr/bin/sh",
     "/bin/sh",
     "/busybox/sh",
+];
+
+/// How PowerShell reads a script from its standard input, without profiles and questions.
+const PWSH_OPTIONS: [&str; 8] = [
+    "-NoProfile",
+    "-NoLogo",
+    "-NonInteractive",
+    "-ExecutionPolicy",
+    "Bypass",
+    "-OutputFormat",
+    "text",
+    "-Command",
 ];
 
 /// Docker's `PATH` where the image has none.
@@ -69,7 +83,7 @@ impl Container {
             groups: self.account.groups.clone(),
             user: self.account.user.clone(),
             home: self.home.clone(),
-            shell: shell().ok().map(str::to_owned),
+            shell: self.shell().ok().map(resolved),
         }
     }
 
@@ -81,8 +95,28 @@ impl Container {
     /// Program and arguments of a stage: the entrypoint, where it is the user's stage, and the shell.
     pub(super) fn command_line(&self, user_stage: bool) -> Result<Vec<String>, Refusal> {
         let mut words = if user_stage { self.init.entrypoint.clone() } else { Vec::new() };
-        words.push(shell()?.to_owned());
+        words.push(self.shell()?);
+        if self.init.shell == ScriptShell::Pwsh {
+            words.extend(PWSH_OPTIONS.map(str::to_owned));
+            words.push("-".to_owned());
+        }
         Ok(words)
+    }
+
+    /// The first shell there is.
+    fn shell(&self) -> Result<String, Refusal> {
+        let (candidates, looked_for) = match self.init.shell {
+            ScriptShell::Posix => (SHELLS.map(str::to_owned).to_vec(), SHELLS.join(" ")),
+            ScriptShell::Pwsh => (self.in_path("pwsh"), "pwsh in PATH".to_owned()),
+        };
+        let found = candidates.into_iter().find(is_executable);
+        found.ok_or(Refusal::NoShell { looked_for })
+    }
+
+    /// Where a program may be.
+    fn in_path(&self, program: &str) -> Vec<String> {
+        let path = self.path(&self.environment);
+        path.to_string_lossy().split(':').map(|one| format!("{one}/{program}")).collect()
     }
 
     /// The whole environment of a stage; later entries override earlier ones.
@@ -122,14 +156,14 @@ fn plain(pairs: &[(String, String)]) -> impl Iterator<Item = (OsString, OsString
     pairs.iter().map(|(name, value)| (name.into(), value.into()))
 }
 
-/// The first shell there is.
-fn shell() -> Result<&'static str, Refusal> {
-    let executable = |path: &&&str| {
-        std::fs::metadata(path)
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    let found = SHELLS.iter().find(executable).copied();
-    found.ok_or_else(|| Refusal::NoShell { looked_for: SHELLS.join(" ") })
+fn is_executable(path: &String) -> bool {
+    std::fs::metadata(path)
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// What a link such as `/bin/sh` stands for tells which shell it is.
+fn resolved(path: String) -> String {
+    std::fs::canonicalize(&path).map_or(path, |real| real.display().to_string())
 }
 
 fn check_values(init: &Init) -> Result<(), Refusal> {

@@ -25,7 +25,7 @@ pub use refusal::Refusal;
 pub use usage::{DiskFacts, PidFacts, Usage};
 
 /// Version of this protocol; driver and agent come from one binary, so they must be equal.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// How often a driver pings while it follows a stage.
 pub const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -98,10 +98,21 @@ pub struct Init {
     pub identity: Identity,
     /// Absolute paths of directories to create (with parents) and to give to that user.
     pub directories: Vec<String>,
+    /// What reads the scripts.
+    pub shell: ScriptShell,
     /// The image's entrypoint, put before the shell of user stages; empty for none.
     pub entrypoint: Vec<String>,
     /// Directories put before `PATH` for every stage.
     pub path_prefix: Vec<String>,
+}
+
+/// What reads the scripts of stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ScriptShell {
+    /// bash where there is one, else `sh`, as GitLab's own detection looks for them.
+    Posix,
+    /// PowerShell, by `PATH`.
+    Pwsh,
 }
 
 /// One secret environment variable.
@@ -261,7 +272,7 @@ pub struct InitReport {
     pub user: Option<String>,
     /// Home directory.
     pub home: String,
-    /// The shell that will read the scripts; `None` where the image has none.
+    /// The shell that will read the scripts, links resolved; `None` where the image has none.
     pub shell: Option<String>,
 }
 

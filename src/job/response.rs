@@ -41,12 +41,26 @@ pub struct JobResponse {
     /// Jobs whose artifacts are downloaded.
     #[serde(default, deserialize_with = "or_default")]
     pub dependencies: Vec<Dependency>,
+    /// GitLab's native steps: a list, or a list in a string; empty where the job has a script.
+    #[serde(default, deserialize_with = "or_default")]
+    pub run: serde_json::Value,
     /// Registry credentials.
     #[serde(default, deserialize_with = "or_default")]
     pub credentials: Vec<Credential>,
     /// Names of GitLab's own `secrets:`, which the runner has resolved into variables.
     #[serde(default, deserialize_with = "or_default")]
     pub secrets: BTreeMap<String, serde_json::Value>,
+}
+
+impl JobResponse {
+    /// Whether the job is made of `run:` steps.
+    pub fn has_native_steps(&self) -> bool {
+        match &self.run {
+            serde_json::Value::String(text) => !matches!(text.trim(), "" | "null" | "[]"),
+            serde_json::Value::Array(steps) => !steps.is_empty(),
+            _ => false,
+        }
+    }
 }
 
 /// GitLab writes `null` for an empty list.

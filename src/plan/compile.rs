@@ -48,6 +48,7 @@ pub fn compile(
         key: JobKey::of(job),
         project: project.clone(),
         labels: labels(context, settings, host),
+        shell: settings.shell,
         entrypoint: entrypoint(job),
         user: image::user(context, settings)?,
         helper_image: helper,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::job::{JobContext, JobImage, RunnerVersion};
-use crate::settings::{PullPolicy, Settings};
+use crate::settings::{PullPolicy, Settings, Shell};
 
 use super::Refusal;
 use super::login::{self, LoginPlan};
@@ -95,6 +95,9 @@ pub(super) fn of_job(context: &JobContext, settings: &Settings) -> Result<ImageP
         });
     }
     let platform = context.expand(&wanted.executor_opts.docker.platform);
+    if platform.to_lowercase().starts_with("windows") {
+        return Err(Refusal::Windows { platform });
+    }
     let wanted = Wanted {
         reference,
         platform: (!platform.is_empty()).then_some(platform),
@@ -149,10 +152,8 @@ pub(super) fn of_service(
 
 /// The helper's image: the operator's choice, or GitLab's own of the runner's version.
 pub(super) fn of_helper(context: &JobContext, settings: &Settings) -> Result<ImagePlan, Refusal> {
-    let reference = match &settings.docker.helper_image {
-        Some(reference) => reference.clone(),
-        None => gitlabs_helper(context.variable("CI_RUNNER_VERSION").unwrap_or_default())?,
-    };
+    let own = settings.docker.helper_image.clone();
+    let reference = own.map_or_else(|| gitlabs_helper(context, settings.shell), Ok)?;
     // Its tag names its content; asking a registry before each job would buy nothing.
     let policies = vec![PullPolicy::IfNotPresent];
     let wanted = Wanted { reference: &reference, platform: None, policies, operators: true };
@@ -161,7 +162,10 @@ pub(super) fn of_helper(context: &JobContext, settings: &Settings) -> Result<Ima
 
 /// GitLab publishes one helper for each release and architecture, and `latest` for what is not released.
 /// Jobs can override the variable, so only what parses as a version gets into the reference.
-fn gitlabs_helper(version: &str) -> Result<String, Refusal> {
+fn gitlabs_helper(context: &JobContext, shell: Shell) -> Result<String, Refusal> {
+    let version = context.variable("CI_RUNNER_VERSION").unwrap_or_default();
+    // The one with PowerShell is another image.
+    let flavour = if shell == Shell::Pwsh { "-pwsh" } else { "" };
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
     let tag = match RunnerVersion::parse(version) {
         Some(version) if version.released => format!("v{version}"),
@@ -169,7 +173,7 @@ fn gitlabs_helper(version: &str) -> Result<String, Refusal> {
         None => return Err(Refusal::HelperImage { version: version.to_owned() }),
     };
     Ok(format!(
-        "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:{architecture}-{tag}"
+        "registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper:{architecture}-{tag}{flavour}"
     ))
 }
 

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::job::Stage;
-use crate::settings::{Capacity, SocketMode};
+use crate::settings::{Capacity, Shell, SocketMode};
 
 mod alias;
 pub mod auth_config;
@@ -74,6 +74,8 @@ pub struct JobPlan {
     pub labels: Labels,
     /// The user's image.
     pub image: ImagePlan,
+    /// What the runner writes the scripts for.
+    pub shell: Shell,
     /// The entrypoint that the job sets instead of the image's own.
     pub entrypoint: Option<Vec<String>>,
     /// The user that the job sets instead of the image's own.

@@ -33,13 +33,34 @@ pub(super) fn all(
                 RunnerVersion::MINIMUM
             )
         });
+    let flags = [network_per_build(context, network), native_steps(context)];
     let unsafe_rights = rights.unsafe_in_force().into_iter().chain(network.unsafe_in_force());
     socket
         .into_iter()
         .chain(unsafe_rights)
         .chain(image_notes.into_iter().flatten())
         .chain(version)
+        .chain(flags.into_iter().flatten())
         .collect()
+}
+
+/// GitLab's flag for what a job has here anyway, under a name of GitLab's that exists nowhere.
+fn network_per_build(context: &JobContext, network: &NetworkPlan) -> Option<String> {
+    let asked = context.variable("FF_NETWORK_PER_BUILD") == Some("true");
+    (asked && network.named.is_none()).then(|| {
+        "FF_NETWORK_PER_BUILD: each job has a network of its own here; its name is in LONGSHORE_NETWORK, not \
+         in CI_BUILD_NETWORK_NAME"
+            .to_owned()
+    })
+}
+
+/// Jobs of `run:`, which no custom executor runs natively: the runner makes a script of them.
+fn native_steps(context: &JobContext) -> Option<String> {
+    context.response.has_native_steps().then(|| {
+        "this job's `run:` steps are done by the program step-runner, which its image has to bring: native \
+         steps need another executor"
+            .to_owned()
+    })
 }
 
 /// Whether a reference has neither a digest nor a tag other than `latest`.

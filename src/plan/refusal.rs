@@ -16,6 +16,14 @@ pub enum Refusal {
         /// The operator's patterns.
         allowed: String,
     },
+    /// Windows.
+    #[error(
+        "the job asks for an image for {platform}, and this runner runs Linux containers only\n  run the job on a runner with GitLab's docker-windows executor"
+    )]
+    Windows {
+        /// What the job asks for.
+        platform: String,
+    },
     /// There is no telling which of GitLab's helper images fits.
     #[error(
         "CI_RUNNER_VERSION {version:?} is no version of GitLab Runner, so there is no telling which helper image fits\n  remove the variable from the pipeline, or have the operator set [docker] helper_image"

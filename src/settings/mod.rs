@@ -18,6 +18,7 @@ mod prune;
 mod registry;
 mod secrets;
 mod services;
+mod shell;
 mod value;
 mod vault;
 
@@ -31,6 +32,7 @@ pub use prune::{BakeRule, PruneSettings};
 pub use registry::{LoginRule, MirrorRule, PasswordPlace};
 pub use secrets::{FileMode, KvVersion, SecretForm, SecretRule};
 pub use services::{DefaultService, ServiceRule};
+pub use shell::Shell;
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
 
@@ -47,6 +49,8 @@ pub struct Settings {
     pub cache_dir: String,
     /// The ledger's directory on the host.
     pub state_dir: PathBuf,
+    /// What the runner writes the scripts for.
+    pub shell: Shell,
     /// Locks; on a tmpfs.
     pub run_dir: PathBuf,
     /// The engine and the images.
@@ -85,6 +89,7 @@ impl Default for Settings {
             builds_dir: "/builds".to_owned(),
             cache_dir: "/cache".to_owned(),
             state_dir: PathBuf::from("/var/lib/longshore"),
+            shell: Shell::default(),
             run_dir: PathBuf::from("/run/longshore"),
             docker: DockerSettings::default(),
             concurrency: None,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     IsolationSettings, LimitOverrides, LimitSettings, NetworkSettings, Patterns, Period, Problem,
-    PullPolicy, Settings, value,
+    PullPolicy, Settings, Shell, value,
 };
 
 /// What a job gets at `/var/run/docker.sock`.
@@ -85,6 +85,8 @@ pub struct ProjectRule {
     /// Only for protected refs.
     #[serde(default)]
     pub protected_only: bool,
+    /// Instead of `shell`.
+    pub shell: Option<Shell>,
     /// Instead of `docker.docker_socket`.
     pub docker_socket: Option<SocketMode>,
     /// Instead of `docker.allowed_images`.
@@ -166,6 +168,7 @@ impl ProjectRule {
 
     /// Puts what it says over the general settings.
     pub(super) fn lay_over(&self, settings: &mut Settings) {
+        set(&mut settings.shell, self.shell.as_ref());
         let docker = &mut settings.docker;
         set(&mut docker.docker_socket, self.docker_socket.as_ref());
         set(&mut docker.allowed_images, self.allowed_images.as_ref());

@@ -33,7 +33,7 @@ pub fn answer<'a>(call: &'a Call<'_>) -> Answer<'a> {
         // Each job has a volume of its own.
         builds_dir_is_shared: false,
         driver: Driver { name: "longshore", version: env!("CARGO_PKG_VERSION") },
-        shell: "bash",
+        shell: call.plan.shell.name(),
         job_env: BTreeMap::new(),
     }
 }

@@ -11,6 +11,11 @@ pub const NO_SUDO: &str = "longshore: sudo cannot work here: this runner lets no
     Run as root instead (image:docker:user: root), or ask the operator of this runner for \
     no_new_privileges = false in [isolation]";
 
+/// Where the daemon has no subnet left for one more network.
+pub const NO_ADDRESSES: &str = "\n  the Docker daemon has no addresses left for one more network: give it smaller \
+    ones (default-address-pools in /etc/docker/daemon.json, e.g. [{\"base\": \"10.213.0.0/16\", \"size\": 26}]), remove \
+    networks that nobody uses (docker network prune), or run fewer jobs at once";
+
 /// The next step after an engine failure, as a line of its own; empty where there is none to offer.
 pub fn of_engine(fault: Fault) -> &'static str {
     match fault {

@@ -16,7 +16,8 @@ use super::credentials::Credentials;
 use super::ending::Ending;
 use super::error::CallError;
 use super::pull::{Puller, Ready};
-use super::{attach, delivery, ready, removal, service_report};
+use super::timings::Timings;
+use super::{attach, delivery, ready, removal, service_report, shells};
 
 /// Makes everything ready for the job's first stage.
 ///
@@ -55,6 +56,7 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
     for notice in &call.plan.notices {
         log.line(format!("longshore: {notice}"));
     }
+    let mut timings = Timings::of(&call.context);
     let mut ending = Ending::watch()?;
     // The source is seen through: what is dropped there leaves a token behind.
     let logins = passwords(call, source).await?;
@@ -73,12 +75,24 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
     log.mask(set);
     tell_secrets(&secrets, log);
     ending.check()?;
-    let started = match start(call, engine, &images, secrets).await {
-        Ok(()) => ending.or(services(call, engine, &images.services, log)).await,
+    timings.mark("images and secrets");
+    let started = start(call, engine, &images, secrets).await;
+    timings.mark("containers");
+    let started = match started {
+        Ok(shell) => {
+            warn(call, &shell, log);
+            ending.or(services(call, engine, &images.services, log)).await
+        }
         Err(error) => Err(error),
     };
+    timings.mark("services");
     match started.and_then(|()| ending.check()) {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            if let Some(line) = timings.line() {
+                log.line(line);
+            }
+            Ok(())
+        }
         Err(error) => {
             for left in removal::remove(engine, &call.plan.removal()).await {
                 log.line(format!("longshore: {left}"));
@@ -202,25 +216,29 @@ fn check_platform(call: &Call<'_>, image: &ImageFacts) -> Result<(), CallError> 
     )))
 }
 
+/// Starts the containers and hands their agents what they need; answers the job's shell.
 async fn start<E: Engine>(
     call: &Call<'_>,
     engine: &E,
     images: &Images,
     secrets: Fetched,
-) -> Result<(), CallError> {
+) -> Result<String, CallError> {
     let image = &images.job.facts;
     let Started { network } = containers::start(call, engine, images).await?;
     let names: Vec<String> = secrets.secrets.iter().map(|one| one.name.clone()).collect();
     let report = init_job(call, engine, image, secrets, network).await?;
-    init_helper(call, engine, &report).await?;
-    if report.shell.is_none() {
-        return Err(CallError::job(format!(
-            "the image {} has no shell, so no script can run in it\n  use an image with bash or sh",
-            call.plan.image.reference
-        )));
-    }
+    let helper = init_helper(call, engine, &report).await?;
+    shells::check(&call.plan, report.shell.as_deref(), helper.as_ref())?;
     remember(call, image, &names);
-    Ok(())
+    Ok(report.shell.unwrap_or_default())
+}
+
+/// What the job's author should know about the shell that reads the scripts.
+fn warn<W: Write>(call: &Call<'_>, shell: &str, log: &mut JobLog<W>) {
+    let posix = call.context.variable("FF_POSIXLY_CORRECT_ESCAPES") == Some("true");
+    if let Some(line) = shells::warning(shell, posix) {
+        log.line(format!("longshore: {line}"));
+    }
 }
 
 async fn init_job<E: Engine>(
@@ -240,6 +258,7 @@ async fn init_job<E: Engine>(
         env: Vec::new(),
         identity: Identity::Image(call.plan.user(&image.user)),
         directories: call.plan.directories(),
+        shell: shells::wire(call.plan.shell),
         entrypoint: call.plan.entrypoint(&image.entrypoint),
         path_prefix: vec![AGENT_BIN.to_owned()],
     };
@@ -252,9 +271,9 @@ async fn init_helper<E: Engine>(
     call: &Call<'_>,
     engine: &E,
     job: &InitReport,
-) -> Result<(), CallError> {
+) -> Result<Option<InitReport>, CallError> {
     if call.plan.helper_image.is_none() {
-        return Ok(());
+        return Ok(None);
     }
     let init = Init {
         secrets: Vec::new(),
@@ -264,10 +283,11 @@ async fn init_helper<E: Engine>(
         env: Vec::new(),
         identity: Identity::Numeric { uid: job.uid, gid: job.gid },
         directories: Vec::new(),
+        shell: shells::wire(call.plan.shell),
         entrypoint: Vec::new(),
         path_prefix: vec![AGENT_BIN.to_owned()],
     };
-    initialise(engine, &call.plan.container_name(Role::Helper), init).await.map(drop)
+    initialise(engine, &call.plan.container_name(Role::Helper), init).await.map(Some)
 }
 
 async fn initialise<E: Engine>(

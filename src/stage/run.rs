@@ -15,9 +15,11 @@ use crate::secrets::{MaskSet, Secret, SecretSource};
 
 use super::attach::{self, Agent};
 use super::call::Call;
+use super::ending::Ending;
 use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
+use super::timings::Timings;
 use super::{again, hint, lost, prune, service_stream, verdict};
 
 /// A stage as the runner asked for it.
@@ -40,9 +42,13 @@ pub async fn run<E: Engine, S: SecretSource>(
     sink: &RunnerSink,
 ) -> Result<Outcome, CallError> {
     let container = call.plan.container_name(call.plan.route(&asked.stage).container);
+    let mut ending = Ending::watch()?;
     for _ in 1..again::attempts(call) {
         match once(call, engine, &asked, sink).await {
-            Err(CallError::System { message }) if again::is_gone(engine, &container).await? => {
+            // Once the runner wants an end, what vanished went by `cleanup`.
+            Err(CallError::System { message })
+                if ending.check().is_ok() && again::is_gone(engine, &container).await? =>
+            {
                 drop(sink.line(&format!("longshore: {message}")).await);
                 again::make(call, engine, source, sink).await?;
             }
@@ -60,7 +66,9 @@ async fn once<E: Engine>(
 ) -> Result<Outcome, CallError> {
     let route = call.plan.route(&asked.stage);
     let container = call.plan.container_name(route.container);
+    let mut timings = Timings::of(&call.context);
     let (mut agent, hello) = attach::open(engine, &container).await?;
+    timings.mark("attach");
     let exec = Exec {
         stage: asked.stage.to_string(),
         script: asked.script.clone().into(),
@@ -82,11 +90,27 @@ async fn once<E: Engine>(
     };
     // An attach that nobody reads from would hold up everyone else's.
     drop(agent);
+    timings.mark("stage");
+    let outcome = conclude(call, engine, &asked.stage, (&exit, sink)).await?;
+    timings.mark("after it");
+    if let Some(line) = timings.line() {
+        sink.line(&line).await.map_err(CallError::system)?;
+    }
+    Ok(outcome)
+}
+
+/// What comes of a stage that has ended, and what follows the last one.
+async fn conclude<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    stage: &Stage,
+    (exit, sink): (&StageExit, &RunnerSink),
+) -> Result<Outcome, CallError> {
     if sink.has_sudo_failed() {
         sink.line(hint::NO_SUDO).await.map_err(CallError::system)?;
     }
-    let outcome = verdict::of(call, &exit, sink, route.user_stage).await?;
-    if asked.stage.is_last() {
+    let outcome = verdict::of(call, exit, sink, call.plan.route(stage).user_stage).await?;
+    if stage.is_last() {
         prune::after_delivery(call, engine, sink).await?;
     }
     Ok(outcome)

@@ -13,7 +13,8 @@ use futures_util::Stream;
 use longshore::agent::client::{Client, ClientError, StageSink};
 use longshore::agent::frame::Channel;
 use longshore::agent::protocol::{
-    Exec, Hello, Identity, Init, SecretVariable, Session, StageExit, StageSignal, WireSecret,
+    Exec, Hello, Identity, Init, ScriptShell, SecretVariable, Session, StageExit, StageSignal,
+    WireSecret,
 };
 use longshore::secrets::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -192,6 +193,7 @@ pub(crate) fn plain_init() -> Init {
         masks: Vec::new(),
         user_env: Vec::new(),
         env: Vec::new(),
+        shell: ScriptShell::Posix,
         identity: Identity::Image(String::new()),
         directories: Vec::new(),
         entrypoint: Vec::new(),
