@@ -11,7 +11,7 @@ use crate::agent::protocol::{Exec, StageExit, StageSignal};
 use crate::engine::Engine;
 use crate::job::Stage;
 use crate::outcome::Outcome;
-use crate::secrets::{MaskSet, Secret, SecretSource};
+use crate::secrets::{Secret, SecretSource};
 
 use super::attach::{self, Agent};
 use super::call::Call;
@@ -20,7 +20,7 @@ use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
 use super::timings::Timings;
-use super::{again, hint, lost, prune, service_stream, verdict};
+use super::{again, hint, lost, masking, prune, service_stream, verdict};
 
 /// A stage as the runner asked for it.
 pub struct Asked {
@@ -68,6 +68,7 @@ async fn once<E: Engine>(
     let container = call.plan.container_name(route.container);
     let mut timings = Timings::of(&call.context);
     let (mut agent, hello) = attach::open(engine, &container).await?;
+    call.masks.add(hello.masks.into_iter().map(|value| value.0));
     timings.mark("attach");
     let exec = Exec {
         stage: asked.stage.to_string(),
@@ -77,19 +78,20 @@ async fn once<E: Engine>(
     };
     let services = async {
         if route.user_stage && service_stream::is_asked(call) {
-            let masks = hello.masks.into_iter().map(|mask| mask.0).collect();
-            service_stream::follow(call, engine, &asked.stage, (sink, &MaskSet::new(masks))).await
+            service_stream::follow(call, engine, &asked.stage, (sink, &call.masks.set())).await
         } else {
             std::future::pending().await
         }
     };
-    let exit = tokio::select! {
+    let mut exit = tokio::select! {
         exit = see_through(call, engine, &mut agent, exec, sink) => exit?,
         broken = sink.keep_alive() => return Err(nobody_reads(&mut agent, &never(broken)).await),
         never = services => match never {},
     };
     // An attach that nobody reads from would hold up everyone else's.
     drop(agent);
+    let added = std::mem::take(&mut exit.added_masks);
+    masking::share(call, engine, (added, route.container), sink).await;
     timings.mark("stage");
     let outcome = conclude(call, engine, &asked.stage, (&exit, sink)).await?;
     timings.mark("after it");
