@@ -1,5 +1,6 @@
 //! The command line: clap types only. What a command means is the library's business.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -50,6 +51,9 @@ pub enum Command {
     /// Remove what jobs left behind whose runner is gone.
     #[command(after_help = "Examples:\n  longshore reap --plan --json\n  longshore reap")]
     Reap(ReapArgs),
+    /// In a job's script: hide a value in the log from here on.
+    #[command(subcommand)]
+    Mask(MaskCommand),
     /// Show what happened on this host: jobs, stages, images, what was pruned and removed.
     #[command(after_help = "Examples:\n  longshore ledger --since 2h\n  \
         longshore ledger --pipeline 4711\n  \
@@ -64,6 +68,29 @@ pub enum Command {
     /// Finishes a cleanup after the runner has gone on; not for people.
     #[command(hide = true)]
     Worker,
+}
+
+/// What `mask` does.
+#[derive(Debug, Subcommand)]
+pub enum MaskCommand {
+    /// Hide one more value: in what this script prints after it, and in all later stages of the job.
+    ///
+    /// Give the value on standard input: an argument can be read by every process of the container, and
+    /// is printed before it is masked where the shell traces commands (set -x).
+    #[command(after_help = "Examples:\n  \
+        TOKEN=$(./login); printf %s \"$TOKEN\" | longshore mask add\n  \
+        longshore mask add <./token.txt")]
+    Add(MaskAddArgs),
+}
+
+/// Options of `mask add`.
+#[derive(Debug, Args)]
+pub struct MaskAddArgs {
+    /// The value; better give it on standard input [4 bytes to 64 KiB]
+    pub value: Option<OsString>,
+    /// Where the agent listens
+    #[arg(long, hide = true)]
+    pub socket: Option<PathBuf>,
 }
 
 /// What GitLab Runner passes to `run`.

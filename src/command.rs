@@ -3,13 +3,17 @@
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Parser;
+use zeroize::Zeroizing;
 
-use crate::cli::{Cli, Command, RunArgs};
+use crate::agent::mask;
+use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
 use crate::host::{self, reap};
@@ -18,6 +22,8 @@ use crate::joblog::JobLog;
 use crate::joblog::output::Output;
 use crate::outcome::{ExitNumbers, Outcome};
 use crate::pipeline::local;
+use crate::plan::MASK_SOCKET;
+use crate::secrets::masker::{MAX_INLINE_VALUE, MIN_UNREMARKABLE};
 use crate::secrets::{MaskSet, Secret};
 use crate::settings::Settings;
 use crate::stage::call::{self, Call};
@@ -85,11 +91,15 @@ fn dispatch(
 ) -> Result<Outcome, CallError> {
     match command {
         Command::Config => answer_config(&Call::load(world, settings)?, stdio),
-        Command::Prepare => answer_prepare(&Call::load(world, settings)?, stdio),
+        Command::Prepare => {
+            let call = Call::load(world, settings)?;
+            answer_prepare(&call, stdio).map_err(|error| error.masked(&call.masks))
+        }
         Command::Run(args) => {
             let file = BuildExitCode::clear(world)?;
             let call = Call::load(world, settings)?;
             let outcome = answer_run(&call, &args, stdio);
+            let outcome = outcome.map_err(|error| error.masked(&call.masks));
             remember(&call, &args, &outcome);
             let outcome = outcome?;
             file.write(outcome)?;
@@ -119,9 +129,45 @@ fn dispatch(
                 cleanup::work(&engine, &settings, world, stdio).await
             })
         }
+        Command::Mask(MaskCommand::Add(args)) => mask_add(args, stdio),
         // main looks for it before all else.
         Command::Agent => Ok(Outcome::SystemFault),
     }
+}
+
+/// Runs in a job's container, as a part of its script.
+fn mask_add(args: MaskAddArgs, mut stdio: Stdio) -> Result<Outcome, CallError> {
+    let value = match args.value {
+        Some(value) => Secret::new(value.into_vec()),
+        None => read_value(&mut stdio.stdin)?,
+    };
+    let socket = args.socket.unwrap_or_else(|| PathBuf::from(MASK_SOCKET));
+    mask::add(&socket, &value).map_err(CallError::job)?;
+    if value.expose().trim_ascii().len() < MIN_UNREMARKABLE {
+        let mut errors = stdio.errors();
+        // It is masked; nobody is left to be told the rest where stderr is gone.
+        drop(writeln!(
+            errors,
+            "WARNING: longshore: the value has less than {MIN_UNREMARKABLE} bytes: other text that \
+             holds them is masked too"
+        ));
+    }
+    Ok(Outcome::Success)
+}
+
+fn read_value(stdin: &mut impl Read) -> Result<Secret, CallError> {
+    let mut value = Zeroizing::new(Vec::with_capacity(MAX_INLINE_VALUE + 2));
+    // One byte more than is allowed, so that the agent says so; nothing of it is moved by growing.
+    let limit = u64::try_from(MAX_INLINE_VALUE + 1).unwrap_or(u64::MAX);
+    stdin.take(limit).read_to_end(&mut value).map_err(|error| {
+        CallError::job(format!("failed to read the value from standard input: {error}"))
+    })?;
+    if value.trim_ascii().is_empty() {
+        return Err(CallError::job(
+            "there is no value on standard input; write: printf %s \"$VALUE\" | longshore mask add",
+        ));
+    }
+    Ok(Secret::new(value.as_slice()))
 }
 
 fn answer_config(call: &Call<'_>, mut stdio: Stdio) -> Result<Outcome, CallError> {
@@ -142,7 +188,7 @@ fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
         let engine = engine(&call.settings)?.metered(&call.meter);
         let source = vault::source(&call.settings, call.world).of_job(call);
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
-        log.mask(MaskSet::new(call.context.masked_values()));
+        log.mask(call.masks.set());
         Box::pin(prepare::prepare(call, &engine, &source, &mut log)).await?;
         if time_shares::is_asked(call) {
             log.line(time_shares::line(&call.meter, began.elapsed()));
@@ -173,7 +219,8 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
     let _ = rustix::pipe::fcntl_setpipe_size(&stdio.stdout, LOG_PIPE_BYTES);
     let outcome = block_on(async {
         let engine = engine(&call.settings)?;
-        let sink = RunnerSink::new(Output::of_call(stdio.stdout, stdio.stderr));
+        let output = Output::of_call(stdio.stdout, stdio.stderr);
+        let sink = RunnerSink::new(output).masking(Arc::clone(&call.masks));
         let source = vault::source(&call.settings, call.world).of_job(call);
         let work = run::run(call, &engine, &source, asked, &sink);
         let outcome = Box::pin(leases::renewed(&source, &sink, work)).await;

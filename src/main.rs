@@ -13,6 +13,7 @@ use longshore::agent::gitlab_runner;
 use longshore::world::{Stdio, World};
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(tell_place));
     let words: Vec<OsString> = std::env::args_os().collect();
     let called_as = words.first().and_then(|word| Path::new(word).file_name());
     if words.get(1).is_some_and(|word| word == "agent") {
@@ -44,16 +45,18 @@ fn gitlab_runner(words: Vec<OsString>) -> ExitCode {
     gitlab_runner::run(&call, &mut std::io::stdout(), &mut std::io::stderr()).into()
 }
 
-/// Turns a panic into our own failure: the standard library's 101 would be an unknown one to the runner,
-/// and its message may carry a value.
+/// What a panic says: where it is. Its message may carry a value.
+fn tell_place(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    // Without stderr there is nobody to tell.
+    let _ = writeln!(
+        std::io::stderr(),
+        "ERROR: longshore: internal error at {place}; please report it"
+    );
+}
+
+/// Turns a panic into our own failure: the standard library's 101 would be an unknown one to the runner.
 fn guarded(world: &World, work: impl FnOnce() -> u8) -> u8 {
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let _ = writeln!(
-            std::io::stderr(),
-            "ERROR: longshore: internal error at {place}; please report it"
-        );
-    }));
     let numbers = longshore::command::numbers(world);
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or(numbers.system_failure)
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::frame::{Event, FrameError, FrameReader};
 use super::protocol::{
     Answer, Exec, GRACE, Hello, Init, InitReport, Probe, Refusal, Reply, Resume, Session,
-    StageExit, StageSignal, Stat, Verb,
+    StageExit, StageSignal, Stat, Verb, WireSecret,
 };
 use super::request::encode_request;
 
@@ -233,6 +233,17 @@ where
     pub async fn takeover(&mut self) -> Result<(), ClientError> {
         let deadline = self.deadline + TAKEOVER_EXTRA;
         match self.call("takeover", &Verb::Takeover, deadline).await? {
+            Reply::Done => Ok(()),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    /// Masks these too, in what comes from now on.
+    ///
+    /// # Errors
+    /// Refused before Init, or where a value cannot be masked.
+    pub async fn mask(&mut self, values: Vec<WireSecret>) -> Result<(), ClientError> {
+        match self.call("mask", &Verb::Mask(values), self.deadline).await? {
             Reply::Done => Ok(()),
             reply => Err(unexpected(reply)),
         }

@@ -8,12 +8,14 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use tokio::sync::watch;
+
 use super::identity::{self, Account};
 use super::protocol::{
     Exec, Identity, Init, InitReport, Refusal, ScriptShell, SecretFile, WireSecret,
 };
 use super::sys;
-use crate::secrets::{MaskSet, Secret};
+use crate::secrets::{MaskSet, Secret, Unmaskable};
 
 /// Where GitLab's own detection looks, in its order.
 const SHELLS: [&str; 7] = [
@@ -47,7 +49,7 @@ const MEMORY_FILESYSTEMS: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 /// A container after Init.
 pub(super) struct Container {
     pub(super) account: Account,
-    pub(super) masks: MaskSet,
+    masks: watch::Sender<MaskSet>,
     environment: Vec<(OsString, OsString)>,
     home: String,
     init: Init,
@@ -72,7 +74,7 @@ impl Container {
         let masks = MaskSet::new(mask_values(&init));
         masks.values().iter().for_each(|value| sys::lock_memory(value.expose()));
         init.secrets.iter().for_each(|secret| sys::lock_memory(secret.value.0.expose()));
-        Ok(Self { account, masks, environment, home, init })
+        Ok(Self { account, masks: watch::Sender::new(masks), environment, home, init })
     }
 
     /// What the driver is told.
@@ -89,7 +91,27 @@ impl Container {
 
     /// The values of the mask set, for the driver's own messages.
     pub(super) fn mask_values(&self) -> Vec<WireSecret> {
-        self.masks.values().iter().cloned().map(WireSecret).collect()
+        self.masks.borrow().values().iter().cloned().map(WireSecret).collect()
+    }
+
+    /// What is to be masked, now and as it grows.
+    pub(super) fn masks(&self) -> watch::Receiver<MaskSet> {
+        self.masks.subscribe()
+    }
+
+    /// Masks one more value: in all bytes that are read from now on.
+    pub(super) fn mask(&self, value: Secret) -> Result<(), Unmaskable> {
+        let grown = self.masks.borrow().with(value)?;
+        if let Some(last) = grown.values().last() {
+            sys::lock_memory(last.expose());
+        }
+        self.masks.send_replace(grown);
+        Ok(())
+    }
+
+    /// Where scripts add values to be masked.
+    pub(super) fn mask_socket(&self) -> Option<&str> {
+        self.init.mask_socket.as_deref()
     }
 
     /// Program and arguments of a stage: the entrypoint, where it is the user's stage, and the shell.
@@ -174,7 +196,13 @@ fn check_values(init: &Init) -> Result<(), Refusal> {
 fn mask_values(init: &Init) -> Vec<Secret> {
     let variables = init.secrets.iter().map(|secret| &secret.value);
     let files = init.files.iter().map(|file| &file.content);
-    variables.chain(files).chain(&init.masks).map(|value| value.0.clone()).collect()
+    let mut values: Vec<Secret> = Vec::new();
+    for WireSecret(value) in variables.chain(files).chain(&init.masks) {
+        if !values.contains(value) {
+            values.push(value.clone());
+        }
+    }
+    values
 }
 
 fn resolve(identity: &Identity) -> Result<Account, Refusal> {

@@ -3,7 +3,7 @@
 //! `protocol` (messages), `request` and `frame` (bytes, one direction each) are shared and pure. In
 //! the container: `pid1` is the process, `sessions` decides, `wire` reads and writes, `container` does
 //! Init, `launch` starts a stage, `stage` sees it through, `pump`, `outflow` and `pause` carry its output,
-//! `reaper` collects and kills, `sys` holds the only `unsafe` code. On the host: `client`. Nothing here
+//! `reaper` collects and kills, `mask` takes values from scripts, `sys` holds the only `unsafe` code. On the host: `client`. Nothing here
 //! knows of jobs or of the container engine.
 
 pub mod client;
@@ -12,6 +12,7 @@ pub mod frame;
 pub mod gitlab_runner;
 mod identity;
 mod launch;
+pub mod mask;
 mod memory;
 mod outflow;
 mod pause;

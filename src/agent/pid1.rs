@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Duration;
 
 use super::reaper::Reaper;
-use super::sessions::Agent;
+use super::sessions::{Agent, Ways};
 use super::wire;
 
 /// Frames of output that may wait for the writer.
@@ -67,7 +67,9 @@ async fn serve(environment: Vec<(OsString, OsString)>, core: Rlimit) -> Result<(
     let (output, output_receiver) = mpsc::channel(QUEUE);
     let mut reading = tokio::spawn(wire::read_requests(stdin, request_sender));
     let mut writing = tokio::spawn(wire::write_frames(stdout, answer_receiver, output_receiver));
-    let mut agent = Agent::new(environment, core, Arc::clone(&reaper), answers, output);
+    let (additions, mut added) = mpsc::channel(1);
+    let ways = Ways { answers, output, additions };
+    let mut agent = Agent::new(environment, core, Arc::clone(&reaper), ways);
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut listening = true;
 
@@ -77,6 +79,7 @@ async fn serve(environment: Vec<(OsString, OsString)>, core: Rlimit) -> Result<(
         }
         tokio::select! {
             Some(request) = requests.recv() => agent.handle(request),
+            Some(addition) = added.recv() => agent.mask(addition),
             _ = children.recv() => { reaper.reap(); }
             exit = agent.stage_exit() => agent.note_exit(exit.as_ref()),
             _ = second.tick() => agent.check_silence(),

@@ -76,6 +76,8 @@ pub enum Verb {
     Stat,
     /// Ends whatever stage runs, whoever runs it; answered by [`Reply::Done`] once it is gone.
     Takeover,
+    /// Masks these too from now on; answered by [`Reply::Done`].
+    Mask(Vec<WireSecret>),
     /// Asks whether services answer on the container's network; answered by [`Reply::Probed`]. Needs no
     /// Init and holds nothing else up.
     Probe(Probe),
@@ -104,6 +106,8 @@ pub struct Init {
     pub entrypoint: Vec<String>,
     /// Directories put before `PATH` for every stage.
     pub path_prefix: Vec<String>,
+    /// Where scripts add values to be masked; `None` for nowhere.
+    pub mask_socket: Option<String>,
 }
 
 /// What reads the scripts of stages.
@@ -224,7 +228,7 @@ pub enum Reply {
     /// Init is done.
     Ready(InitReport),
     /// The stage ended and nothing of it is left.
-    Exited(StageExit),
+    Exited(Box<StageExit>),
     /// The agent lives.
     Pong,
     /// How the container stands.
@@ -246,7 +250,7 @@ pub struct Hello {
     pub running: Option<String>,
     /// Stages that ended, oldest first.
     pub stages: Vec<StageRecord>,
-    /// All values to be masked: secrets, secret files and masks of Init.
+    /// All values to be masked: secrets, secret files and masks of Init, and what came later.
     pub masks: Vec<WireSecret>,
 }
 
@@ -291,6 +295,8 @@ pub struct StageExit {
     pub script_unread: bool,
     /// A process could not be killed within the sweep's deadline (it hangs in the kernel).
     pub survivors: bool,
+    /// Values that the stage's scripts added to those to be masked.
+    pub added_masks: Vec<WireSecret>,
     /// What it used.
     pub usage: Usage,
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::frame::{Channel, MAX_PAYLOAD};
 use super::outflow::Outflow;
 use super::pause::Loudness;
-use crate::secrets::Masker;
+use crate::secrets::{MaskSet, Masker};
 
 /// How long an empty pipe is read on after all of the stage was killed: another uid or namespace may
 /// hold its other end.
@@ -22,6 +22,8 @@ pub(super) struct Pump {
     pub(super) channel: Channel,
     pub(super) pipe: pipe::Receiver,
     pub(super) masker: Masker,
+    /// What the masker masks, as it grows.
+    pub(super) masks: watch::Receiver<MaskSet>,
     pub(super) outflow: Arc<Outflow>,
     /// Turns true once nothing of the stage is left.
     pub(super) swept: watch::Receiver<bool>,
@@ -35,6 +37,11 @@ impl Pump {
         let mut loudness = Loudness::default();
         while self.outflow.room().await && self.read(&mut raw).await.is_some() {
             let length = raw.len();
+            // Nothing may be awaited between reading and this: a script that was told that a value is
+            // masked writes it next.
+            if self.masks.has_changed().unwrap_or_default() {
+                self.masker.switch(&self.masks.borrow_and_update());
+            }
             // A frame is kept until acknowledged: a short one must not hold a long buffer.
             if length < MAX_PAYLOAD / 2 {
                 self.masker.push(&raw, &mut masked);
@@ -42,7 +49,8 @@ impl Pump {
                 self.forward(&mut masked);
             } else {
                 let full = std::mem::replace(&mut raw, BytesMut::with_capacity(MAX_PAYLOAD));
-                self.outflow.push(self.channel, self.masker.pass(full.freeze()));
+                let (outflow, channel) = (&self.outflow, self.channel);
+                self.masker.pass(full.freeze(), |clean| outflow.push(channel, clean));
             }
             if length < MAX_PAYLOAD {
                 loudness.pause();
@@ -81,7 +89,6 @@ mod tests {
     use super::*;
     use crate::agent::outflow::{Audience, Parcel};
     use crate::agent::protocol::Session;
-    use crate::secrets::MaskSet;
 
     const CHUNKS: usize = 1000;
 
@@ -107,6 +114,7 @@ mod tests {
             channel: Channel::STDOUT,
             pipe: pipe::Receiver::from_owned_fd(reader.into()).unwrap(),
             masker: Masker::new(&MaskSet::new(Vec::new())),
+            masks: watch::channel(MaskSet::new(Vec::new())).1,
             outflow: Arc::clone(&outflow),
             swept,
         };

@@ -12,10 +12,11 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Duration, Instant};
 
 use super::container::Container;
+use super::mask::{self, Addition};
 use super::outflow::{Audience, Outflow};
 use super::protocol::{
     EndedBy, Exec, Hello, Init, Probe, Refusal, Reply, Resume, SILENCE_ENDS, SILENCE_PAUSES,
-    Session, StageExit, StageRecord, StageSignal, Stat, Verb,
+    Session, StageExit, StageRecord, StageSignal, Stat, Verb, WireSecret,
 };
 use super::reaper::Reaper;
 use super::request::Request;
@@ -30,6 +31,7 @@ pub(super) struct Agent {
     reaper: Arc<Reaper>,
     answers: mpsc::UnboundedSender<Frame>,
     output: mpsc::Sender<Frame>,
+    additions: mpsc::Sender<Addition>,
     container: Option<Container>,
     /// When each session was heard last.
     heard: HashMap<Session, Instant>,
@@ -41,6 +43,13 @@ pub(super) struct Agent {
     given_up: bool,
     /// Sessions that wait for the running stage to be gone.
     takeovers: Vec<Audience>,
+}
+
+/// Where the agent's words go, and where those of its scripts come in.
+pub(super) struct Ways {
+    pub(super) answers: mpsc::UnboundedSender<Frame>,
+    pub(super) output: mpsc::Sender<Frame>,
+    pub(super) additions: mpsc::Sender<Addition>,
 }
 
 struct Stage {
@@ -61,15 +70,16 @@ impl Agent {
         environment: Vec<(OsString, OsString)>,
         core: Rlimit,
         reaper: Arc<Reaper>,
-        answers: mpsc::UnboundedSender<Frame>,
-        output: mpsc::Sender<Frame>,
+        ways: Ways,
     ) -> Self {
+        let Ways { answers, output, additions } = ways;
         Self {
             environment,
             core,
             reaper,
             answers,
             output,
+            additions,
             container: None,
             heard: HashMap::new(),
             records: Vec::new(),
@@ -103,6 +113,7 @@ impl Agent {
             Verb::Ping => Ok(Some(Reply::Pong)),
             Verb::Stat => Ok(Some(Reply::Stat(self.stat()))),
             Verb::Takeover => Ok(self.takeover(from)),
+            Verb::Mask(values) => self.mask_all(values).map(Some),
             Verb::Probe(probe) => {
                 self.probe(probe, from);
                 Ok(None)
@@ -141,9 +152,28 @@ impl Agent {
             return Err(Refusal::AlreadyInitialised);
         }
         let container = Container::initialise(init, self.environment.clone())?;
+        if let Some(path) = container.mask_socket() {
+            // No reason to refuse the job: `mask add` fails then, and says what it could not reach.
+            drop(mask::listen(Path::new(path), self.additions.clone()));
+        }
         let report = container.report();
         self.container = Some(container);
         Ok(Reply::Ready(report))
+    }
+
+    fn mask_all(&self, values: Vec<WireSecret>) -> Result<Reply, Refusal> {
+        let container = self.container.as_ref().ok_or(Refusal::NotInitialised)?;
+        for value in values {
+            container.mask(value.0).map_err(|why| Refusal::Unmaskable { why: why.to_string() })?;
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Masks what a script named, and says so only then.
+    pub(super) fn mask(&self, addition: Addition) {
+        // Its listener begins with Init.
+        let Some(container) = &self.container else { return };
+        let _ = addition.answer.send(container.mask(addition.value)); // the script did not wait
     }
 
     fn exec(&mut self, exec: &Exec, from: Audience) -> Result<(), Refusal> {
@@ -158,7 +188,7 @@ impl Agent {
             reaper: Arc::clone(&self.reaper),
             outflow: Arc::clone(&outflow),
             orders: order_receiver,
-            masks: container.masks.clone(),
+            masks: container.masks(),
         };
         // Watched at once: nothing may be awaited between spawn and watch.
         let exited = self.reaper.watch(launched.pid);

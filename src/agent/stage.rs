@@ -14,7 +14,7 @@ use super::frame::Channel;
 use super::launch::{Launched, ScriptPipe};
 use super::memory;
 use super::outflow::Outflow;
-use super::protocol::{EndedBy, ExitStatus, GRACE, StageExit, StageSignal};
+use super::protocol::{EndedBy, ExitStatus, GRACE, StageExit, StageSignal, WireSecret};
 use super::pump::Pump;
 use super::reaper::Reaper;
 use super::usage::Moment;
@@ -38,7 +38,7 @@ pub(super) struct Supervision {
     pub(super) reaper: Arc<Reaper>,
     pub(super) outflow: Arc<Outflow>,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
-    pub(super) masks: MaskSet,
+    pub(super) masks: watch::Receiver<MaskSet>,
 }
 
 /// Sees a stage through; its exit is also put at the end of the outflow.
@@ -47,6 +47,7 @@ pub(super) async fn supervise(
     launched: Launched,
     exited: oneshot::Receiver<ExitStatus>,
 ) -> StageExit {
+    let masked_before = with.masks.borrow().values().len();
     let cgroup = Path::new(memory::CGROUP);
     let killed_before = memory::facts(cgroup).oom_kills;
     let before = Moment::now(cgroup);
@@ -54,9 +55,10 @@ pub(super) async fn supervise(
     let mut pumps = JoinSet::new();
     for (channel, pipe) in [(Channel::STDOUT, launched.stdout), (Channel::STDERR, launched.stderr)]
     {
-        let masker = Masker::new(&with.masks);
+        let mut masks = with.masks.clone();
+        let masker = Masker::new(&masks.borrow_and_update());
         let (outflow, swept) = (Arc::clone(&with.outflow), swept.subscribe());
-        pumps.spawn(Pump { channel, pipe, masker, outflow, swept }.run());
+        pumps.spawn(Pump { channel, pipe, masker, masks, outflow, swept }.run());
     }
     let mut script = launched.script;
     let (status, ended_by) = with.first_process(exited, &mut script).await;
@@ -67,10 +69,25 @@ pub(super) async fn supervise(
     let memory = memory::facts(cgroup);
     let oom_kills =
         memory.oom_kills.zip(killed_before).map_or(0, |(now, before)| now.saturating_sub(before));
+    let added_masks = values_from(&with.masks.borrow(), masked_before);
     let usage = before.until_now(cgroup);
-    let exit = StageExit { status, ended_by, oom_kills, memory, script_unread, survivors, usage };
+    let exit = StageExit {
+        status,
+        ended_by,
+        oom_kills,
+        memory,
+        script_unread,
+        survivors,
+        added_masks,
+        usage,
+    };
     with.outflow.finish(exit.clone());
     exit
+}
+
+/// What the set has grown by since it had this many values.
+fn values_from(masks: &MaskSet, count: usize) -> Vec<WireSecret> {
+    masks.values().iter().skip(count).cloned().map(WireSecret).collect()
 }
 
 impl Supervision {

@@ -62,7 +62,7 @@ pub(super) async fn send(outflow: std::sync::Arc<Outflow>, frames: mpsc::Sender<
         let (to, parcel) = outflow.next().await;
         let ready = match parcel {
             Parcel::Output(channel, bytes) => vec![Frame::new(to, channel, false, bytes)],
-            Parcel::Exit(exit) => Frame::answer(to, Reply::Exited(exit)),
+            Parcel::Exit(exit) => Frame::answer(to, Reply::Exited(Box::new(exit))),
         };
         for frame in ready {
             if frames.send(frame).await.is_err() {

@@ -5,10 +5,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
+
+use crate::joblog::masks::Masks;
 
 mod event;
 pub mod history;
@@ -34,16 +37,23 @@ struct Line<'a> {
 }
 
 /// The ledger file of a host.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Ledger {
     path: PathBuf,
     full: u64,
+    masks: Option<Arc<Masks>>,
 }
 
 impl Ledger {
     /// The ledger in this state directory; nothing is touched yet.
     pub fn at(state_dir: &Path) -> Self {
-        Self { path: state_dir.join("ledger.jsonl"), full: FULL }
+        Self { path: state_dir.join("ledger.jsonl"), full: FULL, masks: None }
+    }
+
+    /// The same, without the values that nobody may read.
+    #[must_use]
+    pub fn masked(self, masks: &Arc<Masks>) -> Self {
+        Self { masks: Some(Arc::clone(masks)), ..self }
     }
 
     /// Appends one event in a single write, so that lines of processes side by side do not mix. What
@@ -78,7 +88,12 @@ impl Ledger {
             // Its writer was killed: a new line begins, so that only that one is lost.
             text.push(b'\n');
         }
-        serde_json::to_writer(&mut text, line)?;
+        match &self.masks {
+            Some(masks) => {
+                serde_json::to_writer(&mut text, &masks.mask_json(serde_json::to_value(line)?))?;
+            }
+            None => serde_json::to_writer(&mut text, line)?,
+        }
         text.push(b'\n');
         file.write_all(&text)?;
         if durable { file.sync_data() } else { Ok(()) }

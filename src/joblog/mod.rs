@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use crate::secrets::MaskSet;
 
 pub mod keepalive;
+pub mod masks;
 pub mod output;
 pub mod phrase;
 pub mod progress;

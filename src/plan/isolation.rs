@@ -201,6 +201,21 @@ mod tests {
     }
 
     #[test]
+    fn gaining_privileges_is_told_but_of_a_container_that_has_them_all() {
+        let told = |privileged| {
+            let own = settings(|one| {
+                (one.no_new_privileges, one.privileged) = (Some(false), Some(privileged));
+            });
+            Rights::of(&own, "app").unsafe_in_force()
+        };
+        for (privileged, beginning) in [(false, "this job may gain"), (true, "this job is privi")] {
+            let lines = told(privileged);
+            assert_eq!(lines.len(), 1, "{lines:?}");
+            assert!(lines[0].starts_with(beginning), "{lines:?}");
+        }
+    }
+
+    #[test]
     fn devices() {
         for (text, expected) in [
             ("/dev/kvm", ("/dev/kvm", "/dev/kvm", "rwm")),

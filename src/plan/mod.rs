@@ -47,6 +47,10 @@ pub const AGENT_MOUNT: &str = "/.longshore";
 /// The directory of its programs, put before `PATH` in every stage.
 pub const AGENT_BIN: &str = "/.longshore/bin";
 
+/// Where scripts tell the agent what else is to be masked: in a directory that is the container's alone,
+/// in memory, and in no image or volume.
+pub const MASK_SOCKET: &str = "/dev/longshore-mask.sock";
+
 /// The agent's binary on it.
 pub const AGENT_PATH: &str = "/.longshore/bin/longshore";
 

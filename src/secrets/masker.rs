@@ -37,12 +37,14 @@ pub const MAX_INLINE_VALUE: usize = 64 << 10;
 pub const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 /// Why a value of a set is not masked. The caller decides what follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unmaskable {
     /// Under [`MIN_MASKABLE`] bytes, surrounding white space not counted; or all of a value that is
     /// masked by line are too short lines.
+    #[error("it is too short to be told from other text; at least {MIN_MASKABLE} bytes are masked")]
     TooShort,
     /// The forms of the set would be longer than [`MAX_PATTERN_BYTES`] together.
+    #[error("together with the job's other secrets it is too large; 1 MiB is masked in all")]
     TooLarge,
 }
 
@@ -65,6 +67,22 @@ impl MaskSet {
         });
         let automaton = automaton.map(Arc::new);
         Self { values: Arc::new(values), unmaskable: Arc::new(unmaskable), automaton }
+    }
+
+    /// This set and one more value.
+    ///
+    /// # Errors
+    /// Why that value cannot be masked.
+    pub fn with(&self, value: Secret) -> Result<Self, Unmaskable> {
+        let known = self.values.iter().position(|one| *one == value);
+        let set = if known.is_some() {
+            self.clone()
+        } else {
+            Self::new(self.values.iter().cloned().chain([value]).collect())
+        };
+        let index = known.unwrap_or(self.values.len());
+        let why = set.unmaskable.iter().find(|(of, _)| *of == index).map(|(_, why)| *why);
+        why.map_or(Ok(set), Err)
     }
 
     /// A set of exactly these byte strings, without any of their other forms.

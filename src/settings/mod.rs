@@ -12,6 +12,7 @@ mod document;
 mod error;
 mod isolation;
 mod limits;
+mod masking;
 mod network;
 mod project;
 mod prune;
@@ -26,6 +27,7 @@ pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
 pub use isolation::{Gpus, IsolationSettings};
 pub use limits::{Capacity, LimitOverrides, LimitSettings, Share, Ulimit};
+pub use masking::MaskingSettings;
 pub use network::{NetworkSettings, SLOT};
 pub use project::{ContainerSettings, ProjectRule, SocketMode};
 pub use prune::{BakeRule, PruneSettings};
@@ -77,6 +79,8 @@ pub struct Settings {
     pub vault: Option<VaultSettings>,
     /// Secrets that jobs may ask for, by name.
     pub secrets: BTreeMap<String, SecretRule>,
+    /// What becomes of secrets that cannot be masked.
+    pub masking: MaskingSettings,
     /// Pruning after delivery.
     pub prune: PruneSettings,
     /// Secrets that a repository's image may carry.
@@ -103,6 +107,7 @@ impl Default for Settings {
             service_container: ContainerSettings::default(),
             vault: None,
             secrets: BTreeMap::new(),
+            masking: MaskingSettings::default(),
             prune: PruneSettings::default(),
             bake: Vec::new(),
         }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustix::process::{Pid, getppid};
@@ -10,6 +11,7 @@ use crate::engine::meter::Meter;
 use crate::host::ledger::{Event, Ledger};
 use crate::host::{capacity, owner};
 use crate::job::JobContext;
+use crate::joblog::masks::Masks;
 use crate::plan::owner::Owner;
 use crate::plan::{self, HostFacts, JobPlan};
 use crate::secrets::vault::Holder;
@@ -35,6 +37,8 @@ pub struct Call<'a> {
     pub parent: Option<Pid>,
     /// What its time is spent on.
     pub meter: Meter,
+    /// What our own words must not show.
+    pub masks: Arc<Masks>,
     /// When it was read.
     pub began: SystemTime,
 }
@@ -51,8 +55,10 @@ impl<'a> Call<'a> {
         let context = read_context(world)?;
         let facts = host_facts(world)?;
         let plan = plan::compile(&context, &settings, &facts).map_err(CallError::job)?;
+        let masks = Arc::new(Masks::default());
+        masks.add(context.masked_values());
         let (meter, began) = (Meter::default(), (world.clock)());
-        Ok(Self { world, settings_path, settings, context, plan, parent, meter, began })
+        Ok(Self { world, settings_path, settings, context, plan, parent, meter, masks, began })
     }
 
     /// Whose the job's access to Vault is, as it stands on the labels of all that is the job's.
@@ -78,7 +84,12 @@ impl<'a> Call<'a> {
 
     /// Writes an event to the ledger, which is history and not state: a job does not fail for it.
     pub fn record(&self, event: &Event<'_>) {
-        drop(Ledger::at(&self.settings.state_dir).append(event, (self.world.clock)()));
+        let ledger = Ledger::at(&self.settings.state_dir);
+        // A stage's line holds nothing but GitLab's own names, and compiling the masks would take as long
+        // as the stage.
+        let plain = matches!(event, Event::Stage { .. });
+        let ledger = if plain { ledger } else { ledger.masked(&self.masks) };
+        drop(ledger.append(event, (self.world.clock)()));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::agent::client::ClientError;
 use crate::engine::EngineError;
+use crate::joblog::masks::Masks;
 use crate::outcome::Outcome;
 
 /// A call that did not do what it was asked. Its class is fixed where it arises.
@@ -32,6 +33,15 @@ impl CallError {
     #[expect(clippy::needless_pass_by_value, reason = "errors are handed over where they end")]
     pub fn system(message: impl ToString) -> Self {
         Self::System { message: message.to_string() }
+    }
+
+    /// The same without the values that nobody may read.
+    #[must_use]
+    pub fn masked(self, masks: &Masks) -> Self {
+        match self {
+            Self::Job { message } => Self::Job { message: masks.mask(&message) },
+            Self::System { message } => Self::System { message: masks.mask(&message) },
+        }
     }
 
     /// The outcome that the runner hears of.

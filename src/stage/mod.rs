@@ -17,6 +17,7 @@ pub mod error;
 pub mod hint;
 pub mod leases;
 pub mod lost;
+pub mod masking;
 pub mod parent;
 pub mod prepare;
 pub mod prune;

@@ -3,13 +3,13 @@
 use std::io::Write;
 
 use crate::agent::client::ClientError;
-use crate::agent::protocol::{Identity, Init, InitReport, Refusal};
+use crate::agent::protocol::{Identity, Init, InitReport, Refusal, WireSecret};
 use crate::engine::meter::Share;
 use crate::engine::{Engine, ImageFacts};
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
-use crate::plan::{AGENT_BIN, Role, SecretRef};
-use crate::secrets::{Fetched, MaskSet, Secret, SecretSource, Unmaskable};
+use crate::plan::{AGENT_BIN, MASK_SOCKET, Role, SecretRef};
+use crate::secrets::{Fetched, SecretSource};
 
 use super::call::Call;
 use super::containers::{self, Images, Started};
@@ -18,7 +18,7 @@ use super::ending::Ending;
 use super::error::CallError;
 use super::pull::Puller;
 use super::timings::Timings;
-use super::{attach, delivery, removal, service_report, shells};
+use super::{attach, delivery, masking, removal, service_report, shells};
 
 /// Makes everything ready for the job's first stage.
 ///
@@ -64,17 +64,19 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
     let mut own_masks = logins.mask_too.clone();
     own_masks.extend(logins.secrets.iter().map(|one| one.value.clone()));
     if !own_masks.is_empty() {
-        log.mask(MaskSet::new([call.context.masked_values(), own_masks.clone()].concat()));
+        call.masks.add(own_masks.iter().cloned());
+        log.mask(call.masks.set());
     }
     let credentials = Credentials::new(call.world, logins);
     let mut puller = Puller { engine, credentials: &credentials, log };
     let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, &mut puller)));
     let (mut secrets, images) = (secrets?, images?);
     secrets.mask_too.append(&mut own_masks);
-    let set = MaskSet::new(masks(call, &secrets));
-    check_maskable(&set, &secrets)?;
+    call.masks.add(masking::values(&secrets));
+    let set = call.masks.set();
+    let warnings = masking::check(&set, &secrets, call.settings.masking.strict)?;
     log.mask(set);
-    tell_secrets(&secrets, log);
+    tell_secrets(&secrets, &warnings, log);
     ending.check()?;
     timings.mark("images and secrets");
     let started = start(call, engine, &images, secrets).await;
@@ -128,31 +130,7 @@ async fn fetch<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Fetched, 
     Ok(fetched)
 }
 
-/// Values to be masked: Vault's, the credentials used, and those GitLab marked as masked.
-fn masks(call: &Call<'_>, fetched: &Fetched) -> Vec<Secret> {
-    let values = fetched.secrets.iter().map(|one| one.value.clone());
-    values.chain(fetched.mask_too.iter().cloned()).chain(call.context.masked_values()).collect()
-}
-
-/// A value that cannot be masked would stand in the log in clear, so the job does not get it.
-fn check_maskable(set: &MaskSet, fetched: &Fetched) -> Result<(), CallError> {
-    for (index, why) in set.unmaskable() {
-        // Those after Vault's own are GitLab's affair.
-        let Some(secret) = fetched.secrets.get(*index) else { continue };
-        let why = match why {
-            Unmaskable::TooShort => {
-                "is too short to be masked in the job log; store at least 4 bytes"
-            }
-            Unmaskable::TooLarge => {
-                "is too large to be masked in the job log; store less than 1 MiB in all"
-            }
-        };
-        return Err(CallError::job(format!("the secret {} {why}", secret.name)));
-    }
-    Ok(())
-}
-
-fn tell_secrets<W: Write>(secrets: &Fetched, log: &mut JobLog<W>) {
+fn tell_secrets<W: Write>(secrets: &Fetched, warnings: &[String], log: &mut JobLog<W>) {
     if secrets.secrets.is_empty() {
         return;
     }
@@ -160,7 +138,7 @@ fn tell_secrets<W: Write>(secrets: &Fetched, log: &mut JobLog<W>) {
     for one in &secrets.secrets {
         log.line(&one.name);
     }
-    for warning in &secrets.warnings {
+    for warning in secrets.warnings.iter().chain(warnings) {
         log.line(format!("warning: {warning}"));
     }
     log.end();
@@ -235,12 +213,11 @@ async fn init_job<E: Engine>(
     secrets: Fetched,
     network: String,
 ) -> Result<InitReport, CallError> {
-    let masks = masks(call, &secrets).into_iter().map(Into::into).collect();
     let delivery = delivery::of(&call.plan.secrets, secrets.secrets);
     let init = Init {
         secrets: delivery.variables,
         files: delivery.files,
-        masks,
+        masks: wire_masks(call),
         user_env: call.plan.user_env(&network),
         env: Vec::new(),
         identity: Identity::Image(call.plan.user(&image.user)),
@@ -248,12 +225,18 @@ async fn init_job<E: Engine>(
         shell: shells::wire(call.plan.shell),
         entrypoint: call.plan.entrypoint(&image.entrypoint),
         path_prefix: vec![AGENT_BIN.to_owned()],
+        mask_socket: Some(MASK_SOCKET.to_owned()),
     };
     initialise(call, engine, Role::Job, init).await
 }
 
+/// What both containers mask.
+fn wire_masks(call: &Call<'_>) -> Vec<WireSecret> {
+    call.masks.set().values().iter().cloned().map(WireSecret).collect()
+}
+
 /// The helper works as the job container's user, so that a checkout belongs to it. It gets the masks
-/// (its scripts carry all variables) but no secrets.
+/// (its scripts carry all variables, and show what the job left) but no secrets.
 async fn init_helper<E: Engine>(
     call: &Call<'_>,
     engine: &E,
@@ -265,7 +248,7 @@ async fn init_helper<E: Engine>(
     let init = Init {
         secrets: Vec::new(),
         files: Vec::new(),
-        masks: call.context.masked_values().into_iter().map(Into::into).collect(),
+        masks: wire_masks(call),
         user_env: Vec::new(),
         env: Vec::new(),
         identity: Identity::Numeric { uid: job.uid, gid: job.gid },
@@ -273,6 +256,7 @@ async fn init_helper<E: Engine>(
         shell: shells::wire(call.plan.shell),
         entrypoint: Vec::new(),
         path_prefix: vec![AGENT_BIN.to_owned()],
+        mask_socket: Some(MASK_SOCKET.to_owned()),
     };
     initialise(call, engine, Role::Helper, init).await.map(Some)
 }

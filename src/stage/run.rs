@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::outcome::Outcome;
-use crate::secrets::{MaskSet, Secret, SecretSource};
+use crate::secrets::{Secret, SecretSource};
 
 use super::attach::{self, Agent};
 use super::call::Call;
@@ -22,7 +22,7 @@ use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
 use super::timings::Timings;
-use super::{again, hint, lost, prune, service_report, service_stream, verdict};
+use super::{again, hint, lost, masking, prune, service_report, service_stream, verdict};
 
 /// A stage as the runner asked for it.
 pub struct Asked {
@@ -69,6 +69,7 @@ async fn once<E: Engine>(
     let container = call.plan.container_name(route.container);
     let mut timings = Timings::of(&call.context);
     let (mut agent, hello) = attach::open(engine, &container).await?;
+    call.masks.add(hello.masks.into_iter().map(|value| value.0));
     timings.mark("attach");
     let exec = Exec {
         stage: asked.stage.to_string(),
@@ -77,26 +78,26 @@ async fn once<E: Engine>(
         env: Vec::new(),
     };
     let wanted = route.user_stage && !call.plan.services.is_empty();
-    let masks = hello.masks.into_iter().filter(|_| wanted).map(|mask| mask.0).collect();
-    let masks = MaskSet::new(masks);
     let services = async {
         if wanted && service_stream::is_asked(call) {
-            service_stream::follow(call, engine, &asked.stage, (sink, &masks)).await
+            service_stream::follow(call, engine, &asked.stage, (sink, &call.masks.set())).await
         } else {
             std::future::pending().await
         }
     };
-    let exit = tokio::select! {
+    let mut exit = tokio::select! {
         exit = see_through(call, engine, &mut agent, exec, sink) => exit?,
         broken = sink.keep_alive() => return Err(nobody_reads(&mut agent, &never(broken)).await),
         never = services => match never {},
     };
     // An attach that nobody reads from would hold up everyone else's.
     drop(agent);
+    let added = std::mem::take(&mut exit.added_masks);
+    masking::share(call, engine, (added, route.container), sink).await;
     timings.mark("stage");
     let outcome = conclude(call, engine, &asked.stage, (&exit, sink)).await?;
     if wanted && outcome != Outcome::Success {
-        tell_ended_services(call, engine, &asked.stage, (sink, masks)).await;
+        tell_ended_services(call, engine, &asked.stage, sink).await;
     }
     timings.mark("after it");
     if let Some(line) = timings.line() {
@@ -127,17 +128,17 @@ async fn tell_ended_services<E: Engine>(
     call: &Call<'_>,
     engine: &E,
     stage: &Stage,
-    to: (&RunnerSink, MaskSet),
+    sink: &RunnerSink,
 ) {
     let mut told = Vec::new();
     {
         let mut log = JobLog::new(&mut told, call.world.clock);
-        log.mask(to.1);
+        log.mask(call.masks.set());
         log.scope(&stage.to_string());
         service_report::of_ended(call, engine, &mut log).await;
     }
     // Where the runner takes nothing any more, the stage has said so.
-    drop(to.0.beside(Bytes::from(told)).await);
+    drop(sink.beside(Bytes::from(told)).await);
 }
 
 /// Sees the stage through: a TERM where it has to end, a new attach where the old one is lost.

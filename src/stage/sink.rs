@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::agent::client::StageSink;
 use crate::agent::frame;
 use crate::joblog::keepalive::{KEEP_ALIVE, Position};
+use crate::joblog::masks::Masks;
 use crate::joblog::output::{Channel, Output};
 use crate::joblog::phrase::Phrase;
 
@@ -26,6 +28,7 @@ pub struct RunnerSink {
     stderr: RefCell<Position>,
     last: Cell<Instant>,
     sudo: RefCell<Phrase>,
+    masks: Arc<Masks>,
 }
 
 impl RunnerSink {
@@ -37,7 +40,14 @@ impl RunnerSink {
             stderr: RefCell::default(),
             last: Cell::new(Instant::now()),
             sudo: RefCell::new(Phrase::new(SUDO)),
+            masks: Arc::default(),
         }
+    }
+
+    /// The same, with our own lines masked; the stage's output is masked where it is made.
+    #[must_use]
+    pub fn masking(self, masks: Arc<Masks>) -> Self {
+        Self { masks, ..self }
     }
 
     /// Writes an invisible keep-alive whenever nothing was written for a while; never returns.
@@ -75,6 +85,7 @@ impl RunnerSink {
     /// # Errors
     /// When the runner takes nothing any more.
     pub async fn line(&self, text: &str) -> io::Result<()> {
+        let text = self.masks.mask(text);
         let begun = !self.stdout.borrow().is_clear();
         self.stdout.borrow_mut().advance(b"\n");
         let line = if begun { format!("\n{text}\n") } else { format!("{text}\n") };

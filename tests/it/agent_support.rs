@@ -198,6 +198,7 @@ pub(crate) fn plain_init() -> Init {
         directories: Vec::new(),
         entrypoint: Vec::new(),
         path_prefix: Vec::new(),
+        mask_socket: None,
     }
 }
 

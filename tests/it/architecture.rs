@@ -305,6 +305,44 @@ fn every_room_of_the_house_has_its_walls() {
     }
 }
 
+/// Debug of vaultrs's and rustify's types prints tokens and whole answers. Where they are named, nothing
+/// is printed so but what stands here.
+const PRINTED: [&str; 4] =
+    ["errors.join(\"; \")", "{alert:?}", "namespace {namespace:?}", "self.settings.deadline"];
+
+/// Lines that print by Debug, each with its number.
+fn debug_prints(source: &str) -> Vec<(usize, String)> {
+    let lines: Vec<&str> = source.lines().collect();
+    let prints =
+        |line: &str| line.contains(":?}") || line.contains(":#?}") || line.contains("dbg!");
+    let code =
+        lines.iter().position(|line| line.starts_with("#[cfg(test)]")).unwrap_or(lines.len());
+    let here = (0..code).filter(|number| prints(lines[*number]));
+    // The arguments may stand on the lines that follow.
+    here.map(|number| (number + 1, lines[number..code.min(number + 3)].join(" "))).collect()
+}
+
+#[test]
+fn no_type_of_vaultrs_is_printed_by_debug() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root.join("secrets"), &mut files);
+    let mut looked_at = 0;
+    for path in files {
+        let source = std::fs::read_to_string(&path).unwrap();
+        if !source.contains("vaultrs::") && !source.contains("rustify::") {
+            continue;
+        }
+        looked_at += 1;
+        for (number, text) in debug_prints(&source) {
+            let known = PRINTED.iter().any(|known| text.contains(known));
+            assert!(known, "{}:{number}: {text}", path.display());
+        }
+    }
+    assert!(looked_at >= 3, "{looked_at} files");
+    assert_eq!(debug_prints("//! x\nf(\"{error:?}\");\n#[cfg(test)]\ng(\"{:?}\");").len(), 1);
+}
+
 #[test]
 fn planted_violations_are_found() {
     for (file, code) in [

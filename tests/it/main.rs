@@ -10,6 +10,7 @@
 mod agent_frames;
 mod agent_identity;
 mod agent_load;
+mod agent_masks;
 mod agent_sessions;
 mod agent_stages;
 mod agent_support;
@@ -48,6 +49,7 @@ mod real_isolation;
 mod real_jobs;
 mod real_leases;
 mod real_logins;
+mod real_masks;
 mod real_output;
 mod real_registry;
 mod real_secrets;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use longshore::job::JobContext;
+use longshore::plan::container::ContainerNetwork;
 use longshore::plan::{self, JobPlan, Refusal};
 use longshore::settings::Settings;
 use serde_json::{Value, json};
@@ -150,4 +151,53 @@ fn a_job_chooses_its_user_from_the_operators_list() {
     assert_eq!(user("root"), None);
     let forced = with("user = \"1000\"\nallowed_users = []\n");
     assert_eq!(under(&forced, "trivial", |_, _| ()).user.as_deref(), Some("1000"));
+}
+
+#[test]
+fn a_job_chooses_its_network_from_the_operators_list() {
+    let settings = with("[network]\nallowed_modes = [\"apps\", \"bridge\"]\n");
+    let choose = |mode: &'static str| {
+        move |_: &mut Value, env: &mut BTreeMap<String, String>| {
+            env.insert("LONGSHORE_NETWORK_MODE".into(), mode.into());
+        }
+    };
+    let network = |mode| under(&settings, "trivial", choose(mode)).job_container("").network;
+    let named = |name: &str, aliases: &[&str]| ContainerNetwork::Named {
+        name: name.to_owned(),
+        aliases: aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+    };
+    assert_eq!(network("apps"), named("apps", &["build"]));
+    assert_eq!(network("bridge"), named("bridge", &[]));
+    for own in ["slot", " "] {
+        assert_eq!(network(own), ContainerNetwork::Slot { aliases: vec!["build".to_owned()] });
+    }
+    let refusal = refused(&settings, "trivial", choose("host")).unwrap();
+    assert!(refusal.contains("slot, apps, bridge"), "{refusal}");
+}
+
+#[test]
+fn the_operator_may_name_the_job_container() {
+    for (written, expected) in [("app-$CI_JOB_ID", Some("app-1001")), ("$NOT_SET", None)] {
+        let settings = with(&format!("[network]\nhostname = \"{written}\"\n"));
+        assert_eq!(under(&settings, "trivial", |_, _| ()).network.hostname.as_deref(), expected);
+    }
+}
+
+#[test]
+fn a_network_that_is_not_the_jobs_own_is_told() {
+    for (mode, told) in [
+        ("slot", None),
+        ("none", None),
+        ("host", Some("this job is on the host's own network")),
+        ("apps", Some("this job shares the network apps")),
+    ] {
+        let settings = with(&format!("[network]\nmode = \"{mode}\"\n"));
+        let notices = under(&settings, "trivial", |_, _| ()).notices;
+        let about: Vec<&String> = notices.iter().filter(|one| one.contains("network")).collect();
+        assert_eq!(about.len(), usize::from(told.is_some()), "{mode}: {notices:?}");
+        assert!(
+            about.iter().all(|one| told.is_some_and(|told| one.starts_with(told))),
+            "{about:?}"
+        );
+    }
 }

@@ -98,6 +98,7 @@ fn a_service_sees_what_is_public_and_what_it_is_given() {
             variable("MASKED", "m", true, true, false),
             variable("PRIVATE", "q", false, false, false),
             variable("CONFIG", "content", true, false, true),
+            variable("MASKED_CONFIG", "content", true, true, true),
             variable("PRIVATE_CONFIG", "content", false, false, true),
         ]);
         job["secrets"] = json!({"RESOLVED": {}});
@@ -108,6 +109,7 @@ fn a_service_sees_what_is_public_and_what_it_is_given() {
             ("MASKED", "m"),
             ("PRIVATE", "q"),
             ("CONFIG", "/builds/web/shop.tmp/CONFIG"),
+            ("MASKED_CONFIG", "/builds/web/shop.tmp/MASKED_CONFIG"),
             ("PRIVATE_CONFIG", "/builds/web/shop.tmp/PRIVATE_CONFIG"),
             ("RUNNER_TEMP_PROJECT_DIR", "/builds/web/shop.tmp"),
             ("RESOLVED", "r"),
@@ -124,6 +126,7 @@ fn a_service_sees_what_is_public_and_what_it_is_given() {
             "CI_RUNNER_VERSION=19.3.0",
             "CONFIG=/builds/web/shop.tmp/CONFIG",
             "FIRST=of a sibling",
+            "MASKED_CONFIG=/builds/web/shop.tmp/MASKED_CONFIG",
             "PASSWORD=m",
             "PUBLIC=mine of p",
             "RAW=$PUBLIC",
@@ -138,12 +141,15 @@ fn a_service_sees_what_is_public_and_what_it_is_given() {
 #[test]
 fn the_operators_services_go_to_the_projects_they_are_for() {
     let settings = "[[services]]\nname = \"proxy:2\"\nalias = [\"proxy\", \"out\"]\n\
+                    entrypoint = [\"/proxy\"]\ncommand = [\"--verbose\"]\n\
                     variables = { MODE = \"$CI_RUNNER_VERSION\" }\nprojects = \"web/*\"\n\
                     [[services]]\nname = \"other:1\"\nprojects = \"data/*\"\n";
     let services = services(settings, json!([{"name": "db", "alias": "out,build,mine"}]));
     let names: Vec<&str> = services.iter().map(|one| one.image.reference.as_str()).collect();
     assert_eq!(names, ["proxy:2", "db"]);
     assert_eq!(services[0].aliases, ["proxy", "out"]);
+    let ServicePlan { entrypoint, command, .. } = &services[0];
+    assert_eq!((entrypoint.concat(), command.concat()), ("/proxy".into(), "--verbose".into()));
     assert!(services[0].env.lines().any(|line| line == "MODE=19.3.0"));
     assert_eq!(services[1].aliases, ["db", "mine"]);
 }
@@ -172,4 +178,14 @@ fn a_network_without_names_has_no_services() {
     let refusal = refused(&settings, "trivial", |job, _| with_service(job)).unwrap();
     assert!(refusal.contains("bridge"), "{refusal}");
     assert!(refused(&with(""), "trivial", |job, _| with_service(job)).is_none());
+}
+
+#[test]
+fn a_service_that_may_much_is_told_by_its_name() {
+    let settings = "[service_container]\nisolation = { privileged = true }\n";
+    let plan = under(&with(settings), "trivial", |job, _| {
+        job["services"] = json!([{"name": "docker:28-dind"}]);
+    });
+    let told = |notice: &String| notice.starts_with("the service docker:28-dind is privileged");
+    assert!(plan.notices.iter().any(told), "{:?}", plan.notices);
 }

@@ -201,10 +201,32 @@ async fn namespaces() {
     settings.namespace = Some("team1/".into());
     let fetched = fetch(&settings, &[wanted("kv/app/demo", "api_key")]).await.unwrap();
     assert_eq!(values(&fetched), ["second-value"]);
+    settings.namespace = None;
+    let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
+    assert_says(&error, false, &["log in by auth/approle/login", "vault.namespace is not set"]);
     settings.namespace = Some("team2".into());
     let error = refusal(&settings, wanted("kv/app/demo", "api_key")).await;
     assert_says(&error, false, &["namespace \"team2\"", "check vault.namespace"]);
     assert_eq!(bao.logins_and_revokes(), (1, 1));
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_waited_for_or_told() {
+    let (bao, mut settings) = furnished().await;
+    let secret = wanted("kv/app/demo", "api_key");
+    let quota = json!({"path": "auth/approle", "rate": 1, "interval": "2s"});
+    bao.admin("POST", "sys/quotas/rate-limit/test", quota).await;
+    for _ in 0..2 {
+        fetch(&settings, std::slice::from_ref(&secret)).await.unwrap();
+    }
+    assert_eq!(bao.logins_and_revokes(), (2, 2));
+    settings.deadline = Duration::from_millis(300);
+    let error = refusal(&settings, secret).await;
+    assert_says(
+        &error,
+        false,
+        &["log in by auth/approle/login", "429", "rate limit", "vault.deadline"],
+    );
 }
 
 #[tokio::test]

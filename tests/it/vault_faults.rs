@@ -220,6 +220,28 @@ async fn dying_after_the_login() {
     assert_eq!(server.lines().iter().filter(|line| *line == REVOKE_LINE).count(), 3);
 }
 
+/// The values are there, so the job goes on; the token that is left is named by its accessor.
+#[tokio::test]
+async fn dying_before_the_revocation() {
+    const CUT: Reply = Reply::Raw("HTTP/1.1 204 No");
+    const DOWN: Reply = Reply::Answer(503, r#"{"errors":["Vault is sealed"]}"#);
+    for is_cut in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let script = move |line: &str, _| match (line, is_cut) {
+            (REVOKE_LINE, true) => CUT,
+            (REVOKE_LINE, false) => DOWN,
+            _ => well(line),
+        };
+        let server = FakeVault::start(script).await;
+        let fetched = fetch(server.settings(dir.path())).await.unwrap();
+        assert_eq!(fetched.secrets[0].value.expose(), b"s3cr3t-value");
+        let warning = &fetched.warnings[0];
+        assert!(warning.contains("token revoke -accessor fake-accessor"), "{warning}");
+        assert!(!warning.contains("fake-token"), "{warning}");
+        assert_eq!(server.lines().iter().filter(|line| *line == REVOKE_LINE).count(), 3);
+    }
+}
+
 #[tokio::test]
 async fn addresses_that_no_request_goes_to() {
     let dir = tempfile::tempdir().unwrap();

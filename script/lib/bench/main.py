@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 
+import masker
 import services
 import shares
 import throughput
@@ -65,7 +66,7 @@ def main() -> int:
     rows = []
     parts = (
         jobs, requests, whole_jobs.clone, whole_jobs.kept, whole_jobs.together, services.rows, shares.rows, start_up,
-        tree.rows, throughput.rows,
+        tree.rows, masker.rows, throughput.rows,
     )
     for part in parts:
         print(f"measuring: {(part.__doc__ or '').splitlines()[0]}", file=sys.stderr, flush=True)

@@ -168,7 +168,7 @@ fn sort(
             Ok(None)
         }
         Event::Answer(Answer { request, reply }) if request == number => match reply {
-            Reply::Exited(exit) => Ok(Some(exit)),
+            Reply::Exited(exit) => Ok(Some(*exit)),
             reply => Err(unexpected(reply)),
         },
         Event::Answer(_) => Ok(None),

@@ -68,6 +68,12 @@ pub enum Refusal {
         /// The path.
         path: String,
     },
+    /// A value cannot be masked.
+    #[error("a value cannot be masked: {why}")]
+    Unmaskable {
+        /// Why not.
+        why: String,
+    },
     /// A secret for the environment holds a NUL byte.
     #[error("the value of {name} holds a NUL byte, which no environment can carry")]
     NulByte {

@@ -51,22 +51,27 @@ impl Masker {
         }
     }
 
-    /// As [`Self::push`], but answers the input itself, without copying it, where it is clean.
-    pub fn pass(&mut self, input: Bytes) -> Bytes {
+    /// As [`Self::push`], but hands the input itself on, without copying it, where it is clean.
+    pub fn pass(&mut self, input: Bytes, mut emit: impl FnMut(Bytes)) {
         let Some(decided) = self.take(&input) else {
-            return input;
+            return emit(input);
         };
-        if self.held.is_empty() && self.spans.is_empty() && self.masked_to == 0 {
-            self.held.extend_from_slice(&input[decided..]);
+        let before = self.held.len();
+        if self.spans.is_empty() && self.masked_to == 0 && decided >= before {
+            if before > 0 {
+                emit(Bytes::copy_from_slice(&self.held));
+            }
+            self.masked_to = decided;
+            self.forget(&input, decided);
             self.after_mask &= decided == 0;
-            return input.slice(..decided);
+            return emit(input.slice(..decided - before));
         }
-        let mut out = Vec::with_capacity(self.held.len() + input.len());
+        let mut out = Vec::with_capacity(before + input.len());
         self.release(&input, decided, &mut out);
         self.forget(&input, decided);
-        // The caller may keep it for long: few bytes must not hold a long buffer.
+        // It may be kept for long: few bytes must not hold a long buffer.
         out.shrink_to_fit();
-        Bytes::from(out)
+        emit(Bytes::from(out));
     }
 
     /// Goes on with another set, whose forms hold for all bytes that have not left yet.

@@ -141,6 +141,16 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_address_namespace_or_path_panics(text in ".{0,40}", scheme in "(https?://)?") {
+            let mut settings = settings(&format!("{scheme}{text}"));
+            settings.namespace = Some(text.clone());
+            settings.approle.mount = text.clone();
+            drop((parse(&settings), namespace(&settings), mount(&settings), check_path(&text)));
+        }
+    }
+
     #[test]
     fn namespaces_lose_their_slashes() {
         let mut settings = settings("https://x");

@@ -169,7 +169,9 @@ pub(super) fn all(run_dir: &Path) -> Vec<(PathBuf, Kept)> {
 }
 
 fn write_new(path: &Path, kept: &Kept) -> io::Result<()> {
-    let mut text = Zeroizing::new(Vec::with_capacity(64 * 1024));
+    // Room for all of it: a vector that grows leaves copies behind.
+    let room = 4096 + 1024 * kept.leases.len();
+    let mut text = Zeroizing::new(Vec::with_capacity(room));
     serde_json::to_writer(&mut *text, kept)?;
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
     let mut options = OpenOptions::new();

@@ -78,15 +78,17 @@ fn status(step: &Step, code: u16, failure: &Failure, settings: &VaultSettings) -
         (404, _) if failure.says("namespace not found") => "check vault.namespace".to_owned(),
         (400 | 403, _) if failure.says("CIDR") => "this host's address is not one of those the role or secret_id is bound to".to_owned(),
         (400, Step::Login(_)) => format!(
-            "the secret_id is expired, used up or destroyed, the role_id is wrong, or the namespace is (Vault does not \
+            "the secret_id is expired, used up or destroyed, the role_id is wrong, or the namespace is: {} (Vault does not \
              say which); a new one belongs into {}: vault write -f -field=secret_id {}/role/ROLE/secret-id",
+            namespace(settings),
             settings.approle.secret_id.place(),
             auth(settings),
         ),
         (403, Step::Login(_)) => format!(
             "the role may be locked out after repeated bad logins (it ends after about 15 minutes; see sys/locked-users), \
-             or {} is not the mount of an AppRole method",
-            auth(settings)
+             or {} is not the mount of an AppRole method there: {}",
+            auth(settings),
+            namespace(settings)
         ),
         (404, Step::Login(_)) => format!("there is no AppRole method at {}; check vault.approle.mount", auth(settings)),
         (403, Step::Mounts(path)) => format!(
@@ -107,6 +109,13 @@ fn status(step: &Step, code: u16, failure: &Failure, settings: &VaultSettings) -
             "no Vault answered, but perhaps a proxy before it; look at its log".to_owned()
         }
         _ => "look at the server's log".to_owned(),
+    }
+}
+
+fn namespace(settings: &VaultSettings) -> String {
+    match &settings.namespace {
+        Some(namespace) => format!("vault.namespace says {namespace:?}"),
+        None => "vault.namespace is not set".to_owned(),
     }
 }
 

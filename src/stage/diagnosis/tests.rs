@@ -13,6 +13,7 @@ fn ended(status: ExitStatus) -> StageExit {
         memory: MemoryFacts { limit: Some(2 << 30), peak: Some(100 << 20), oom_kills: Some(0) },
         script_unread: false,
         survivors: false,
+        added_masks: Vec::new(),
         usage: Usage {
             wall: Duration::from_millis(12_340),
             cpu: Some(Duration::from_secs(8)),

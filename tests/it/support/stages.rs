@@ -127,6 +127,7 @@ impl Life {
             settings: self.settings.clone(),
             context: self.context.clone(),
             plan: plan::compile(&self.context, &self.settings, &host).unwrap(),
+            masks: std::sync::Arc::default(),
             began: (self.world.clock)(),
             parent: rustix::process::getppid(),
             meter: longshore::engine::meter::Meter::default(),
@@ -196,11 +197,15 @@ fn engine() -> FakeEngine {
         .launching(|_plan, pipes| agent(pipes))
 }
 
+/// A `/dev` of its own, as a container has: the agent listens there.
+const OWN_DEV: &str = "mount -t tmpfs tmpfs /mnt && touch /mnt/null && \
+                       mount --bind /dev/null /mnt/null && mount --move /mnt /dev && exec \"$@\"";
+
 /// The real agent, as PID 1; it ends with its container.
 fn agent(pipes: Pipes) -> Process {
     let mut command = Command::new("unshare");
     command
-        .args(["--pid", "--fork", "--mount-proc", "--kill-child"])
+        .args(["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c", OWN_DEV, "sh"])
         .args([env!("CARGO_BIN_EXE_longshore"), "agent"])
         .stdin(Pipe::piped())
         .stdout(Pipe::piped())

@@ -97,7 +97,9 @@ pub(super) fn shown(text: &[u8], covered: &[bool]) -> Vec<u8> {
 pub(super) fn push(masker: &mut Masker, chunk: &[u8], way: Way, out: &mut Vec<u8>) {
     match way {
         Way::Push => masker.push(chunk, out),
-        Way::Pass => out.extend_from_slice(&masker.pass(Bytes::copy_from_slice(chunk))),
+        Way::Pass => {
+            masker.pass(Bytes::copy_from_slice(chunk), |bytes| out.extend_from_slice(&bytes));
+        }
     }
 }
 
