@@ -17,9 +17,10 @@ const AT_ONCE: usize = 20;
 const SLOTS: &str = "longshore-test-crowd-";
 
 /// Waits in the project's cache, which all of them share, until all are there: no job ends before the last
-/// one has begun.
+/// one has begun. Where one of them could not begin, the others give up.
 const MEET: &str = "mkdir -p /cache/group/crowd; touch /cache/group/crowd/\"$CI_JOB_ID\"; \
-    while [ \"$(ls /cache/group/crowd | grep -c '^[0-9]*$')\" -lt 20 ]; do sleep 0.2; done";
+    looks=0; while [ \"$(ls /cache/group/crowd | grep -c '^[0-9]*$')\" -lt 20 ]; do \
+    looks=$((looks + 1)); [ \"$looks\" -lt 600 ] || exit 9; sleep 0.2; done";
 
 fn crowd(project: u64) -> FakeJob {
     let lines = "for n in 1 2 3 4 5 6 7 8 9; do echo \"line $n of $CI_JOB_ID\"; done";
