@@ -14,13 +14,54 @@ use crate::support::running::{FailureReason, JobResult, RunningJob};
 
 const SOON: Duration = Duration::from_mins(2);
 const AT_ONCE: usize = 20;
-const SLOTS: &str = "longshore-test-crowd-";
 
 /// Waits in the project's cache, which all of them share, until all are there: no job ends before the last
 /// one has begun. Where one of them could not begin, the others give up.
 const MEET: &str = "mkdir -p /cache/group/crowd; touch /cache/group/crowd/\"$CI_JOB_ID\"; \
     looks=0; while [ \"$(ls /cache/group/crowd | grep -c '^[0-9]*$')\" -lt 20 ]; do \
     looks=$((looks + 1)); [ \"$looks\" -lt 600 ] || exit 9; sleep 0.2; done";
+
+/// A project of the test's own on networks of its own. What stays from job to job goes with this value: so
+/// many idle networks would leave none for other tests.
+struct Crowd {
+    project: u64,
+    slots: String,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let project = FakeJob::new().id;
+        Self { project, slots: format!("longshore-test-crowd-{project}-") }
+    }
+
+    fn host(&self) -> Host {
+        let helper = "\"longshore-test/busybox:1\"";
+        Host::new()
+            .docker("helper_image", helper)
+            .docker("slot_prefix", &format!("{:?}", self.slots))
+    }
+
+    fn job(&self) -> FakeJob {
+        crowd(self.project)
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        let cache = format!("longshore-cache-{}-", self.project);
+        let volumes = get("/volumes")["Volumes"].as_array().cloned().unwrap_or_default();
+        let networks = get("/networks").as_array().cloned().unwrap_or_default();
+        let (volumes, networks) = (volumes.into_iter(), networks.into_iter());
+        let all = volumes.map(|one| ("volume", one)).chain(networks.map(|one| ("network", one)));
+        for (kind, one) in all {
+            let name = one["Name"].as_str().unwrap_or_default();
+            if name.starts_with(&cache) || name.starts_with(&self.slots) {
+                let words = ["-H", &docker_host(), kind, "rm", name];
+                let _ = Command::new("docker").args(words).output();
+            }
+        }
+    }
+}
 
 fn crowd(project: u64) -> FakeJob {
     let lines = "for n in 1 2 3 4 5 6 7 8 9; do echo \"line $n of $CI_JOB_ID\"; done";
@@ -43,47 +84,18 @@ fn told<'a>(result: &'a str, name: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("no {name} in {result}"))
 }
 
-fn remove_cache(project: u64) {
-    let volumes = get("/volumes");
-    let prefix = format!("longshore-cache-{project}-");
-    for volume in volumes["Volumes"].as_array().unwrap() {
-        let name = volume["Name"].as_str().unwrap();
-        if name.starts_with(&prefix) {
-            let removed = Command::new("docker")
-                .args(["-H", &docker_host(), "volume", "rm", name])
-                .output()
-                .unwrap();
-            assert!(removed.status.success(), "{removed:?}");
-        }
-    }
-}
-
-/// Idle slots stay for the next jobs; so many would keep other tests from having networks.
-fn remove_slots() {
-    for network in get("/networks").as_array().unwrap() {
-        let name = network["Name"].as_str().unwrap();
-        if name.starts_with(SLOTS) {
-            let host = docker_host();
-            let words = ["-H", &host, "network", "rm", name];
-            let removed = Command::new("docker").args(words).output().unwrap();
-            assert!(removed.status.success(), "{removed:?}");
-        }
-    }
-}
-
 #[test]
 fn twenty_jobs_of_one_project_and_ref_share_nothing_but_the_cache() {
-    let host = Host::new()
-        .docker("helper_image", "\"longshore-test/busybox:1\"")
-        .docker("slot_prefix", &format!("{SLOTS:?}"));
-    let project = FakeJob::new().id;
-    let jobs: Vec<FakeJob> = (0..AT_ONCE).map(|_| crowd(project)).collect();
+    let crowd = Crowd::new();
+    let host = crowd.host();
+    let jobs: Vec<FakeJob> = (0..AT_ONCE).map(|_| crowd.job()).collect();
     let runner = host.runner();
     let running: Vec<_> = jobs.iter().map(|job| runner.start(job)).collect();
     let results: Vec<JobResult> = running.into_iter().map(RunningJob::join).collect();
     jobs.iter().for_each(await_gone);
-    remove_cache(project);
-    remove_slots();
+    // Those that waited in vain for it would be told first.
+    let begun = |one: &&JobResult| one.call_names().contains(&"run build_script".to_owned());
+    results.iter().filter(|one| !begun(one)).map(JobResult::assert_success).for_each(drop);
     let outputs: Vec<String> =
         results.iter().map(|one| one.assert_success().call("build_script").stdout()).collect();
     for (job, output) in jobs.iter().zip(&outputs) {
