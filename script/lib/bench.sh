@@ -13,6 +13,9 @@ set_up_bench() {
   step 'rust toolchain' ensure_rust
   step 'longshore, release build' build_release
   step 'settings' write_bench_settings
+  step 'OpenBao program' ensure_bao
+  step 'OpenBao' start_bao
+  step 'OpenBao, AppRole and secrets' write_bench_secrets
 }
 
 write_bench_settings() {
@@ -27,6 +30,20 @@ helper_image = "$IMAGE_HELPER"
 pull_policy = ["if-not-present"]
 slot_prefix = "$BENCH_SLOTS"
 EOS
+}
+
+# write_bench_secrets: five of them, and where the benchmark finds the server. Tokens are kept on a tmpfs only.
+write_bench_secrets() {
+  local number
+  bao_setup_approle
+  for number in 1 2 3 4 5; do
+    BENCH_VALUE="value of secret $number" bao_write_secret kv "longshore/bench$number" value=BENCH_VALUE
+  done
+  export LONGSHORE_BENCH_VAULT=$BAO_ADDRESS LONGSHORE_BENCH_VAULT_CA=$BAO_CA
+  export LONGSHORE_BENCH_ROLE_ID_FILE=$BAO_ROLE_ID_FILE LONGSHORE_BENCH_SECRET_ID_FILE=$BAO_SECRET_ID_FILE
+  LONGSHORE_BENCH_RUN_DIR=$(mktemp -d /dev/shm/longshore-bench.XXXXXX)
+  export LONGSHORE_BENCH_RUN_DIR
+  at_exit rm -rf "$LONGSHORE_BENCH_RUN_DIR"
 }
 
 # remove_bench_slots: networks that idle jobs' slots leave.

@@ -31,7 +31,20 @@ struct Crowd {
 impl Crowd {
     fn new() -> Self {
         let project = FakeJob::new().id;
-        Self { project, slots: format!("longshore-test-crowd-{project}-") }
+        let crowd = Self { project, slots: format!("longshore-test-crowd-{project}-") };
+        (0..AT_ONCE).for_each(|number| crowd.make_slot(number));
+        crowd
+    }
+
+    /// Docker's own address pools are enough for some thirty networks, all other tests' among them.
+    fn make_slot(&self, number: usize) {
+        let name = format!("{}{number}", self.slots);
+        let subnet = format!("10.215.{}.{}/29", self.project % 256, number * 8);
+        let words =
+            ["network", "create", "--label", "longshore.kind=slot", "--subnet", &subnet, &name];
+        let made =
+            Command::new("docker").args(["-H", &docker_host()]).args(words).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
     }
 
     fn host(&self) -> Host {

@@ -13,6 +13,7 @@ import services
 import shares
 import throughput
 import tree
+import vault
 import whole_jobs
 from figures import row
 from jobs import jobs, requests
@@ -66,7 +67,7 @@ def main() -> int:
     rows = []
     parts = (
         jobs, requests, whole_jobs.clone, whole_jobs.kept, whole_jobs.together, services.rows, shares.rows, start_up,
-        tree.rows, masker.rows, throughput.rows,
+        tree.rows, masker.rows, vault.rows, throughput.rows,
     )
     for part in parts:
         print(f"measuring: {(part.__doc__ or '').splitlines()[0]}", file=sys.stderr, flush=True)
