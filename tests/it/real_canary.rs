@@ -106,7 +106,8 @@ async fn no_canary_comes_to_rest_anywhere() {
     let job: FakeJob =
         busybox(PRINTS).project(77, "group/canary").variable("MARKER", &canaries.marker);
     let running = host.runner().start(&job);
-    running.wait_for_output("\nready", Duration::from_mins(1));
+    // What stderr says last has no end of line, and may come just before.
+    running.wait_for_output("ready\n", Duration::from_mins(1));
 
     let finds = search(&canaries, &since, Some(&format!("longshore.project={}", job.project_path)));
     let marked = finds.iter().filter(|find| !is_secret(&find.0)).map(|find| find.1.as_str());
