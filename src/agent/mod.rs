@@ -6,6 +6,7 @@
 //! `reaper` collects and kills, `mask` takes values from scripts, `sys` holds the only `unsafe` code. On the host: `client`. Nothing here
 //! knows of jobs or of the container engine.
 
+mod cgroup;
 pub mod client;
 mod container;
 pub mod frame;
