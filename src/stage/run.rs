@@ -100,7 +100,7 @@ async fn once<E: Engine>(
         tell_ended_services(call, engine, &asked.stage, sink).await;
     }
     timings.mark("after it");
-    if let Some(line) = timings.line() {
+    if let Some(line) = timings.line(None) {
         sink.line(&line).await.map_err(CallError::system)?;
     }
     Ok(outcome)
