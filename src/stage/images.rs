@@ -5,6 +5,7 @@ use std::io::Write;
 use futures_util::future::try_join_all;
 
 use crate::engine::{Engine, ImageFacts};
+use crate::host::lease::Leases;
 use crate::joblog::JobLog;
 use crate::plan::ImagePlan;
 
@@ -32,11 +33,11 @@ pub struct Images {
 pub async fn ready<E: Engine, W: Write>(
     call: &Call<'_>,
     engine: &E,
-    credentials: &Credentials<'_>,
+    (leases, credentials): (&Leases, &Credentials<'_>),
     log: &mut JobLog<W>,
 ) -> Result<Images, CallError> {
     let log = PullLog::new(log);
-    let puller = Puller { engine, credentials, log: &log };
+    let puller = Puller { engine, leases, credentials, log: &log };
     let mut wanted = Wanted::default();
     let job = wanted.place(&call.plan.image);
     let services = call.plan.services.iter().map(|service| wanted.place(&service.image));

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::engine::meter::Share;
 use crate::engine::{Engine, ImageFacts};
+use crate::host::lease::Leases;
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
 use crate::plan::SecretRef;
@@ -66,7 +67,8 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
         log.mask(call.masks.set());
     }
     let credentials = Credentials::new(call.world, logins);
-    let pulls = images::ready(call, engine, &credentials, log);
+    let leases = &Leases::at(&call.settings.run_dir);
+    let pulls = images::ready(call, engine, (leases, &credentials), log);
     let (secrets, images) = tokio::join!(fetch(call, source), ending.or(pulls));
     let (mut secrets, images) = (secrets?, images?);
     secrets.mask_too.append(&mut own_masks);

@@ -147,7 +147,10 @@ fn the_images_of_a_job_are_pulled_side_by_side() {
     let trace = Host::new().run(&job).assert_success().trace_text();
     let place = |words: &str| trace.find(words).unwrap_or_else(|| panic!("{words} in {trace}"));
     for [one, other] in [[0, 1], [1, 0]].map(|pair| pair.map(|index: usize| &images[index].tag)) {
-        assert!(place(&format!("Pulling {one} (")) < place(&format!("Pulled {other} in ")), "{trace}");
+        assert!(
+            place(&format!("Pulling {one} (")) < place(&format!("Pulled {other} in ")),
+            "{trace}"
+        );
     }
     assert_eq!(trace.matches("section_start:").count(), trace.matches("section_end:").count());
     assert_eq!(trace.matches(":longshore_pull[").count(), 1, "one section for both: {trace}");
