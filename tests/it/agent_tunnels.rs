@@ -147,7 +147,7 @@ async fn much_goes_both_ways_at_once_whole_and_in_order() {
 
 /// Writes until nothing more is taken for a while; answers how much was.
 async fn fill(writer: &mut (impl tokio::io::AsyncWrite + Unpin)) -> usize {
-    let block = [0; 16 * 1024];
+    let block = vec![0; 16 * 1024];
     let mut written = 0;
     while let Ok(more) =
         tokio::time::timeout(Duration::from_millis(500), writer.write(&block)).await
