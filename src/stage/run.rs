@@ -76,6 +76,7 @@ async fn once<E: Engine>(
         script: asked.script.clone().into(),
         user_stage: route.user_stage,
         env: Vec::new(),
+        docker_socket: None,
     };
     let wanted = route.user_stage && !call.plan.services.is_empty();
     let services = async {
