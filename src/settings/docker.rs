@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ByteSize, LoginRule, MirrorRule, Patterns, Period, Problem, SocketMode, project, value,
+    ByteSize, LoginRule, MirrorRule, Patterns, Period, Problem, SocketMode, Volume, project, value,
 };
 
 /// `[docker]`
@@ -54,6 +54,8 @@ pub struct DockerSettings {
     pub slot_prefix: String,
     /// Further labels of all that a job has; `$NAME` in a value stands for the job's variable.
     pub labels: BTreeMap<String, String>,
+    /// Mounted into all containers of jobs.
+    pub volumes: Vec<Volume>,
 }
 
 impl Default for DockerSettings {
@@ -78,6 +80,7 @@ impl Default for DockerSettings {
             docker_socket: SocketMode::Off,
             slot_prefix: "longshore-slot-".to_owned(),
             labels: BTreeMap::new(),
+            volumes: Vec::new(),
         }
     }
 }

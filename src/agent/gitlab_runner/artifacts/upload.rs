@@ -3,6 +3,7 @@
 
 use super::super::archive::{Format, Packing, collect, pack};
 use super::super::error::TransferError;
+use super::super::http::heard_out;
 use super::super::retry::with_retries;
 use super::super::say;
 use super::coordinator::Coordinator;
@@ -82,6 +83,10 @@ impl Sending<'_> {
         let packer: Mutex<Option<Packer>> = Mutex::new(None);
         let sent =
             self.coordinator.send(address, |client, url| self.request(client, url, &packer)).await;
+        let sent = match sent {
+            Ok(response) => Ok(heard_out(response).await),
+            Err(error) => Err(error),
+        };
         // The packer's own failure is the cause, the broken request only its consequence.
         let packer = packer.into_inner().unwrap_or_else(PoisonError::into_inner);
         let result = match packer {
@@ -89,7 +94,7 @@ impl Sending<'_> {
             None => Ok(Vec::new()),
         };
         match (sent, result) {
-            (Ok(_), result) => result,
+            (Ok(()), result) => result,
             (Err(_), Err(cause)) if !is_hang_up(&cause) => Err(cause),
             (Err(error), _) => Err(error),
         }
