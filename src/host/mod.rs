@@ -4,4 +4,5 @@ pub mod capacity;
 pub mod ledger;
 pub mod owner;
 pub mod reap;
+pub mod routes;
 pub mod vault;

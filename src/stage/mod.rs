@@ -32,6 +32,7 @@ pub mod services;
 pub mod shells;
 pub mod sink;
 pub mod slot;
+mod slot_network;
 pub mod time_shares;
 pub mod timings;
 pub mod vault;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use bollard::models;
 
 use crate::engine::{
-    ContainerState, ContainerSummary, ImageFacts, ImageSummary, Named, PullProgress,
+    ContainerState, ContainerSummary, ImageFacts, ImageSummary, Named, NetworkSummary, PullProgress,
 };
 
 /// One entry of `GET /containers/json`.
@@ -129,10 +129,12 @@ fn without_none(references: Vec<String>) -> Vec<String> {
 }
 
 /// One entry of `GET /networks`.
-pub(super) fn network(answer: models::Network) -> Named {
-    Named {
+pub(super) fn network(answer: models::Network) -> NetworkSummary {
+    let pools = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    NetworkSummary {
         name: answer.name.unwrap_or_default(),
         labels: answer.labels.unwrap_or_default().into_iter().collect(),
+        subnets: pools.into_iter().filter_map(|pool| pool.subnet).collect(),
     }
 }
 
