@@ -1,6 +1,7 @@
 //! What belongs to the host rather than to one job: who owns objects, the ledger, removing leftovers.
 
 pub mod capacity;
+pub mod lease;
 pub mod ledger;
 pub mod owner;
 pub mod reap;

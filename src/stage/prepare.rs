@@ -6,6 +6,7 @@ use crate::agent::client::ClientError;
 use crate::agent::protocol::{Identity, Init, InitReport, Refusal, WireSecret};
 use crate::engine::meter::Share;
 use crate::engine::{Engine, ImageFacts};
+use crate::host::lease::Leases;
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
 use crate::plan::{AGENT_BIN, MASK_SOCKET, Role, SecretRef};
@@ -68,7 +69,8 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
         log.mask(call.masks.set());
     }
     let credentials = Credentials::new(call.world, logins);
-    let mut puller = Puller { engine, credentials: &credentials, log };
+    let leases = &Leases::at(&call.settings.run_dir);
+    let mut puller = Puller { engine, leases, credentials: &credentials, log };
     let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, &mut puller)));
     let (mut secrets, images) = (secrets?, images?);
     secrets.mask_too.append(&mut own_masks);
