@@ -111,8 +111,9 @@ fn dispatch(
         Command::Reap(args) => {
             let settings = call::read_settings(&settings)?;
             block_on(async {
-                let engine = engine(&settings)?;
-                reap::command(&engine, &settings, world, &args, stdio).await
+                let engine = engine(&settings);
+                let engine = engine.as_ref().map_err(CallError::system);
+                reap::command(engine, &settings, world, &args, stdio).await
             })
         }
         Command::Ledger(args) => {

@@ -105,13 +105,12 @@ impl<E: Engine> Maker<'_, E> {
             (pool.prefix() < SLOT_PREFIX).then_some(pool)
         });
         self.engine.remove_network(&trial).await?;
-        match pool.and_then(|pool| Some((pool, pool.parts(SLOT_PREFIX).next()?))) {
-            Some((pool, part)) => self.create(pool, part).await,
-            None => {
-                let made = self.engine.create_network(self.name, None, &labels(None)).await;
-                Ok(made.map(|()| true).map_err(no_addresses)?)
-            }
+        let first = pool.and_then(|pool| Some((pool, pool.parts(SLOT_PREFIX).next()?)));
+        if let Some((pool, part)) = first {
+            return self.create(pool, part).await;
         }
+        let made = self.engine.create_network(self.name, None, &labels(None)).await;
+        Ok(made.map(|()| true).map_err(no_addresses)?)
     }
 
     fn used_up(&self, pool: Subnet) -> CallError {
