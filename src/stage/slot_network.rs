@@ -110,7 +110,7 @@ impl<E: Engine> Maker<'_, E> {
             return self.create(pool, part).await;
         }
         let made = self.engine.create_network(self.name, None, &labels(None)).await;
-        Ok(made.map(|()| true).map_err(no_addresses)?)
+        made.map(|()| true).map_err(no_addresses)
     }
 
     fn used_up(&self, pool: Subnet) -> CallError {
