@@ -11,6 +11,7 @@ pub mod auth_config;
 pub mod cache;
 mod compile;
 pub mod container;
+pub mod gc;
 mod image;
 mod isolation;
 pub mod key;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 mod docker;
 mod document;
 mod error;
+mod gc;
 mod isolation;
 mod limits;
 mod masking;
@@ -25,6 +26,7 @@ mod vault;
 
 pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
+pub use gc::{Amount, GcSettings, Watermark};
 pub use isolation::{Gpus, IsolationSettings};
 pub use limits::{Capacity, LimitOverrides, LimitSettings, Share, Ulimit};
 pub use masking::MaskingSettings;
@@ -83,6 +85,8 @@ pub struct Settings {
     pub masking: MaskingSettings,
     /// Pruning after delivery.
     pub prune: PruneSettings,
+    /// How much room is kept.
+    pub gc: GcSettings,
     /// Secrets that a repository's image may carry.
     pub bake: Vec<BakeRule>,
 }
@@ -109,6 +113,7 @@ impl Default for Settings {
             secrets: BTreeMap::new(),
             masking: MaskingSettings::default(),
             prune: PruneSettings::default(),
+            gc: GcSettings::default(),
             bake: Vec::new(),
         }
     }
@@ -181,6 +186,7 @@ impl Settings {
         self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;
         self.check_logins()?;
+        self.gc.check()?;
         services::check(&self.services, &self.service_rule)?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {

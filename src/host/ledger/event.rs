@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::host::gc::Trigger;
+
 /// What happened.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -73,6 +75,21 @@ pub enum Event<'a> {
     Removed {
         /// The job's key.
         job: &'a str,
+        /// What could not be removed, and why.
+        left: &'a [String],
+    },
+    /// What `gc` removed; also where that was nothing.
+    Collected {
+        /// Who asked for room.
+        trigger: Trigger,
+        /// Names of images and volumes.
+        objects: &'a [String],
+        /// Bytes freed, as far as the daemon tells.
+        images_bytes: u64,
+        /// The same of volumes with projects' caches.
+        cache_volumes_bytes: u64,
+        /// The same of what BuildKit keeps.
+        build_cache_bytes: u64,
         /// What could not be removed, and why.
         left: &'a [String],
     },
