@@ -13,7 +13,7 @@ pub struct DiskUsage {
     pub images: Vec<ImageUsage>,
     /// Volumes.
     pub volumes: Vec<VolumeUsage>,
-    /// What BuildKit keeps of builds.
+    /// What the builder keeps of builds.
     pub build_cache: Vec<CacheRecord>,
 }
 
@@ -22,7 +22,7 @@ pub struct DiskUsage {
 pub struct ImageUsage {
     /// `sha256:...`
     pub id: String,
-    /// The image that it was built on, step by step; empty for those that were pulled or built by BuildKit.
+    /// The image that it was built on, step by step; empty for those that were pulled, or built by the newer builder.
     pub parent: String,
     /// `repo:tag` references.
     pub tags: Vec<String>,

@@ -18,6 +18,7 @@ use crate::settings::Settings;
 use crate::stage::error::CallError;
 use crate::world::{Stdio, World};
 
+use super::last_use::unix;
 use super::ledger::{Event, Ledger};
 use super::space::Space;
 
@@ -44,7 +45,7 @@ pub struct Freed {
     pub images: u64,
     /// Of volumes with projects' caches.
     pub cache_volumes: u64,
-    /// Of what BuildKit keeps.
+    /// Of what the builder keeps.
     pub build_cache: u64,
 }
 
@@ -119,6 +120,7 @@ pub async fn run<E: Engine>(
     let _lock = lock(&settings.run_dir).await?;
     let mut observation = observe::look(engine, settings, world).await?;
     for round in 1..=ROUNDS {
+        let looked = unix((world.clock)());
         let plan = observation.plan(settings, world);
         report.missing_bytes = plan.missing_bytes;
         report.space = observation.seen.space().cloned();
@@ -126,7 +128,7 @@ pub async fn run<E: Engine>(
             break;
         }
         let gone = report.removed.len();
-        act::act(&act::Acting { engine, settings, world }, &plan, &mut report).await;
+        act::act(&act::Acting { engine, settings, looked }, &plan, &mut report).await;
         let space = super::space::look(engine, settings).await?;
         let progressed = report.removed.len() > gone || plan.build_cache.is_some();
         let again = observation.is_still_short(settings, &space) && progressed && round < ROUNDS;

@@ -3,6 +3,7 @@
 pub mod capacity;
 pub mod gc;
 pub mod last_use;
+pub mod lease;
 pub mod ledger;
 pub mod owner;
 pub mod reap;

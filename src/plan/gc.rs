@@ -239,7 +239,7 @@ impl Policy<'_> {
             Some(Stay::Used)
         } else if image.leased {
             Some(Stay::Leased)
-        } else if any(&|name| self.named.contains(&named::normal(name))) {
+        } else if any(&|name| self.named.contains(&login::canonical(name))) {
             Some(Stay::Named)
         } else if any(&|name| self.keeps(name)) || self.keep.matches(&image.id) {
             Some(Stay::Keep)

@@ -19,7 +19,7 @@ pub struct GcSettings {
     pub images: Amount,
     /// Room for the volumes that keep projects' caches.
     pub cache_volumes: Amount,
-    /// Room for what BuildKit keeps of builds.
+    /// Room for what the builder keeps of builds.
     pub build_cache: Amount,
     /// Bytes that stay free on the file system of the engine's data root.
     pub free: Watermark,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+mod broker;
 mod docker;
 mod document;
 mod error;
@@ -24,6 +25,7 @@ mod shell;
 mod value;
 mod vault;
 
+pub use broker::{BrokerSettings, PushRule};
 pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
 pub use gc::{Amount, GcSettings, Watermark};
@@ -59,6 +61,8 @@ pub struct Settings {
     pub run_dir: PathBuf,
     /// The engine and the images.
     pub docker: DockerSettings,
+    /// The brokered Docker socket.
+    pub broker: BrokerSettings,
     /// How many jobs the runner runs at once, as `concurrent` in its config.toml.
     pub concurrency: Option<u32>,
     /// Limits of each container.
@@ -100,6 +104,7 @@ impl Default for Settings {
             shell: Shell::default(),
             run_dir: PathBuf::from("/run/longshore"),
             docker: DockerSettings::default(),
+            broker: BrokerSettings::default(),
             concurrency: None,
             limits: LimitSettings::default(),
             isolation: IsolationSettings::default(),
@@ -185,6 +190,7 @@ impl Settings {
         self.check_shares()?;
         self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;
+        self.broker.check("broker")?;
         self.check_logins()?;
         self.gc.check()?;
         services::check(&self.services, &self.service_rule)?;

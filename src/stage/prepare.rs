@@ -6,9 +6,11 @@ use crate::agent::client::ClientError;
 use crate::agent::protocol::{Identity, Init, InitReport, Refusal, WireSecret};
 use crate::engine::meter::Share;
 use crate::engine::{Engine, ImageFacts};
+use crate::host::last_use::{Kind, LastUse};
+use crate::host::lease::Leases;
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
-use crate::plan::{AGENT_BIN, MASK_SOCKET, Role, SecretRef};
+use crate::plan::{AGENT_BIN, ImagePlan, MASK_SOCKET, Role, SecretRef};
 use crate::secrets::{Fetched, SecretSource};
 
 use super::call::Call;
@@ -16,7 +18,7 @@ use super::containers::{self, Images, Started};
 use super::credentials::Credentials;
 use super::ending::Ending;
 use super::error::CallError;
-use super::pull::Puller;
+use super::pull::{Puller, Ready};
 use super::timings::Timings;
 use super::{attach, delivery, masking, removal, service_report, shells};
 
@@ -68,7 +70,8 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
         log.mask(call.masks.set());
     }
     let credentials = Credentials::new(call.world, logins);
-    let mut puller = Puller { engine, credentials: &credentials, log };
+    let leases = &Leases::at(&call.settings.run_dir);
+    let mut puller = Puller { engine, leases, credentials: &credentials, log };
     let (secrets, images) = tokio::join!(fetch(call, source), ending.or(images(call, &mut puller)));
     let (mut secrets, images) = (secrets?, images?);
     secrets.mask_too.append(&mut own_masks);
@@ -149,11 +152,11 @@ async fn images<E: Engine, W: Write>(
     call: &Call<'_>,
     puller: &mut Puller<'_, E, W>,
 ) -> Result<Images, CallError> {
-    let job = puller.ensure(&call.plan.image).await?;
+    let job = ensure(call, puller, &call.plan.image).await?;
     check_platform(call, &job.facts)?;
     let helper = match &call.plan.helper_image {
         None => None,
-        Some(helper) => Some(puller.ensure(helper).await.map_err(|error| match error {
+        Some(helper) => Some(ensure(call, puller, helper).await.map_err(|error| match error {
             // The operator chose the helper image, not the job.
             CallError::Job { message } | CallError::System { message } => CallError::system(
                 format!("the helper image: {message}\n  settings: [docker] helper_image"),
@@ -162,9 +165,31 @@ async fn images<E: Engine, W: Write>(
     };
     let mut services = Vec::new();
     for service in &call.plan.services {
-        services.push(puller.ensure(&service.image).await?);
+        services.push(ensure(call, puller, &service.image).await?);
     }
     Ok(Images { job, helper, services })
+}
+
+/// Gets one image and writes down that it is used.
+async fn ensure<E: Engine, W: Write>(
+    call: &Call<'_>,
+    puller: &mut Puller<'_, E, W>,
+    wanted: &ImagePlan,
+) -> Result<Ready, CallError> {
+    let ready = puller.ensure(wanted).await?;
+    let record = LastUse::at(&call.settings.state_dir);
+    // It decides what goes first when room runs short, and nothing else.
+    drop(record.note(Kind::Image, &ready.facts.id, (call.world.clock)()));
+    if let Some(pulled) = ready.pulled {
+        call.record(&Event::Pulled {
+            job: call.plan.key.as_str(),
+            image: &ready.reference,
+            image_id: &ready.facts.id,
+            size: ready.facts.size,
+            seconds: pulled.as_secs_f64(),
+        });
+    }
+    Ok(ready)
 }
 
 /// An image of another architecture would fail with "exec format error" somewhere in the job.

@@ -9,6 +9,7 @@ use super::credentials::Credentials;
 use super::error::CallError;
 use super::hint;
 use crate::engine::{Engine, EngineError, Fault, ImageFacts, PullProgress};
+use crate::host::lease::{Held, Leases};
 use crate::joblog::JobLog;
 use crate::joblog::progress::PullMeter;
 use crate::plan::{ImagePlan, ImageSource, login};
@@ -29,12 +30,24 @@ pub struct Ready {
     pub facts: ImageFacts,
     /// The name under which it is there: a mirror's, where it came from one.
     pub reference: String,
+    /// Nobody removes it while this is held: to be kept until a container of it is created.
+    pub leases: Vec<Held>,
+    /// How long it was pulled, where it was.
+    pub pulled: Option<Duration>,
+}
+
+impl Ready {
+    fn of(facts: ImageFacts, reference: String) -> Self {
+        Self { facts, reference, leases: Vec::new(), pulled: None }
+    }
 }
 
 /// What getting images needs.
 pub struct Puller<'a, E: Engine, W: Write> {
     /// Where they are to be.
     pub engine: &'a E,
+    /// Where it is held against removal.
+    pub leases: &'a Leases,
     /// Who knows the logins.
     pub credentials: &'a Credentials<'a>,
     /// Where it is told.
@@ -48,7 +61,7 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
     /// The job's own fault where the image does not exist or is not its to have; else ours.
     pub async fn ensure(&mut self, wanted: &ImagePlan) -> Result<Ready, CallError> {
         let deadline = Duration::from_secs(wanted.deadline_seconds);
-        let outcome = tokio::time::timeout(deadline, self.by_policies(wanted)).await;
+        let outcome = tokio::time::timeout(deadline, self.leased(wanted)).await;
         outcome.unwrap_or_else(|_elapsed| {
             self.log.end_all();
             Err(CallError::system(format!(
@@ -58,6 +71,18 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
                 hint::of_pull(Fault::Deadline)
             )))
         })
+    }
+
+    /// Holds every name under which the image may come before looking for it, and then its id.
+    async fn leased(&mut self, wanted: &ImagePlan) -> Result<Ready, CallError> {
+        let mut leases = Vec::new();
+        for source in &wanted.sources {
+            leases.push(self.leases.hold(&source.reference).await.map_err(no_lease)?);
+        }
+        let mut ready = self.by_policies(wanted).await?;
+        leases.push(self.leases.hold(&ready.facts.id).await.map_err(no_lease)?);
+        ready.leases = leases;
+        Ok(ready)
     }
 
     async fn by_policies(&mut self, wanted: &ImagePlan) -> Result<Ready, CallError> {
@@ -114,7 +139,9 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
                 continue;
             }
             match self.may_use(wanted, source, &facts).await {
-                Ok(()) => return Ok(Cached::Usable(Ready { facts, reference })),
+                Ok(()) => {
+                    return Ok(Cached::Usable(Ready::of(facts, reference)));
+                }
                 Err(error) => refused = Some(error),
             }
         }
@@ -159,13 +186,14 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
             self.log.line(format!("Pulled in {:.1} s", began.elapsed().as_secs_f32()));
         }
         self.log.end();
-        self.pulled(outcome?).await
+        let ready = self.pulled(outcome?).await?;
+        Ok(Ready { pulled: Some(began.elapsed()), ..ready })
     }
 
     async fn pulled(&self, source: &ImageSource) -> Result<Ready, CallError> {
         let reference = source.reference.clone();
         match self.engine.image(&reference).await? {
-            Some(facts) => Ok(Ready { facts, reference }),
+            Some(facts) => Ok(Ready::of(facts, reference)),
             None => Err(CallError::system(format!(
                 "the image {reference} was pulled but is not there; was it just pruned?"
             ))),
@@ -206,6 +234,13 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
         let (reference, login) = (&source.reference, found.login.as_ref());
         self.engine.pull(reference, platform, login, &mut tell).await
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "errors are handed over where they end")]
+fn no_lease(error: std::io::Error) -> CallError {
+    CallError::system(format!(
+        "failed to lock an image in run_dir: {error}; set run_dir to a directory of this user with room"
+    ))
 }
 
 /// What is on the engine before anything is pulled.

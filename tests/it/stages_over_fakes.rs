@@ -69,7 +69,7 @@ async fn calls_of_a_life() -> Vec<(Verb, usize, String)> {
 #[tokio::test]
 async fn each_call_fails_once_and_nothing_is_left() {
     let mut swept = BTreeSet::new();
-    for (verb, nth, object) in calls_of_a_life().await {
+    for (verb, nth, object) in Box::pin(calls_of_a_life()).await {
         for trouble in [Trouble::Fail(Fault::Daemon), Trouble::FailAfter(Fault::Daemon)] {
             let context = format!("{verb:?} number {nth} ({object}): {trouble:?}");
             let life = Life::new();

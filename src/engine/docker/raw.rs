@@ -27,16 +27,15 @@ pub(super) async fn ask<T: DeserializeOwned>(
     method: Method,
     path: &str,
 ) -> Result<T, Error> {
-    let body = match host.strip_prefix("unix://").or(host.starts_with('/').then_some(host)) {
-        Some(socket) => {
-            let stream = UnixStream::connect(socket).await.map_err(broken)?;
-            send(stream, "localhost", method, path).await?
-        }
-        None => {
-            let address = host.split_once("://").map_or(host, |(_, address)| address);
-            let stream = TcpStream::connect(address).await.map_err(broken)?;
-            send(stream, address, method, path).await?
-        }
+    let body = if let Some(socket) =
+        host.strip_prefix("unix://").or(host.starts_with('/').then_some(host))
+    {
+        let stream = UnixStream::connect(socket).await.map_err(broken)?;
+        send(stream, "localhost", method, path).await?
+    } else {
+        let address = host.split_once("://").map_or(host, |(_, address)| address);
+        let stream = TcpStream::connect(address).await.map_err(broken)?;
+        send(stream, address, method, path).await?
     };
     serde_json::from_slice(&body).map_err(|error| broken(std::io::Error::other(error)))
 }

@@ -2,7 +2,8 @@
 //! uses the engine does not give away.
 
 use super::super::last_use::{Kind as Used, LastUse, unix};
-use super::{Engine, GcPlan, Going, Report, Settings, World};
+use super::super::lease::{Leases, Seized};
+use super::{Engine, GcPlan, Going, Report, Settings};
 use crate::engine::{CachePrune, EngineError, Fault, Removed};
 use crate::plan::gc::Kind;
 
@@ -10,21 +11,22 @@ use crate::plan::gc::Kind;
 pub(super) struct Acting<'a, E: Engine> {
     pub(super) engine: &'a E,
     pub(super) settings: &'a Settings,
-    pub(super) world: &'a World,
+    /// When its plan was made, Unix seconds.
+    pub(super) looked: u64,
 }
 
 /// Removes and books it in the report.
 pub(super) async fn act<E: Engine>(acting: &Acting<'_, E>, plan: &GcPlan, report: &mut Report) {
     for going in &plan.remove {
         match acting.remove(going).await {
-            Ok(Some(_)) => {
+            Ok(true) => {
                 match going.kind {
                     Kind::Image => report.freed.images += going.bytes,
                     Kind::CacheVolume => report.freed.cache_volumes += going.bytes,
                 }
                 report.removed.push(going.clone());
             }
-            Ok(None) => {}
+            Ok(false) => {}
             // Somebody began to use it after we had looked.
             Err(error) if error.fault == Fault::Conflict => {}
             Err(error) => report.left.push(error.to_string()),
@@ -42,24 +44,43 @@ pub(super) async fn act<E: Engine>(acting: &Acting<'_, E>, plan: &GcPlan, report
 }
 
 impl<E: Engine> Acting<'_, E> {
-    /// Removes one thing; `None` where it is to stay after all, or was gone already.
-    async fn remove(&self, going: &Going) -> Result<Option<()>, EngineError> {
-        let (kind, record) = match going.kind {
-            Kind::Image => (Used::Image, LastUse::at(&self.settings.state_dir)),
-            Kind::CacheVolume => (Used::CacheVolume, LastUse::at(&self.settings.state_dir)),
+    /// Whether one thing is gone now by our hand: not where it is to stay after all, or was gone already.
+    async fn remove(&self, going: &Going) -> Result<bool, EngineError> {
+        let record = LastUse::at(&self.settings.state_dir);
+        let kind = match going.kind {
+            Kind::Image => Used::Image,
+            Kind::CacheVolume => Used::CacheVolume,
         };
-        let used = record.of(kind, &going.name).map_or(0, unix);
-        let now = unix((self.world.clock)());
-        if used > going.last_use && used.saturating_add(self.settings.gc.min_age.0.as_secs()) > now
-        {
-            return Ok(None);
+        // Held until it is gone: no job begins to use an image meanwhile.
+        let seized = match going.kind {
+            Kind::Image => match self.seize(going)? {
+                None => return Ok(false),
+                seized => seized,
+            },
+            Kind::CacheVolume => None,
+        };
+        if record.of(kind, &going.name).map_or(0, unix) > going.last_use.max(self.looked) {
+            return Ok(false);
         }
         let gone = match going.kind {
             Kind::CacheVolume => self.engine.remove_volume(&going.name).await?,
             Kind::Image => self.remove_image(going).await?,
         };
+        drop(seized);
         record.forget(kind, &going.name);
-        Ok((gone == Removed::Gone).then_some(()))
+        Ok(gone == Removed::Gone)
+    }
+
+    fn seize(&self, going: &Going) -> Result<Option<Seized>, EngineError> {
+        let names: Vec<&str> =
+            going.references.iter().chain([&going.name]).map(String::as_str).collect();
+        Leases::at(&self.settings.run_dir).seize(&names).map_err(|error| EngineError {
+            verb: "lock image",
+            object: going.shown(),
+            fault: Fault::Daemon,
+            cause: error.to_string(),
+            retry_after: None,
+        })
     }
 
     /// By each of its names: the image goes with the last. With a name that stays, it stays.

@@ -6,10 +6,12 @@ use std::time::SystemTime;
 use futures_util::StreamExt;
 
 use super::super::last_use::{Kind, LastUse, unix};
+use super::super::lease::Leases;
 use super::super::space::{self, Seen};
 use super::{CallError, Engine, GcPlan, Settings, World};
 use crate::engine::{ContainerSummary, DiskUsage, EngineError, ImageFacts, ImageUsage};
 use crate::plan::gc::{self, Image, Observed, Policy, Record, Room, Volume};
+use crate::plan::{cache, login};
 use crate::settings::{Amount, GcSettings};
 
 /// Images that are asked for at once.
@@ -51,7 +53,11 @@ async fn look_on<E: Engine>(
     let facts = facts(engine, &usage.images).await?;
     let now = (world.clock)();
     let record = LastUse::at(&settings.state_dir);
-    let seeing = Seeing { usage, containers: containers?, facts, record, now };
+    let leased = Leases::at(&settings.run_dir).held().map_err(|error| {
+        CallError::system(format!("failed to read which images jobs hold in run_dir: {error}"))
+    })?;
+    let leased = leased.into_iter().collect();
+    let seeing = Seeing { usage, containers: containers?, facts, record, leased, now };
     let observed = seeing.observed(settings.gc.min_age.0.as_secs())?;
     Ok(Observation { observed, seen, filling })
 }
@@ -75,6 +81,7 @@ struct Seeing {
     containers: Vec<ContainerSummary>,
     facts: HashMap<String, ImageFacts>,
     record: LastUse,
+    leased: HashSet<String>,
     now: SystemTime,
 }
 
@@ -90,9 +97,12 @@ impl Seeing {
             self.containers.iter().map(|one| one.image_id.as_str()).collect();
         let volumes_used: HashSet<&str> =
             self.containers.iter().flat_map(|one| &one.volumes).map(String::as_str).collect();
+        // An order, and no more: what cannot be written down is in use now all the same.
         for id in &images_used {
-            // An order, and no more: what cannot be written down is in use now all the same.
             drop(self.record.note(Kind::Image, id, self.now));
+        }
+        for name in volumes_used.iter().filter(|name| cache::is_volume(name)) {
+            drop(self.record.note(Kind::CacheVolume, name, self.now));
         }
         let images = self.record.all(Kind::Image, self.now).map_err(fail)?;
         let volumes = self.record.all(Kind::CacheVolume, self.now).map_err(fail)?;
@@ -129,8 +139,14 @@ impl Seeing {
             shared: image.shared,
             last_use: last_use.unwrap_or_else(|| self.first_seen(image)),
             used: used.contains(image.id.as_str()),
-            leased: false,
+            leased: self.is_leased(image),
         }
+    }
+
+    fn is_leased(&self, image: &ImageUsage) -> bool {
+        let names = [&image.id].into_iter().chain(&image.tags).chain(&image.digests);
+        !self.leased.is_empty()
+            && names.into_iter().any(|name| self.leased.contains(&login::canonical(name)))
     }
 
     /// What was built here tells its age. What was pulled by its digest tells when others built it: it
@@ -146,7 +162,7 @@ impl Seeing {
     fn volumes(&self, known: &HashMap<String, u64>, used: &HashSet<&str>) -> Vec<Volume> {
         let caches = self.usage.volumes.iter().filter(|one| {
             one.labels.get("longshore.kind").is_some_and(|kind| kind == "cache")
-                && one.name.starts_with("longshore-cache-")
+                && cache::is_volume(&one.name)
         });
         caches
             .map(|one| Volume {

@@ -35,6 +35,19 @@ pub enum Event<'a> {
         /// Seconds that the call took.
         seconds: f64,
     },
+    /// An image was pulled for it.
+    Pulled {
+        /// The job's key.
+        job: &'a str,
+        /// Its reference, a mirror's where it came from one.
+        image: &'a str,
+        /// `sha256:...`
+        image_id: &'a str,
+        /// Bytes of its layers on this host.
+        size: u64,
+        /// Seconds that it took, with all tries.
+        seconds: f64,
+    },
     /// `prepare` ended well.
     Prepared {
         /// The job's key.
@@ -88,7 +101,7 @@ pub enum Event<'a> {
         images_bytes: u64,
         /// The same of volumes with projects' caches.
         cache_volumes_bytes: u64,
-        /// The same of what BuildKit keeps.
+        /// The same of what the builder keeps.
         build_cache_bytes: u64,
         /// What could not be removed, and why.
         left: &'a [String],
