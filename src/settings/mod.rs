@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+mod amount;
 mod broker;
 mod docker;
 mod document;
@@ -25,12 +26,13 @@ mod shell;
 mod value;
 mod vault;
 
+pub use amount::{Share, Ulimit};
 pub use broker::{BrokerSettings, PushRule};
 pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
 pub use gc::{Amount, GcSettings, Watermark};
 pub use isolation::{Gpus, IsolationSettings};
-pub use limits::{Capacity, LimitOverrides, LimitSettings, Share, Ulimit};
+pub use limits::{Capacity, LimitOverrides, LimitSettings};
 pub use masking::MaskingSettings;
 pub use network::{NetworkSettings, SLOT};
 pub use project::{ContainerSettings, ProjectRule, SocketMode};
