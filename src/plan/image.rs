@@ -71,7 +71,7 @@ impl ImagePlan {
 }
 
 /// The image's names at the mirrors of its registry.
-fn mirrors(reference: &str, settings: &Settings) -> Vec<String> {
+pub(super) fn mirrors(reference: &str, settings: &Settings) -> Vec<String> {
     let (name, version) = login::split(reference);
     let rules = settings.docker.mirror.iter().filter(|rule| login::covers(&rule.registry, &name));
     rules

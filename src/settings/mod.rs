@@ -12,6 +12,7 @@ mod broker;
 mod docker;
 mod document;
 mod error;
+mod gc;
 mod isolation;
 mod limits;
 mod masking;
@@ -22,6 +23,7 @@ mod registry;
 mod secrets;
 mod services;
 mod shell;
+mod subnet;
 mod value;
 mod vault;
 mod volume;
@@ -30,6 +32,7 @@ pub use amount::{Share, Ulimit};
 pub use broker::{BrokerSettings, PushRule};
 pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
+pub use gc::{Amount, GcSettings, Watermark};
 pub use isolation::{Gpus, IsolationSettings};
 pub use limits::{Capacity, LimitOverrides, LimitSettings};
 pub use masking::MaskingSettings;
@@ -40,6 +43,7 @@ pub use registry::{LoginRule, MirrorRule, PasswordPlace};
 pub use secrets::{FileMode, KvVersion, SecretForm, SecretRule};
 pub use services::{DefaultService, ServiceRule};
 pub use shell::Shell;
+pub use subnet::Subnet;
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
 pub use volume::{Volume, VolumeSource};
@@ -91,6 +95,8 @@ pub struct Settings {
     pub masking: MaskingSettings,
     /// Pruning after delivery.
     pub prune: PruneSettings,
+    /// How much room is kept.
+    pub gc: GcSettings,
     /// Secrets that a repository's image may carry.
     pub bake: Vec<BakeRule>,
 }
@@ -118,6 +124,7 @@ impl Default for Settings {
             secrets: BTreeMap::new(),
             masking: MaskingSettings::default(),
             prune: PruneSettings::default(),
+            gc: GcSettings::default(),
             bake: Vec::new(),
         }
     }
@@ -192,6 +199,7 @@ impl Settings {
         self.docker.check()?;
         self.broker.check("broker")?;
         self.check_logins()?;
+        self.gc.check()?;
         services::check(&self.services, &self.service_rule)?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {

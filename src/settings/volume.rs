@@ -46,7 +46,7 @@ impl TryFrom<String> for Volume {
             Some("ro") => true,
             Some(_) => return Err(wrong("ends with a mode other than `ro` and `rw`")),
         };
-        let below_root = target.starts_with('/') && target.trim_matches('/') != "";
+        let below_root = target.starts_with('/') && !target.trim_matches('/').is_empty();
         if !below_root || target.split('/').any(|part| part == "..") || parts.next().is_some() {
             return Err(wrong("is not SOURCE:/TARGET, SOURCE:/TARGET:ro or /TARGET"));
         }

@@ -5,7 +5,9 @@ use std::io::Write;
 use futures_util::future::try_join_all;
 
 use crate::engine::{Engine, ImageFacts};
+use crate::host::last_use::{Kind, LastUse};
 use crate::host::lease::Leases;
+use crate::host::ledger::Event;
 use crate::joblog::JobLog;
 use crate::plan::ImagePlan;
 
@@ -51,6 +53,7 @@ pub async fn ready<E: Engine, W: Write>(
         if place == job {
             check_platform(call, &ready.facts)?;
         }
+        remember(call, &ready);
         Ok::<_, CallError>(ready)
     });
     let ready = try_join_all(pulls).await?;
@@ -72,6 +75,21 @@ impl<'p> Wanted<'p> {
             self.0.len() - 1
         })
     }
+}
+
+/// Writes down that an image is used, and that it was pulled.
+fn remember(call: &Call<'_>, ready: &Ready) {
+    let record = LastUse::at(&call.settings.state_dir);
+    // It decides what goes first when room runs short, and nothing else.
+    drop(record.note(Kind::Image, &ready.facts.id, (call.world.clock)()));
+    let Some(pulled) = ready.pulled else { return };
+    call.record(&Event::Pulled {
+        job: call.plan.key.as_str(),
+        image: &ready.reference,
+        image_id: &ready.facts.id,
+        size: ready.facts.size,
+        seconds: pulled.as_secs_f64(),
+    });
 }
 
 /// The operator chose the helper image, not the job.

@@ -31,6 +31,14 @@ pub struct Ready {
     pub reference: String,
     /// Nobody removes it while this is held: to be kept until a container of it is created.
     pub leases: Vec<Held>,
+    /// How long it was pulled, where it was.
+    pub pulled: Option<Duration>,
+}
+
+impl Ready {
+    fn of(facts: ImageFacts, reference: String) -> Self {
+        Self { facts, reference, leases: Vec::new(), pulled: None }
+    }
 }
 
 /// What getting images needs.
@@ -126,7 +134,7 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
             }
             match self.may_use(wanted, source, &facts).await {
                 Ok(()) => {
-                    return Ok(Cached::Usable(Ready { facts, reference, leases: Vec::new() }));
+                    return Ok(Cached::Usable(Ready::of(facts, reference)));
                 }
                 Err(error) => refused = Some(error),
             }
@@ -174,13 +182,14 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
             self.log.line(format!("Pulled {} in {seconds:.1} s", wanted.reference));
         }
         drop(told);
-        self.pulled(outcome?).await
+        let ready = self.pulled(outcome?).await?;
+        Ok(Ready { pulled: Some(began.elapsed()), ..ready })
     }
 
     async fn pulled(&self, source: &ImageSource) -> Result<Ready, CallError> {
         let reference = source.reference.clone();
         match self.engine.image(&reference).await? {
-            Some(facts) => Ok(Ready { facts, reference, leases: Vec::new() }),
+            Some(facts) => Ok(Ready::of(facts, reference)),
             None => Err(CallError::system(format!(
                 "the image {reference} was pulled but is not there; was it just pruned?"
             ))),

@@ -72,10 +72,10 @@ fn large_files_come_with_the_sources_and_belong_to_the_jobs_user() {
         oid(),
         CONTENT.len()
     );
-    let server = format!("[lfs]\n\turl = {}\n\tlocksverify = false\n", lfs_server());
+    let settings = format!("[lfs]\n\turl = {}\n\tlocksverify = false\n", lfs_server());
     let served = Served::with(&[
         (".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n"),
-        (".lfsconfig", &server),
+        (".lfsconfig", &settings),
         ("large.bin", &pointer),
     ]);
     let job = served

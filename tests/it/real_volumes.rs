@@ -76,8 +76,8 @@ fn a_place_alone_is_kept_for_the_project_and_belongs_to_the_jobs_user() {
     };
     host.run(&job(&kept, "stat -c %u:%g /certs/client; echo x >/certs/client/key"))
         .assert_success();
-    let said = host.run(&job(&kept, "cat /certs/client/key; ls -ln /certs")).assert_success();
-    assert_says(&said.call("build_script").stdout(), &["x\n", " 1000 "]);
+    let next = host.run(&job(&kept, "cat /certs/client/key; ls -ln /certs"));
+    assert_says(&next.assert_success().call("build_script").stdout(), &["x\n", " 1000 "]);
     let volumes = get(&format!(
         "/volumes?filters=%7B%22label%22%3A%5B%22longshore.cache%3Dgroup%2F{kept}%22%5D%7D"
     ));

@@ -83,10 +83,6 @@ impl Sending<'_> {
         let packer: Mutex<Option<Packer>> = Mutex::new(None);
         let sent =
             self.coordinator.send(address, |client, url| self.request(client, url, &packer)).await;
-        let sent = match sent {
-            Ok(response) => Ok(heard_out(response).await),
-            Err(error) => Err(error),
-        };
         // The packer's own failure is the cause, the broken request only its consequence.
         let packer = packer.into_inner().unwrap_or_else(PoisonError::into_inner);
         let result = match packer {
@@ -94,7 +90,10 @@ impl Sending<'_> {
             None => Ok(Vec::new()),
         };
         match (sent, result) {
-            (Ok(()), result) => result,
+            (Ok(answer), result) => {
+                heard_out(answer).await;
+                result
+            }
             (Err(_), Err(cause)) if !is_hang_up(&cause) => Err(cause),
             (Err(error), _) => Err(error),
         }
