@@ -12,6 +12,7 @@ mod broker;
 pub mod cache;
 mod compile;
 pub mod container;
+pub mod gc;
 mod image;
 mod isolation;
 pub mod key;
@@ -25,6 +26,7 @@ pub mod removal;
 mod secret;
 mod service;
 mod shape;
+pub mod slot;
 pub mod sweep;
 
 pub use broker::{BrokerPlan, Quota};
