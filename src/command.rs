@@ -16,7 +16,7 @@ use crate::agent::mask;
 use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
-use crate::host::{self, reap};
+use crate::host::{self, prune, reap};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -113,6 +113,13 @@ fn dispatch(
             block_on(async {
                 let engine = engine(&settings)?;
                 reap::command(&engine, &settings, world, &args, stdio).await
+            })
+        }
+        Command::Prune(args) => {
+            let settings = call::read_settings(&settings)?;
+            block_on(async {
+                let engine = engine(&settings)?;
+                prune::command::command(&engine, &settings, world, &args, stdio).await
             })
         }
         Command::Ledger(args) => {

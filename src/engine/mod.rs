@@ -18,6 +18,7 @@ mod registry;
 
 pub use docker::{Deadlines, DockerEngine};
 pub use error::{EngineError, Fault};
+pub use registry::tags::Repository;
 
 /// What an attached container writes: stdout (frames of our agent) or stderr (its last words).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,5 +4,6 @@ pub mod capacity;
 pub mod lease;
 pub mod ledger;
 pub mod owner;
+pub mod prune;
 pub mod reap;
 pub mod vault;

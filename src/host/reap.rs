@@ -19,7 +19,7 @@ use crate::stage::{agent_volume, leases, vault};
 use crate::world::{Stdio, World};
 
 use super::ledger::{Event, Ledger};
-use super::owner;
+use super::{owner, prune};
 
 /// The label that every object of ours carries.
 const OURS: &str = "longshore.kind";
@@ -45,6 +45,7 @@ pub async fn command<E: Engine>(
     let mut failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
     let tokens = tokens.into_iter().map(|(token, _)| token).collect();
     failed.extend(leases::end(settings, world, tokens).await);
+    failed.extend(prune::finish_interrupted(engine, settings, (world.clock)()).await);
     if failed.is_empty() {
         return Ok(Outcome::Success);
     }
