@@ -59,6 +59,10 @@ pub enum Command {
         longshore prune --pipeline 4711 --plan --json\n  \
         longshore prune --repository registry.example.com/web/shop --commit 0123abcd...")]
     Prune(PruneArgs),
+    /// Make room: remove images, caches and build cache that were not used for longest.
+    #[command(after_help = "Examples:\n  longshore gc --plan\n  \
+        longshore gc --plan --json | jq -r '.plan.remove[].references[]'\n  longshore gc")]
+    Gc(GcArgs),
     /// In a job's script: hide a value in the log from here on.
     #[command(subcommand)]
     Mask(MaskCommand),
@@ -139,6 +143,17 @@ pub struct PruneArgs {
     /// The full commit that was delivered, where the ledger is gone.
     #[arg(long, value_name = "SHA")]
     pub commit: Option<String>,
+    /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `gc`.
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// Only show what would go, and why.
+    #[arg(long)]
+    pub plan: bool,
     /// Answer as JSON.
     #[arg(long)]
     pub json: bool,

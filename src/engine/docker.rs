@@ -1,6 +1,8 @@
 //! The engine behind the port: Docker, through bollard. Knows no job and decides nothing; each method is
 //! one request to the daemon.
 
+use std::path::PathBuf;
+
 use bollard::Docker;
 use bollard::body_full;
 use bollard::container::{AttachContainerResults, LogOutput};
@@ -12,8 +14,9 @@ use futures_util::StreamExt;
 
 use super::meter::Meter;
 use super::{
-    Attached, ContainerState, ContainerSummary, Engine, EngineError, Fault, ImageFacts,
-    ImageSummary, Named, Output, OutputStream, PullProgress, RegistryLogin, Removed, convert,
+    Attached, CachePrune, ContainerState, ContainerSummary, DiskUsage, Engine, EngineError, Fault,
+    ImageFacts, ImageSummary, Named, Output, OutputStream, PullProgress, RegistryLogin, Removed,
+    convert,
 };
 use crate::plan::container::{ContainerPlan, Labels};
 
@@ -24,6 +27,8 @@ mod fault;
 mod manifest;
 mod observe;
 mod pull;
+mod raw;
+mod usage;
 
 pub use call::Deadlines;
 use call::{Call, found, removed};
@@ -267,6 +272,18 @@ impl Engine for DockerEngine {
         let options = query::UploadToContainerOptionsBuilder::default().path(path).build();
         let name = call.path()?;
         call.run(self.docker.upload_to_container(name, Some(options), body_full(tar))).await
+    }
+
+    async fn data_root(&self) -> Result<PathBuf, EngineError> {
+        usage::data_root(self).await
+    }
+
+    async fn disk_usage(&self) -> Result<DiskUsage, EngineError> {
+        usage::count(self).await
+    }
+
+    async fn prune_build_cache(&self, prune: &CachePrune) -> Result<u64, EngineError> {
+        usage::prune(self, prune).await
     }
 }
 

@@ -2,6 +2,7 @@
 //! [`Engine`]; nothing here or behind it knows of jobs, GitLab or Vault.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -15,10 +16,12 @@ pub mod docker;
 pub mod error;
 pub mod meter;
 mod registry;
+mod usage;
 
 pub use docker::{Deadlines, DockerEngine};
 pub use error::{EngineError, Fault};
 pub use registry::tags::Repository;
+pub use usage::{CachePrune, CacheRecord, DiskUsage, ImageUsage, VolumeUsage};
 
 /// What an attached container writes: stdout (frames of our agent) or stderr (its last words).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +100,10 @@ pub struct ImageFacts {
     pub ports: Vec<u16>,
     /// The command of its `HEALTHCHECK`; empty where it has none.
     pub health_command: Vec<String>,
+    /// Its layers from the lowest on, each by the digest of its content.
+    pub layers: Vec<String>,
+    /// When one of its tags was last set on this host, Unix seconds.
+    pub tagged: Option<u64>,
 }
 
 /// One image as a list shows it.
@@ -228,4 +235,11 @@ pub trait Engine {
     async fn remove_volume(&self, name: &str) -> Result<Removed, EngineError>;
     /// Unpacks a tar archive at `path` inside a created container.
     async fn upload(&self, container: &str, path: &str, tar: Bytes) -> Result<(), EngineError>;
+    /// The directory that the engine keeps its files in, on its own host.
+    async fn data_root(&self) -> Result<PathBuf, EngineError>;
+    /// Counts what takes up room. The engine reads the files of each volume for it, which can take minutes.
+    async fn disk_usage(&self) -> Result<DiskUsage, EngineError>;
+    /// Removes build cache, the least recently used first; answers the bytes that this freed. What a build
+    /// is at stays.
+    async fn prune_build_cache(&self, prune: &CachePrune) -> Result<u64, EngineError>;
 }

@@ -21,7 +21,7 @@ use crate::settings::Settings;
 
 use super::lease::Leases;
 use super::ledger::history::Entry;
-use super::ledger::{Event, Ledger, LedgerError};
+use super::ledger::{Event, Ledger};
 
 /// A plan that could not be carried out for so long is given up: what it is about has changed since.
 const GIVEN_UP: Duration = Duration::from_hours(24);
@@ -178,50 +178,58 @@ pub async fn of_job<E: Engine>(
     settings: &Settings,
     (job, now): (&str, SystemTime),
 ) -> Vec<String> {
-    let lock = match Lock::wait(&settings.run_dir) {
-        Ok(lock) => lock,
-        Err(error) => return vec![format!("failed to lock the prune in run_dir: {error}")],
+    let carried_out = async {
+        let _lock = Lock::wait(&settings.run_dir).map_err(no_lock)?;
+        let mut pending = pending(settings, now)?;
+        pending.retain(|plan| plan.job == job);
+        Ok(finish(engine, settings, (now, &pending)).await)
     };
-    let mine = |plan: &Pending| plan.job == job;
-    finish(engine, settings, (now, &lock), mine).await
+    carried_out.await.unwrap_or_else(|error: String| vec![error])
 }
 
 /// Carries out plans whose worker was killed; those of jobs that still have containers are their cleanup's.
-/// Answers what could not be done.
+/// Answers what could not be done. It asks the engine nothing where there is no such plan.
 pub async fn finish_interrupted<E: Engine>(
     engine: &E,
     settings: &Settings,
     now: SystemTime,
 ) -> Vec<String> {
-    let lock = match Lock::attempt(&settings.run_dir) {
-        // Somebody is at it.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Vec::new(),
-        Err(error) => return vec![format!("failed to lock the prune in run_dir: {error}")],
-        Ok(lock) => lock,
+    let carried_out = async {
+        let _lock = match Lock::attempt(&settings.run_dir) {
+            // Somebody is at it.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Vec::new()),
+            lock => lock.map_err(no_lock)?,
+        };
+        let mut pending = pending(settings, now)?;
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let containers = engine.containers(Some(JOB)).await.map_err(|error| error.to_string())?;
+        let living: BTreeSet<&String> =
+            containers.iter().filter_map(|one| one.labels.get(JOB)).collect();
+        pending.retain(|plan| !living.contains(&plan.job));
+        Ok(finish(engine, settings, (now, &pending)).await)
     };
-    let living: BTreeSet<String> = match engine.containers(Some("longshore.job")).await {
-        Ok(all) => all.into_iter().filter_map(|one| one.labels.get("longshore.job").cloned()),
-        Err(error) => return vec![error.to_string()],
-    }
-    .collect();
-    finish(engine, settings, (now, &lock), |plan| !living.contains(&plan.job)).await
+    carried_out.await.unwrap_or_else(|error: String| vec![error])
+}
+
+/// The label with a job's key.
+const JOB: &str = "longshore.job";
+
+#[expect(clippy::needless_pass_by_value, reason = "errors are handed over where they end")]
+fn no_lock(error: io::Error) -> String {
+    format!("failed to lock the prune in run_dir: {error}")
 }
 
 async fn finish<E: Engine>(
     engine: &E,
     settings: &Settings,
-    (now, _locked): (SystemTime, &Lock),
-    wanted: impl Fn(&Pending) -> bool,
+    (now, pending): (SystemTime, &[Pending]),
 ) -> Vec<String> {
     let ledger = Ledger::at(&settings.state_dir);
-    let pending = match pending(&ledger, now) {
-        Ok(pending) => pending,
-        // History is lost then, and nothing else: the next delivery plans anew.
-        Err(error) => return vec![error.to_string()],
-    };
     let leases = Leases::at(&settings.run_dir);
     let mut failed = Vec::new();
-    for plan in pending.iter().filter(|plan| wanted(plan)) {
+    for plan in pending {
         let done = act(engine, &leases, plan).await;
         if done.unfinished {
             failed.extend(done.left);
@@ -240,11 +248,14 @@ impl Done {
 }
 
 /// Plans that are in the ledger without their end.
-fn pending(ledger: &Ledger, now: SystemTime) -> Result<Vec<Pending>, LedgerError> {
+fn pending(settings: &Settings, now: SystemTime) -> Result<Vec<Pending>, String> {
+    let ledger = Ledger::at(&settings.state_dir);
     let mut pending: Vec<Pending> = Vec::new();
     let oldest = now.checked_sub(GIVEN_UP).unwrap_or(SystemTime::UNIX_EPOCH);
     let oldest = humantime::format_rfc3339_millis(oldest).to_string();
-    for entry in ledger.of_kinds(&["pruning", "pruned"])? {
+    // Where it cannot be read, history is lost and nothing else: the next delivery plans anew.
+    let entries = ledger.of_kinds(&["pruning", "pruned"]).map_err(|error| error.to_string())?;
+    for entry in entries {
         pending.retain(|plan| plan.job != entry.job());
         // Of one length and one zone, so their order is that of time.
         if entry.event == "pruning" && entry.time >= oldest {

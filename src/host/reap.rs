@@ -26,30 +26,51 @@ const OURS: &str = "longshore.kind";
 
 /// The command: plans, removes unless only the plan is wanted, tells.
 ///
+/// Access to Vault is ended whether the engine answers or not.
+///
 /// # Errors
 /// When the engine does not answer, or something cannot be removed.
 pub async fn command<E: Engine>(
-    engine: &E,
+    engine: Result<&E, CallError>,
     settings: &Settings,
     world: &World,
     args: &ReapArgs,
     mut stdio: Stdio,
 ) -> Result<Outcome, CallError> {
-    let doomed = plan(engine, settings, world).await?;
+    let seen = look(engine, settings, world).await;
     let tokens = orphans(settings, world);
-    tell(&doomed, &tokens, args, &mut stdio.stdout).map_err(CallError::system)?;
-    if args.plan {
-        return Ok(Outcome::Success);
+    let doomed = seen.as_ref().map_or(&[][..], |(_, doomed)| doomed.as_slice());
+    if seen.is_ok() || !tokens.is_empty() {
+        tell(doomed, &tokens, args, &mut stdio.stdout).map_err(CallError::system)?;
     }
-    let failed = act(engine, settings, world, &doomed).await;
-    let mut failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
-    let tokens = tokens.into_iter().map(|(token, _)| token).collect();
-    failed.extend(leases::end(settings, world, tokens).await);
-    failed.extend(prune::finish_interrupted(engine, settings, (world.clock)()).await);
+    let mut failed = Vec::new();
+    match seen {
+        Err(error) => failed.push(error.to_string()),
+        Ok(_) if args.plan => {}
+        Ok((engine, doomed)) => {
+            let errors = act(engine, settings, world, &doomed).await;
+            failed.extend(errors.iter().map(ToString::to_string));
+            failed.extend(prune::finish_interrupted(engine, settings, (world.clock)()).await);
+        }
+    }
+    if !args.plan {
+        let tokens = tokens.into_iter().map(|(token, _)| token).collect();
+        failed.extend(leases::end(settings, world, tokens).await);
+    }
     if failed.is_empty() {
         return Ok(Outcome::Success);
     }
     Err(CallError::system(failed.join("\n")))
+}
+
+/// An engine that answers, with what has to go there.
+async fn look<'a, E: Engine>(
+    engine: Result<&'a E, CallError>,
+    settings: &Settings,
+    world: &World,
+) -> Result<(&'a E, Vec<Doomed>), CallError> {
+    let engine = engine?;
+    Ok((engine, plan(engine, settings, world).await?))
 }
 
 /// A kept token with its file, and why it is nobody's any more.

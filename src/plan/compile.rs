@@ -44,6 +44,8 @@ pub fn compile(
     if !services.is_empty() {
         network.check_names()?;
     }
+    let images = services.iter().map(|service| &service.image);
+    notices.extend(notice::floating([&image].into_iter().chain(images)));
     notices.extend(services.iter().flat_map(ServicePlan::unsafe_in_force));
     Ok(JobPlan {
         key: JobKey::of(job),

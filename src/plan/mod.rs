@@ -12,6 +12,7 @@ mod broker;
 pub mod cache;
 mod compile;
 pub mod container;
+pub mod gc;
 mod image;
 mod isolation;
 pub mod key;

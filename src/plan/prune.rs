@@ -54,7 +54,7 @@ pub(super) enum Repository {
 impl Repository {
     pub(super) fn of(context: &JobContext, settings: &PruneSettings) -> Self {
         let job = &context.response.job_info;
-        if !settings.enabled || !settings.after_stages.contains(&job.stage) {
+        if !settings.is_after(&job.stage) {
             return Self::Unwanted;
         }
         Self::of_project(context, settings.repository.as_deref())

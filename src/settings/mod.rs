@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+mod amount;
 mod broker;
 mod docker;
 mod document;
 mod error;
+mod gc;
 mod isolation;
 mod limits;
 mod masking;
@@ -24,11 +26,13 @@ mod shell;
 mod value;
 mod vault;
 
+pub use amount::{Share, Ulimit};
 pub use broker::{BrokerSettings, PushRule};
 pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
+pub use gc::{Amount, GcSettings, Watermark};
 pub use isolation::{Gpus, IsolationSettings};
-pub use limits::{Capacity, LimitOverrides, LimitSettings, Share, Ulimit};
+pub use limits::{Capacity, LimitOverrides, LimitSettings};
 pub use masking::MaskingSettings;
 pub use network::{NetworkSettings, SLOT};
 pub use project::{ContainerSettings, ProjectRule, SocketMode};
@@ -87,6 +91,8 @@ pub struct Settings {
     pub masking: MaskingSettings,
     /// Pruning after delivery.
     pub prune: PruneSettings,
+    /// How much room is kept.
+    pub gc: GcSettings,
     /// Secrets that a repository's image may carry.
     pub bake: Vec<BakeRule>,
 }
@@ -114,6 +120,7 @@ impl Default for Settings {
             secrets: BTreeMap::new(),
             masking: MaskingSettings::default(),
             prune: PruneSettings::default(),
+            gc: GcSettings::default(),
             bake: Vec::new(),
         }
     }
@@ -187,6 +194,7 @@ impl Settings {
         self.docker.check()?;
         self.broker.check("broker")?;
         self.check_logins()?;
+        self.gc.check()?;
         services::check(&self.services, &self.service_rule)?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {

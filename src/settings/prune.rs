@@ -26,6 +26,13 @@ pub struct PruneSettings {
     pub repository: Option<String>,
 }
 
+impl PruneSettings {
+    /// Whether something is pruned after jobs of this stage of the CI file.
+    pub fn is_after(&self, stage: &str) -> bool {
+        self.enabled && self.after_stages.iter().any(|one| one == stage)
+    }
+}
+
 impl Default for PruneSettings {
     fn default() -> Self {
         let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();

@@ -6,6 +6,7 @@ use crate::plan::container::{ContainerNetwork, ContainerPlan, Labels};
 
 use super::call::Call;
 use super::error::CallError;
+use super::images::Images;
 use super::pull::Ready;
 use super::services::{self, is_missing_network};
 use super::slot::{self, SlotLock};
@@ -16,17 +17,6 @@ use super::{agent_volume, hint, removal, seccomp};
 pub struct Started {
     /// The slot network that the job stands on.
     pub network: String,
-}
-
-/// The images of a job's containers.
-#[derive(Debug)]
-pub struct Images {
-    /// The user's.
-    pub job: Ready,
-    /// The one with git, where the job needs it.
-    pub helper: Option<Ready>,
-    /// Those of the services, in the order of the plan.
-    pub services: Vec<Ready>,
 }
 
 /// Creates and starts the job's containers.

@@ -14,6 +14,7 @@ mod agent_masks;
 mod agent_sessions;
 mod agent_stages;
 mod agent_support;
+mod agent_tunnels;
 mod architecture;
 mod artifacts_archive;
 mod artifacts_transfer;

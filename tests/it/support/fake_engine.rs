@@ -2,12 +2,13 @@
 //! (`engine_contract.rs` holds both to the same), records each call, lets any of them go wrong, and
 //! panics where its caller breaks the contract.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use longshore::engine::{
-    Attached, ContainerState, ContainerSummary, Engine, EngineError, Fault, ImageFacts,
-    ImageSummary, Named, OutputStream, PullProgress, RegistryLogin, Removed,
+    Attached, CachePrune, ContainerState, ContainerSummary, DiskUsage, Engine, EngineError, Fault,
+    ImageFacts, ImageSummary, Named, OutputStream, PullProgress, RegistryLogin, Removed,
 };
 use longshore::plan::container::{ContainerPlan, Labels};
 
@@ -347,5 +348,18 @@ impl Engine for FakeEngine {
             Ok(())
         })
         .await
+    }
+
+    async fn data_root(&self) -> Result<PathBuf, EngineError> {
+        // Not a directory of this host.
+        self.call(Verb::DataRoot, "", |_daemon| Ok("/longshore-test/nowhere".into())).await
+    }
+
+    async fn disk_usage(&self) -> Result<DiskUsage, EngineError> {
+        self.call(Verb::DiskUsage, "", |daemon| Ok(daemon.objects.disk_usage())).await
+    }
+
+    async fn prune_build_cache(&self, _prune: &CachePrune) -> Result<u64, EngineError> {
+        self.call(Verb::PruneBuildCache, "", |_daemon| Ok(0)).await
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use longshore::engine::{
-    ContainerState, ContainerSummary, Fault, ImageFacts, ImageSummary, Named, Removed,
+    ContainerState, ContainerSummary, DiskUsage, Fault, ImageFacts, ImageSummary, ImageUsage,
+    Named, Removed, VolumeUsage,
 };
 use longshore::plan::container::{ContainerNetwork, ContainerPlan, Labels, MountSource};
 
@@ -220,6 +221,29 @@ impl Objects {
             self.images[at].facts.digests.retain(|digest| digest != reference);
         }
         Ok(Removed::Gone)
+    }
+
+    /// Each image is taken to have its layers for itself.
+    pub(crate) fn disk_usage(&self) -> DiskUsage {
+        let image = |image: &Image| ImageUsage {
+            id: image.facts.id.clone(),
+            tags: image.tags.clone(),
+            digests: image.facts.digests.clone(),
+            size: image.facts.size,
+            ..ImageUsage::default()
+        };
+        let volume = |(name, labels): (&String, &Labels)| VolumeUsage {
+            name: name.clone(),
+            labels: labels.clone(),
+            size: Some(0),
+            ..VolumeUsage::default()
+        };
+        DiskUsage {
+            layers_bytes: self.images.iter().map(|image| image.facts.size).sum(),
+            images: self.images.iter().map(image).collect(),
+            volumes: self.volumes.iter().map(volume).collect(),
+            build_cache: Vec::new(),
+        }
     }
 
     pub(crate) fn image_list(&self) -> Vec<ImageSummary> {
