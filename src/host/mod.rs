@@ -8,5 +8,6 @@ pub mod ledger;
 pub mod owner;
 pub mod prune;
 pub mod reap;
+pub mod routes;
 pub mod space;
 pub mod vault;
