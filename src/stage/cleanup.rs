@@ -75,9 +75,10 @@ pub async fn work<E: Engine>(
         leases::end_of_job(settings, world, &plan.job)
     );
     // A container of the job's own may use what is to go.
-    let unpruned = match plan.delivery {
-        true => prune::of_job(engine, settings, (&plan.job, (world.clock)())).await,
-        false => Vec::new(),
+    let unpruned = if plan.delivery {
+        prune::of_job(engine, settings, (&plan.job, (world.clock)())).await
+    } else {
+        Vec::new()
     };
     let objects = objects.iter().map(ToString::to_string);
     let left: Vec<String> = objects.chain(tokens).chain(unpruned).collect();

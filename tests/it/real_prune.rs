@@ -119,8 +119,8 @@ fn pruned(host: &Host) -> Value {
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let ledger = host.ledger();
-        let events = ledger.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        if let Some(event) = events.filter(|event| event["event"] == "pruned").last() {
+        let mut events = ledger.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        if let Some(event) = events.rfind(|event| event["event"] == "pruned") {
             return event;
         }
         assert!(Instant::now() < deadline, "nothing is pruned: {ledger}");
@@ -290,9 +290,9 @@ fn the_command_tells_what_would_go_and_why_with_and_without_a_ledger() {
         (output.status.code(), String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output))
     };
     let test = project.reference("test");
-    let (code, text, _) = run(&["prune", "--plan", "--project", &project.path]);
+    let (code, told, _) = run(&["prune", "--plan", "--project", &project.path]);
     assert_eq!(code, Some(0));
-    assert_says(&text, &[&format!("would remove {test}: its image is this pipeline's\n")]);
+    assert_says(&told, &[&format!("would remove {test}: its image is this pipeline's\n")]);
     let (_, json, _) = run(&["prune", "--plan", "--json"]);
     let plans: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(plans[0]["host"]["remove"][0]["reference"], project.reference(&project.sha));
@@ -303,9 +303,9 @@ fn the_command_tells_what_would_go_and_why_with_and_without_a_ledger() {
     assert_says(&error, &["the ledger knows no such delivery", "--repository"]);
     std::fs::remove_dir_all(host.path("state")).unwrap();
     assert_eq!(run(&["prune", "--plan"]).1, "nothing to prune\n");
-    let (code, text, _) =
+    let (code, told, _) =
         run(&["prune", "--repository", &project.repository, "--commit", &project.sha]);
-    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(code, Some(0), "{told}");
     assert_eq!(project.left(), [":latest"]);
 }
 

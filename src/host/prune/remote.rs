@@ -46,7 +46,7 @@ pub async fn act(
 ) -> Untagged {
     let mut done = Untagged::default();
     let mut tags = plan.remove.iter();
-    while let Some(one) = tags.next() {
+    for one in tags.by_ref() {
         let reference = format!("{}:{}", policy.repository, one.tag);
         match untag(repository, one, &format!("{nonce}-{}", one.tag)).await {
             Ok(Untag::Gone) => done.removed.push(reference),
