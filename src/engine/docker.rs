@@ -7,7 +7,7 @@ use bollard::Docker;
 use bollard::body_full;
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::errors::Error;
-use bollard::models::NetworkCreateRequest;
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -15,8 +15,8 @@ use futures_util::StreamExt;
 use super::meter::Meter;
 use super::{
     Attached, CachePrune, ContainerState, ContainerSummary, DiskUsage, Engine, EngineError, Fault,
-    ImageFacts, ImageSummary, Named, Output, OutputStream, PullProgress, RegistryLogin, Removed,
-    convert,
+    ImageFacts, ImageSummary, Named, NetworkSummary, Output, OutputStream, PullProgress,
+    RegistryLogin, Removed, convert,
 };
 use crate::plan::container::{ContainerPlan, Labels};
 
@@ -220,20 +220,35 @@ impl Engine for DockerEngine {
         }
     }
 
-    async fn networks(&self, label: &str) -> Result<Vec<Named>, EngineError> {
-        let call = self.control("list networks with label", label);
-        let options =
-            query::ListNetworksOptionsBuilder::default().filters(&by_label(label)).build();
-        let answer = call.run(self.docker.list_networks(Some(options))).await?;
+    async fn networks(&self, label: Option<&str>) -> Result<Vec<NetworkSummary>, EngineError> {
+        let call = self.control("list networks with label", label.unwrap_or("(any)"));
+        let mut options = query::ListNetworksOptionsBuilder::default();
+        if let Some(label) = label {
+            options = options.filters(&by_label(label));
+        }
+        let answer = call.run(self.docker.list_networks(Some(options.build()))).await?;
         Ok(sorted(answer.into_iter().map(observe::network), |one| one.name.clone()))
     }
 
-    async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError> {
+    async fn create_network(
+        &self,
+        name: &str,
+        subnet: Option<&str>,
+        labels: &Labels,
+    ) -> Result<(), EngineError> {
         let call = self.work("create network", name);
+        let on = |subnet: &str| Ipam {
+            config: Some(vec![IpamConfig {
+                subnet: Some(subnet.to_owned()),
+                ..IpamConfig::default()
+            }]),
+            ..Ipam::default()
+        };
         let request = NetworkCreateRequest {
             name: name.to_owned(),
             driver: Some("bridge".to_owned()),
             labels: Some(labels.clone().into_iter().collect()),
+            ipam: subnet.map(on),
             ..NetworkCreateRequest::default()
         };
         match call.run(self.docker.create_network(request)).await {

@@ -122,7 +122,18 @@ pub struct ImageSummary {
     pub size: u64,
 }
 
-/// A named object of the daemon with its labels: a network or a volume.
+/// One network as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkSummary {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its subnets in CIDR notation, IPv4 and IPv6; none on networks of the host or of nobody.
+    pub subnets: Vec<String>,
+}
+
+/// A volume with its labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     /// Its name.
@@ -220,10 +231,16 @@ pub trait Engine {
     /// Kills (where it runs) and removes a container with its anonymous volumes. [`Removed::Gone`] also
     /// where another removal of it is under way.
     async fn remove_container(&self, name: &str) -> Result<Removed, EngineError>;
-    /// Networks that carry this label.
-    async fn networks(&self, label: &str) -> Result<Vec<Named>, EngineError>;
-    /// Makes a bridge network; one that exists under that name already is fine.
-    async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError>;
+    /// Networks that carry this label; all there are for `None`.
+    async fn networks(&self, label: Option<&str>) -> Result<Vec<NetworkSummary>, EngineError>;
+    /// Makes a bridge network on this subnet, or on one of the daemon's choice; one that exists under that
+    /// name already is fine. A subnet that another network overlaps is told with "overlap" in the cause.
+    async fn create_network(
+        &self,
+        name: &str,
+        subnet: Option<&str>,
+        labels: &Labels,
+    ) -> Result<(), EngineError>;
     /// Removes a network.
     async fn remove_network(&self, name: &str) -> Result<Removed, EngineError>;
     /// The gateway address of a network, where it has one.

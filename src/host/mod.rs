@@ -7,5 +7,6 @@ pub mod lease;
 pub mod ledger;
 pub mod owner;
 pub mod reap;
+pub mod routes;
 pub mod space;
 pub mod vault;

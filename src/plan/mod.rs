@@ -26,6 +26,7 @@ pub mod removal;
 mod secret;
 mod service;
 mod shape;
+pub mod slot;
 pub mod sweep;
 
 pub use broker::{BrokerPlan, Quota};

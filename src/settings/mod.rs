@@ -23,6 +23,7 @@ mod registry;
 mod secrets;
 mod services;
 mod shell;
+mod subnet;
 mod value;
 mod vault;
 
@@ -41,6 +42,7 @@ pub use registry::{LoginRule, MirrorRule, PasswordPlace};
 pub use secrets::{FileMode, KvVersion, SecretForm, SecretRule};
 pub use services::{DefaultService, ServiceRule};
 pub use shell::Shell;
+pub use subnet::Subnet;
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
 

@@ -35,6 +35,7 @@ pub mod services;
 pub mod shells;
 pub mod sink;
 pub mod slot;
+mod slot_network;
 pub mod timings;
 pub mod vault;
 pub mod verdict;

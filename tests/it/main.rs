@@ -58,6 +58,7 @@ mod real_secrets;
 mod real_services;
 mod real_services_ready;
 mod real_shells;
+mod real_slots;
 mod real_sources;
 mod real_stages;
 mod stages_over_fakes;

@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 use bollard::models;
 
 use crate::engine::{
-    ContainerState, ContainerSummary, ImageFacts, ImageSummary, Named, PullProgress,
+    ContainerState, ContainerSummary, ImageFacts, ImageSummary, Named, NetworkSummary, PullProgress,
 };
 
 /// One entry of `GET /containers/json`.
@@ -145,10 +145,12 @@ pub(super) fn without_none(references: Vec<String>) -> Vec<String> {
 }
 
 /// One entry of `GET /networks`.
-pub(super) fn network(answer: models::Network) -> Named {
-    Named {
+pub(super) fn network(answer: models::Network) -> NetworkSummary {
+    let pools = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    NetworkSummary {
         name: answer.name.unwrap_or_default(),
         labels: answer.labels.unwrap_or_default().into_iter().collect(),
+        subnets: pools.into_iter().filter_map(|pool| pool.subnet).collect(),
     }
 }
 
