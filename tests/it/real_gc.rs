@@ -33,8 +33,8 @@ fn json(output: &Output) -> Value {
 /// An image with a shell and a layer of random bytes, which compress to nothing less.
 fn image(daemon: &Daemon, name: &str, on: &str, kibibytes: usize) -> String {
     let count = format!("count={kibibytes}");
-    let fill = format!("dd if=/dev/urandom of=/{name} bs=1024 {count} 2>/dev/null");
-    let file = format!("FROM {on}\nRUN {fill}\n");
+    let random = format!("dd if=/dev/urandom of=/{name} bs=1024 {count} 2>/dev/null");
+    let file = format!("FROM {on}\nRUN {random}\n");
     daemon.docker_with(&["build", "-q", "-t", &format!("{name}:1"), "-"], file.as_bytes())
 }
 
@@ -204,8 +204,8 @@ fn a_disk_below_its_mark_is_emptied_up_to_the_other_and_no_further() {
 
     // A byte in each of many files: inodes are what runs short.
     for name in ["e", "f"] {
-        let fill = "mkdir /d; for i in $(seq 800); do echo > /d/$i; done";
-        let file = format!("FROM {BUSYBOX}\nRUN echo {name}; {fill}\n");
+        let files = "mkdir /d; for i in $(seq 800); do echo > /d/$i; done";
+        let file = format!("FROM {BUSYBOX}\nRUN echo {name}; {files}\n");
         daemon.docker_with(&["build", "-q", "-t", &format!("{name}:1"), "-"], file.as_bytes());
         next_second();
     }
