@@ -53,6 +53,7 @@ mod real_leases;
 mod real_logins;
 mod real_masks;
 mod real_output;
+mod real_prune;
 mod real_registry;
 mod real_secrets;
 mod real_services;
