@@ -45,6 +45,7 @@ mod real_cancel;
 mod real_checkout;
 mod real_concurrency;
 mod real_failures;
+mod real_gc;
 mod real_images;
 mod real_isolation;
 mod real_jobs;
