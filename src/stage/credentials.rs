@@ -8,7 +8,7 @@ use crate::engine::RegistryLogin;
 use crate::plan::ImageSource;
 use crate::plan::auth_config::AuthConfig;
 use crate::plan::login::{self, Login, VaultLogin};
-use crate::secrets::{FetchedSecret, Secret};
+use crate::secrets::{Fetched, Secret};
 use crate::world::World;
 
 use super::credential_helper;
@@ -30,8 +30,8 @@ pub struct Found {
 
 impl<'a> Credentials<'a> {
     /// With these passwords from Vault.
-    pub fn new(world: &'a World, passwords: Vec<FetchedSecret>) -> Self {
-        let passwords = passwords.into_iter().map(|one| (one.name, one.value)).collect();
+    pub fn new(world: &'a World, fetched: Fetched) -> Self {
+        let passwords = fetched.secrets.into_iter().map(|one| (one.name, one.value)).collect();
         Self { world, passwords }
     }
 

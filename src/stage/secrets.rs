@@ -6,7 +6,7 @@ use std::io::Write;
 use crate::engine::meter::Share;
 use crate::joblog::JobLog;
 use crate::plan::SecretRef;
-use crate::secrets::{Fetched, FetchedSecret, SecretError, SecretSource};
+use crate::secrets::{Fetched, SecretError, SecretSource};
 
 use super::call::Call;
 use super::error::CallError;
@@ -16,7 +16,7 @@ use super::{delivery, masking};
 #[derive(Default)]
 pub struct Got {
     /// Passwords of registries, which no job sees.
-    pub passwords: Vec<FetchedSecret>,
+    pub passwords: Fetched,
     /// The job's secrets; what is to be masked besides, the passwords among it; and warnings.
     pub secrets: Fetched,
 }
@@ -76,6 +76,7 @@ async fn fetch<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Got, Call
     let passwords = std::mem::replace(&mut secrets.secrets, own);
     secrets.mask_too.extend(passwords.iter().map(|one| one.value.clone()));
     delivery::check(&call.plan.secrets, &secrets.secrets)?;
+    let passwords = Fetched { secrets: passwords, ..Fetched::default() };
     Ok(Got { passwords, secrets })
 }
 
