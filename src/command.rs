@@ -15,7 +15,7 @@ use crate::agent::mask;
 use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
-use crate::host::{self, gc, reap};
+use crate::host::{self, gc, prune, reap};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -120,6 +120,13 @@ fn dispatch(
             block_on(async {
                 let engine = engine(&settings)?;
                 gc::command(&engine, &settings, world, &args, stdio).await
+            })
+        }
+        Command::Prune(args) => {
+            let settings = call::read_settings(&settings)?;
+            block_on(async {
+                let engine = engine(&settings)?;
+                prune::command::command(&engine, &settings, world, &args, stdio).await
             })
         }
         Command::Ledger(args) => {
