@@ -107,9 +107,9 @@ fn a_delivery_whose_step_fails_prunes_nothing() {
     };
     let failed = host.run(&delivery("exit 3"));
     assert_eq!(failed.exit_code, Some(3));
-    assert!(!failed.trace_text().contains("longshore: pruned"), "{}", failed.trace_text());
+    assert!(!failed.trace_text().contains("longshore: prunes"), "{}", failed.trace_text());
     let passed = host.run(&delivery("true"));
-    let told = format!("longshore: pruned {test}\n");
+    let told = format!("longshore: prunes {test}\n");
     assert_says(&passed.assert_success().trace_text(), &[&told]);
     drop((made, kept));
 }
