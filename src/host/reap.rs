@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use serde_json::json;
 
 use crate::cli::ReapArgs;
-use crate::engine::{Engine, EngineError, Fault, Named, Removed};
+use crate::engine::{Engine, EngineError, Fault, Removed};
 use crate::outcome::Outcome;
 use crate::plan::sweep::{self, Doomed, Host, Kind, Object};
 use crate::secrets::vault::Kept;
@@ -19,36 +19,58 @@ use crate::stage::{agent_volume, leases, vault};
 use crate::world::{Stdio, World};
 
 use super::ledger::{Event, Ledger};
-use super::owner;
+use super::{owner, prune};
 
 /// The label that every object of ours carries.
 const OURS: &str = "longshore.kind";
 
 /// The command: plans, removes unless only the plan is wanted, tells.
 ///
+/// Access to Vault is ended whether the engine answers or not.
+///
 /// # Errors
 /// When the engine does not answer, or something cannot be removed.
 pub async fn command<E: Engine>(
-    engine: &E,
+    engine: Result<&E, CallError>,
     settings: &Settings,
     world: &World,
     args: &ReapArgs,
     mut stdio: Stdio,
 ) -> Result<Outcome, CallError> {
-    let doomed = plan(engine, settings, world).await?;
+    let seen = look(engine, settings, world).await;
     let tokens = orphans(settings, world);
-    tell(&doomed, &tokens, args, &mut stdio.stdout).map_err(CallError::system)?;
-    if args.plan {
-        return Ok(Outcome::Success);
+    let doomed = seen.as_ref().map_or(&[][..], |(_, doomed)| doomed.as_slice());
+    if seen.is_ok() || !tokens.is_empty() {
+        tell(doomed, &tokens, args, &mut stdio.stdout).map_err(CallError::system)?;
     }
-    let failed = act(engine, settings, world, &doomed).await;
-    let mut failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
-    let tokens = tokens.into_iter().map(|(token, _)| token).collect();
-    failed.extend(leases::end(settings, world, tokens).await);
+    let mut failed = Vec::new();
+    match seen {
+        Err(error) => failed.push(error.to_string()),
+        Ok(_) if args.plan => {}
+        Ok((engine, doomed)) => {
+            let errors = act(engine, settings, world, &doomed).await;
+            failed.extend(errors.iter().map(ToString::to_string));
+            failed.extend(prune::finish_interrupted(engine, settings, (world.clock)()).await);
+        }
+    }
+    if !args.plan {
+        let tokens = tokens.into_iter().map(|(token, _)| token).collect();
+        failed.extend(leases::end(settings, world, tokens).await);
+    }
     if failed.is_empty() {
         return Ok(Outcome::Success);
     }
     Err(CallError::system(failed.join("\n")))
+}
+
+/// An engine that answers, with what has to go there.
+async fn look<'a, E: Engine>(
+    engine: Result<&'a E, CallError>,
+    settings: &Settings,
+    world: &World,
+) -> Result<(&'a E, Vec<Doomed>), CallError> {
+    let engine = engine?;
+    Ok((engine, plan(engine, settings, world).await?))
 }
 
 /// A kept token with its file, and why it is nobody's any more.
@@ -89,17 +111,19 @@ pub async fn plan<E: Engine>(
 
 async fn observe<E: Engine>(engine: &E) -> Result<Vec<Object>, CallError> {
     let containers = engine.containers(None).await?;
-    let (networks, volumes) = tokio::join!(engine.networks(OURS), engine.volumes(OURS));
+    let (networks, volumes) = tokio::join!(engine.networks(Some(OURS)), engine.volumes(OURS));
     let used_networks: HashSet<&String> = containers.iter().flat_map(|one| &one.networks).collect();
     let mut objects = Vec::new();
     for network in networks? {
         let used = used_networks.contains(&network.name);
-        objects.push(object(Kind::Network, network, used));
+        let (name, labels) = (network.name, network.labels);
+        objects.push(Object { kind: Kind::Network, name, labels, used });
     }
     let used_volumes = containers.iter().flat_map(|one| &one.volumes).collect::<HashSet<_>>();
     for volume in volumes? {
         let used = used_volumes.contains(&volume.name);
-        objects.push(object(Kind::Volume, volume, used));
+        let (name, labels) = (volume.name, volume.labels);
+        objects.push(Object { kind: Kind::Volume, name, labels, used });
     }
     let ours = containers.iter().filter(|one| one.labels.contains_key(OURS));
     objects.extend(ours.map(|one| Object {
@@ -109,10 +133,6 @@ async fn observe<E: Engine>(engine: &E) -> Result<Vec<Object>, CallError> {
         used: true,
     }));
     Ok(objects)
-}
-
-fn object(kind: Kind, named: Named, used: bool) -> Object {
-    Object { kind, name: named.name, labels: named.labels, used }
 }
 
 /// Removes in the plan's order and collects what cannot be removed.

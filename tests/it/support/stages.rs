@@ -159,7 +159,7 @@ impl Life {
 
     pub(crate) async fn reap(&self) -> Result<Outcome, CallError> {
         let args = ReapArgs { plan: false, json: false };
-        reap::command(&self.engine, &self.settings, &self.world, &args, stdio(b"")).await
+        reap::command(Ok(&self.engine), &self.settings, &self.world, &args, stdio(b"")).await
     }
 }
 
