@@ -25,7 +25,7 @@ pub(super) const BUSYBOX: &str =
     "sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
 /// An exec instance in `web`.
 pub(super) const EXEC: &str = "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee";
-/// What the job's secret PAGE_SECRET is.
+/// What the job's secret `PAGE_SECRET` is.
 pub(super) const SECRET: &str = "geheim-geheim";
 
 /// A job with a container, a network, a volume, an exec instance and an image.

@@ -148,9 +148,8 @@ fn secrets(case: Case<'_>, build: &Build, tags: &[ImageName]) -> Result<Vec<Stri
              who can pull it can read it"
         ));
     }
-    let texts = build.labels.values().chain(build.target.iter());
-    let found = texts.filter_map(|text| (case.view.secrets)(text)).next();
-    match found {
+    let mut texts = build.labels.values().chain(build.target.iter());
+    match texts.find_map(|text| (case.view.secrets)(text)) {
         None => Ok(told),
         Some(secret) => Err(Refusal::forbidden(
             "build-arg-secret",

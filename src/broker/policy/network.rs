@@ -24,7 +24,7 @@ fn knows_names(network: &str) -> bool {
 }
 
 /// The job's network; one on the host's own network shares that with nobody.
-fn own_network<'a>(case: Case<'a>) -> &'a str {
+fn own_network(case: Case<'_>) -> &str {
     if case.view.network == "host" { "bridge" } else { &case.view.network }
 }
 

@@ -13,7 +13,7 @@ pub(super) fn api_version(case: Case<'_>) -> String {
     format!("1.{}", case.view.daemon.api_minor.min(NEWEST_API))
 }
 
-/// Says `Builder-Version: 1`: BuildKit would want a session.
+/// Says `Builder-Version: 1`: `BuildKit` would want a session.
 pub(super) fn ping(case: Case<'_>, head: bool) -> Decision {
     let header = |name: &'static str, value: &str| (name, value.to_owned());
     Decision::Reply(Reply {

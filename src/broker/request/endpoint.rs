@@ -121,7 +121,7 @@ pub(super) fn find(
     let exact = ENDPOINTS.iter().filter(|one| one.method == method);
     let found = exact.clone().find(|one| one.path[1..] == path).map(|one| (one, String::new()));
     let found =
-        found.or_else(|| exact.filter_map(|one| Some((one, object(one.path, &path)?))).next());
+        found.or_else(|| exact.clone().find_map(|one| Some((one, object(one.path, &path)?))));
     found.ok_or_else(|| {
         let first = segments.first().map_or("", String::as_str);
         let hint = HINTS.iter().find(|(start, _)| *start == first).map(|(_, hint)| *hint);

@@ -12,7 +12,6 @@ use super::fields::{Fields, wrong};
 
 /// The fields of `HostConfig` that a job has a say in.
 #[derive(Debug, Clone, Default, PartialEq)]
-#[expect(clippy::struct_excessive_bools, reason = "the shape of Docker's JSON")]
 pub struct HostConfig {
     /// `Binds`: `SOURCE:TARGET[:OPTIONS]`.
     pub binds: Vec<String>,

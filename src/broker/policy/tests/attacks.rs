@@ -92,6 +92,7 @@ fn targets_with_two_readings() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn the_host() {
     for (host, rule) in [
         (r#""Privileged":true"#, "privileged"),

@@ -31,6 +31,7 @@ impl Random {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 /// Field of a container's creation, and values for it, some of which are fine.
 fn fields() -> Vec<(&'static str, Vec<Value>)> {
     let container = |id: &str| json!(format!("container:{id}"));
