@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+mod admission;
 mod amount;
 mod broker;
 mod docker;
@@ -27,6 +28,7 @@ mod subnet;
 mod value;
 mod vault;
 
+pub use admission::AdmissionSettings;
 pub use amount::{Share, Ulimit};
 pub use broker::{BrokerSettings, PushRule};
 pub use docker::{DockerSettings, PullPolicy};
@@ -69,6 +71,8 @@ pub struct Settings {
     pub broker: BrokerSettings,
     /// How many jobs the runner runs at once, as `concurrent` in its config.toml.
     pub concurrency: Option<u32>,
+    /// How many jobs are let in at once.
+    pub admission: AdmissionSettings,
     /// Limits of each container.
     pub limits: LimitSettings,
     /// What the job container may do to its host.
@@ -110,6 +114,7 @@ impl Default for Settings {
             docker: DockerSettings::default(),
             broker: BrokerSettings::default(),
             concurrency: None,
+            admission: AdmissionSettings::default(),
             limits: LimitSettings::default(),
             isolation: IsolationSettings::default(),
             network: NetworkSettings::default(),
@@ -192,6 +197,7 @@ impl Settings {
         self.helper.check("helper", &self.limits)?;
         self.service_container.check("service_container", &self.limits)?;
         self.check_shares()?;
+        self.admission.check(self)?;
         self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;
         self.broker.check("broker")?;

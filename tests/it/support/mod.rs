@@ -14,6 +14,7 @@ pub mod blame;
 pub mod cache_script;
 pub mod call;
 pub mod calls;
+pub mod daemon;
 pub mod environment;
 pub mod fake_docker;
 pub mod fake_engine;
