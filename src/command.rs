@@ -5,17 +5,17 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
 use zeroize::Zeroizing;
 
 use crate::agent::mask;
-use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
+use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, ReapArgs, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
-use crate::host::{self, gc, orphans, reap};
+use crate::host::{self, gc, orphans, prune, reap};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -107,22 +107,19 @@ fn dispatch(
         Command::Cleanup => cleanup::hand_over(world, &settings),
         Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
         Command::Local(args) => block_on(local::run(*args, settings, world, stdio)),
-        Command::Reap(args) => {
-            let settings = call::read_settings(&settings)?;
-            block_on(async {
-                let engine = engine(&settings);
-                if args.orphans.force_orphans {
-                    return orphans::reset(&engine?, &settings, world, &args, stdio).await;
-                }
-                let engine = engine.as_ref().map_err(CallError::system);
-                reap::command(engine, &settings, world, &args, stdio).await
-            })
-        }
+        Command::Reap(args) => sweep(&args, &settings, world, stdio),
         Command::Gc(args) => {
             let settings = call::read_settings(&settings)?;
             block_on(async {
                 let engine = engine(&settings)?;
                 gc::command(&engine, &settings, world, &args, stdio).await
+            })
+        }
+        Command::Prune(args) => {
+            let settings = call::read_settings(&settings)?;
+            block_on(async {
+                let engine = engine(&settings)?;
+                prune::command::command(&engine, &settings, world, &args, stdio).await
             })
         }
         Command::Ledger(args) => {
@@ -143,6 +140,24 @@ fn dispatch(
         // main looks for it before all else.
         Command::Agent => Ok(Outcome::SystemFault),
     }
+}
+
+/// `longshore reap`, and the manual reset of what it cannot know to be nobody's.
+fn sweep(
+    args: &ReapArgs,
+    settings: &Path,
+    world: &World,
+    stdio: Stdio,
+) -> Result<Outcome, CallError> {
+    let settings = call::read_settings(settings)?;
+    block_on(async {
+        let engine = engine(&settings);
+        if args.orphans.force_orphans {
+            return orphans::reset(&engine?, &settings, world, args, stdio).await;
+        }
+        let engine = engine.as_ref().map_err(CallError::system);
+        reap::command(engine, &settings, world, args, stdio).await
+    })
 }
 
 /// Runs in a job's container, as a part of its script.

@@ -7,6 +7,7 @@ pub mod lease;
 pub mod ledger;
 pub mod orphans;
 pub mod owner;
+pub mod prune;
 pub mod queue;
 pub mod reap;
 pub mod routes;

@@ -19,7 +19,7 @@ use crate::stage::{agent_volume, leases, vault};
 use crate::world::{Stdio, World};
 
 use super::ledger::{Event, Ledger};
-use super::owner;
+use super::{owner, prune};
 
 /// The label that every object of ours carries.
 const OURS: &str = "longshore.kind";
@@ -50,6 +50,7 @@ pub async fn command<E: Engine>(
         Ok((engine, doomed)) => {
             let errors = act(engine, settings, world, &doomed).await;
             failed.extend(errors.iter().map(ToString::to_string));
+            failed.extend(prune::finish_interrupted(engine, settings, (world.clock)()).await);
         }
     }
     if !args.plan {

@@ -4,16 +4,20 @@
 use std::time::Duration;
 
 use crate::support::call::Exit;
-use crate::support::daemon::Daemon;
-use crate::support::real::{assert_says, await_gone_from, busybox};
+use crate::support::private_engine::Daemon;
+use crate::support::real::{Host, assert_says, await_gone_from, busybox};
 use crate::support::running::FailureReason;
 
 const SOON: Duration = Duration::from_mins(1);
 
+fn host(daemon: &Daemon) -> Host {
+    Host::new().docker("host", &format!("{:?}", daemon.host()))
+}
+
 #[test]
 fn with_live_restore_a_stage_outlives_its_daemon_without_a_gap() {
     let daemon = Daemon::start(&["--live-restore"]);
-    let host = daemon.host();
+    let host = host(&daemon);
     let ticks = "for tick in $(seq 1 100); do echo \"tick $tick\"; sleep 0.1; done; echo over";
     let job = busybox(["true"])
         .stage_script("build_script", &format!("#!/bin/sh\n{ticks}\n"))
@@ -40,7 +44,7 @@ fn with_live_restore_a_stage_outlives_its_daemon_without_a_gap() {
 #[test]
 fn without_live_restore_the_job_is_told_that_its_container_ended() {
     let daemon = Daemon::start(&[]);
-    let host = daemon.host();
+    let host = host(&daemon);
     let job = busybox(["echo begun", "sleep 300"]);
     let running = host.runner().start(&job);
     running.wait_for_output("\nbegun", SOON);

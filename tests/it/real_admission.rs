@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::call::Exit;
-use crate::support::daemon::Daemon;
 use crate::support::job_json::FakeJob;
+use crate::support::private_engine::Daemon;
 use crate::support::real::{BUSYBOX, Host, assert_says, await_gone_from, busybox, stderr};
 use crate::support::running::FailureReason;
 
@@ -21,7 +21,7 @@ impl Ground {
     /// A host with these further settings and a queue of its own.
     fn new(settings: &str) -> Self {
         let daemon = Daemon::start(&[]);
-        let host = daemon.host();
+        let host = Host::new().docker("host", &format!("{:?}", daemon.host()));
         let run_dir = format!("{:?}", host.path("run").display().to_string());
         let host = host.top("run_dir", &run_dir).table(settings);
         Self { daemon, host }
@@ -84,7 +84,7 @@ impl Waiting {
         (output.status.code(), told + &String::from_utf8_lossy(&output.stderr))
     }
 
-    fn is_let_in(self) {
+    fn gets_in(self) {
         let (code, told) = self.end();
         assert_eq!(code, Some(0), "{told}");
         assert_says(&told, &["longshore: waited "]);
@@ -109,15 +109,17 @@ fn five_jobs_run_two_at_a_time_in_the_order_they_came() {
     let mut fifth = ground.waiting(&five);
     assert_says(&fifth.told, &["number 3 of 3 in the queue"]);
     ground.finish(&two);
-    third.is_let_in();
+    third.gets_in();
     assert!(fourth.still_waits() && fifth.still_waits());
     ground.finish(&one);
-    fourth.is_let_in();
+    fourth.gets_in();
     assert!(fifth.still_waits());
     ground.finish(&three);
-    fifth.is_let_in();
+    fifth.gets_in();
     assert_eq!(ground.queued(), 0);
-    [four, five].iter().for_each(|job| ground.finish(job));
+    for job in [four, five] {
+        ground.finish(&job);
+    }
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn who_dies_or_is_cancelled_while_waiting_stands_in_nobodys_way() {
     // The killed one's file is for its next try.
     assert_eq!(ground.queued(), 2);
     ground.finish(&one);
-    waiting.is_let_in();
+    waiting.gets_in();
     ground.finish(&last);
 }
 
@@ -178,8 +180,10 @@ fn jobs_are_weighed_by_their_limits() {
     let words = ["this job may use 64 MiB of memory, and 0 MiB of 128 MiB is left", "memory"];
     assert_says(&third.told, &words);
     ground.finish(&one);
-    third.is_let_in();
-    [two, three].iter().for_each(|job| ground.finish(job));
+    third.gets_in();
+    for job in [two, three] {
+        ground.finish(&job);
+    }
 }
 
 #[test]
