@@ -27,6 +27,7 @@ mod shell;
 mod subnet;
 mod value;
 mod vault;
+mod volume;
 
 pub use admission::AdmissionSettings;
 pub use amount::{Share, Ulimit};
@@ -47,6 +48,7 @@ pub use shell::Shell;
 pub use subnet::Subnet;
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
+pub use volume::{Volume, VolumeSource};
 
 /// The dotted key of the first value that does not hold, and what is wrong with it.
 type Problem = Result<(), (String, String)>;
@@ -198,6 +200,7 @@ impl Settings {
         self.service_container.check("service_container", &self.limits)?;
         self.check_shares()?;
         self.admission.check(self)?;
+        volume::check("docker.volumes", &self.docker.volumes, self)?;
         self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;
         self.broker.check("broker")?;
