@@ -11,6 +11,7 @@
 //! randomness.
 
 pub mod answer;
+pub mod build;
 pub mod name;
 pub mod outgoing;
 pub mod policy;
