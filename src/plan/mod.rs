@@ -38,7 +38,7 @@ pub use service::{Check, ServiceEnv, ServicePlan};
 
 use container::{Labels, LimitPlan};
 use login::VaultLogin;
-use owner::Owner;
+use owner::{Moment, Owner};
 use prune::PrunePolicy;
 
 /// Where the agent volume is mounted in every container of ours.
@@ -61,8 +61,8 @@ pub struct HostFacts {
     pub owner: Owner,
     /// Name of the agent volume.
     pub agent_volume: String,
-    /// Unix seconds.
-    pub now_unix: u64,
+    /// The time.
+    pub now: Moment,
     /// What the host has, for shares of it.
     pub capacity: Capacity,
 }

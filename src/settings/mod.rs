@@ -57,6 +57,8 @@ pub struct Settings {
     pub run_dir: PathBuf,
     /// The engine and the images.
     pub docker: DockerSettings,
+    /// How long after the last reap `prepare` starts another one; zero for never.
+    pub reap_interval: Period,
     /// How many jobs the runner runs at once, as `concurrent` in its config.toml.
     pub concurrency: Option<u32>,
     /// Limits of each container.
@@ -96,6 +98,7 @@ impl Default for Settings {
             shell: Shell::default(),
             run_dir: PathBuf::from("/run/longshore"),
             docker: DockerSettings::default(),
+            reap_interval: Period::seconds(300),
             concurrency: None,
             limits: LimitSettings::default(),
             isolation: IsolationSettings::default(),

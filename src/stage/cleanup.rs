@@ -6,13 +6,14 @@ use std::path::Path;
 
 use crate::engine::Engine;
 use crate::host::ledger::{Event, Ledger};
+use crate::host::reap::directories;
 use crate::outcome::Outcome;
 use crate::plan::removal::RemovalPlan;
 use crate::settings::Settings;
 use crate::world::{Stdio, World};
 
 use super::error::CallError;
-use super::{call, leases, removal, worker};
+use super::{call, leases, removal, removal_lock, worker};
 
 /// Writes the plan to the ledger and hands it to a worker.
 ///
@@ -42,7 +43,9 @@ pub fn start_worker(
     // History; the worker removes whether it is written down or not.
     drop(Ledger::at(&settings.state_dir).append(&event, (world.clock)()));
     let json = serde_json::to_vec(plan).map_err(CallError::system)?;
-    worker::hand_over(&world.executable, settings_path, &json).map_err(|error| {
+    // Without it nobody knows should the worker be killed; the owner's end and the deadline are left then.
+    let lock = removal_lock::begin(&settings.run_dir, &plan.job).ok();
+    worker::hand_over(&world.executable, settings_path, &json, lock).map_err(|error| {
         CallError::system(format!(
             "failed to start the worker that removes the job's containers: {error}\n  \
              they are removed by the next `longshore reap`"
@@ -67,11 +70,16 @@ pub async fn work<E: Engine>(
         CallError::system(format!("this command is started by `cleanup` with a plan: {error}"))
     })?;
     let (objects, tokens) = tokio::join!(
-        removal::remove(engine, &plan),
+        removal::remove_all(engine, &plan),
         leases::end_of_job(settings, world, &plan.job)
     );
     let left: Vec<String> = objects.iter().map(ToString::to_string).chain(tokens).collect();
     let event = Event::Removed { job: &plan.job, left: &left };
     Ledger::at(&settings.state_dir).append(&event, (world.clock)()).map_err(CallError::system)?;
-    if left.is_empty() { Ok(Outcome::Success) } else { Err(CallError::system(left.join("; "))) }
+    if !left.is_empty() {
+        return Err(CallError::system(left.join("; ")));
+    }
+    directories::forget_gone(settings, &plan.job);
+    removal_lock::finish(&settings.run_dir, &plan.job).map_err(CallError::system)?;
+    Ok(Outcome::Success)
 }

@@ -24,6 +24,7 @@ pub mod prune;
 pub mod pull;
 pub mod ready;
 pub mod removal;
+pub mod removal_lock;
 pub mod run;
 pub mod seccomp;
 pub mod service_report;

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use crate::plan::owner::Owner;
+use crate::plan::owner::{Moment, Owner};
 use crate::secrets::Secret;
 
 /// `TMPFS_MAGIC` and `RAMFS_MAGIC`, see statfs(2).
@@ -32,8 +32,8 @@ pub struct Holder {
     pub job: String,
     /// The runner that asked for the job.
     pub owner: Owner,
-    /// Unix seconds after which the job cannot be running any more.
-    pub deadline_unix: u64,
+    /// After this the job cannot be running any more.
+    pub deadline: Moment,
 }
 
 /// How long something lasts, from when it was given or renewed.
@@ -213,7 +213,11 @@ mod tests {
         let owner = Owner { boot_id: "b".into(), pid_namespace: "n".into(), pid: 1, start_time: 2 };
         let term = Term { since_unix: 100, seconds: 90, renewable: true };
         Kept {
-            holder: Holder { job: job.into(), owner, deadline_unix: 1000 },
+            holder: Holder {
+                job: job.into(),
+                owner,
+                deadline: Moment { unix: 1000, uptime: 1000 },
+            },
             address: "https://vault".into(),
             namespace: None,
             accessor: "accessor".into(),
