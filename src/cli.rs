@@ -51,6 +51,10 @@ pub enum Command {
     /// Remove what jobs left behind whose runner is gone.
     #[command(after_help = "Examples:\n  longshore reap --plan --json\n  longshore reap")]
     Reap(ReapArgs),
+    /// Make room: remove images, caches and build cache that were not used for longest.
+    #[command(after_help = "Examples:\n  longshore gc --plan\n  \
+        longshore gc --plan --json | jq -r '.plan.remove[].references[]'\n  longshore gc")]
+    Gc(GcArgs),
     /// In a job's script: hide a value in the log from here on.
     #[command(subcommand)]
     Mask(MaskCommand),
@@ -105,6 +109,17 @@ pub struct RunArgs {
 /// Options of `reap`.
 #[derive(Debug, Args)]
 pub struct ReapArgs {
+    /// Only show what would go, and why.
+    #[arg(long)]
+    pub plan: bool,
+    /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `gc`.
+#[derive(Debug, Args)]
+pub struct GcArgs {
     /// Only show what would go, and why.
     #[arg(long)]
     pub plan: bool,

@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests"))]
 
 pub mod agent;
+pub mod broker;
 pub mod cli;
 pub mod command;
 pub mod engine;

@@ -10,99 +10,25 @@ use tokio::io::AsyncWrite;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::frame::{Event, FrameError, FrameReader};
+use super::frame::{Channel, Event, FrameError, FrameReader};
 use super::protocol::{
-    Answer, Exec, GRACE, Hello, Init, InitReport, Probe, Refusal, Reply, Resume, Session,
-    StageExit, StageSignal, Stat, Verb, WireSecret,
+    Answer, Exec, GRACE, Hello, Init, InitReport, Probe, Reply, Resume, Session, StageExit,
+    StageSignal, Stat, Verb, WireSecret,
 };
 use super::request::encode_request;
 
+mod error;
 mod follow;
 mod outbox;
+mod tunnels;
 
+pub use error::ClientError;
 pub use follow::StageSink;
 use outbox::Outbox;
+pub use tunnels::Tunnel;
 
 /// What a takeover may last beyond the deadline of other requests: grace, sweep and farewell.
 const TAKEOVER_EXTRA: Duration = Duration::from_secs(GRACE.as_secs() + 15);
-
-/// Why a request to the agent came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The attach's output ended: the container stopped, or the daemon hung up.
-    #[error("the agent is gone: its output ended")]
-    Gone,
-    /// The attach's output broke.
-    #[error("the agent is gone: {source}")]
-    Output {
-        /// What the stream said.
-        source: Box<dyn StdError + Send + Sync>,
-    },
-    /// The attach's input broke.
-    #[error("the agent is gone: cannot write to it: {source}")]
-    Input {
-        /// What the writer said.
-        source: std::io::Error,
-    },
-    /// The agent did not answer in time.
-    #[error("the agent did not answer {verb} within {} s", .after.as_secs())]
-    Deadline {
-        /// What was asked.
-        verb: &'static str,
-        /// How long it was waited for.
-        after: Duration,
-    },
-    /// Driver and agent come from different releases.
-    #[error("the agent speaks protocol {theirs}, this driver another")]
-    Version {
-        /// The agent's version.
-        theirs: u16,
-    },
-    /// The agent wrote what no agent writes, or answered what was not asked.
-    #[error("the agent cannot be understood: {source}")]
-    Garbled {
-        /// What is wrong with it.
-        source: FrameError,
-    },
-    /// The message is too long to be sent.
-    #[error("the {verb} message is too long: {source}")]
-    TooLong {
-        /// What was to be asked.
-        verb: &'static str,
-        /// How long it is.
-        source: FrameError,
-    },
-    /// Init was done before in this container's life.
-    #[error("the container has been initialised before")]
-    AlreadyInitialised,
-    /// The agent refused.
-    #[error(transparent)]
-    Refused(Refusal),
-    /// The stage's output could not be passed on; the stage goes on until somebody ends it.
-    #[error("cannot pass the stage's output on: {source}")]
-    Sink {
-        /// What the sink said.
-        source: std::io::Error,
-    },
-}
-
-impl From<FrameError> for ClientError {
-    fn from(source: FrameError) -> Self {
-        match source {
-            FrameError::Version { theirs } => Self::Version { theirs },
-            source => Self::Garbled { source },
-        }
-    }
-}
-
-impl From<Refusal> for ClientError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::AlreadyInitialised => Self::AlreadyInitialised,
-            refusal => Self::Refused(refusal),
-        }
-    }
-}
 
 /// One session with the agent, over one attach.
 pub struct Client<O, W> {
@@ -116,6 +42,7 @@ pub struct Client<O, W> {
     deadline: Duration,
     /// How far the followed stage's output was consumed.
     consumed: Consumption,
+    tunnels: tunnels::Hub,
 }
 
 /// How far a stage's output was consumed: whole frames, and bytes of the next one.
@@ -158,6 +85,7 @@ where
             requests: 0,
             deadline,
             consumed: Consumption::default(),
+            tunnels: tunnels::Hub::new(),
         };
         match client.call("hello", &Verb::Hello, deadline).await? {
             Reply::Hello(hello) => Ok((client, hello)),
@@ -174,6 +102,12 @@ where
             Reply::Ready(report) => Ok(report),
             reply => Err(unexpected(reply)),
         }
+    }
+
+    /// Hands the connections to the job's Docker socket over to whoever receives them, while a stage is
+    /// followed; without this they are closed at once.
+    pub fn accept_tunnels(&mut self, acceptor: mpsc::UnboundedSender<Tunnel>) {
+        self.tunnels.accept(acceptor);
     }
 
     /// Runs a stage and sees it through: its output goes to `sink`, what comes from `controls` goes to
@@ -302,11 +236,14 @@ where
         Ok(self.requests)
     }
 
-    /// The next event; writes what the outbox holds meanwhile. Safe to drop and to call again.
+    /// The next event that is none of a tunnel's; writes what outbox and tunnels hold meanwhile. Safe to
+    /// drop and to call again.
     async fn next_event(&mut self) -> Result<Event, ClientError> {
         loop {
-            if let Some(event) = self.reader.next(&mut self.unread)? {
-                return Ok(event);
+            while let Some(event) = self.reader.next(&mut self.unread)? {
+                if let Some(event) = self.tunnels.sort(event) {
+                    return Ok(event);
+                }
             }
             tokio::select! {
                 read = self.output.next() => match read {
@@ -316,6 +253,11 @@ where
                 },
                 written = self.outbox.drive(), if !self.outbox.is_empty() => {
                     written.map_err(|source| ClientError::Input { source })?;
+                }
+                (Channel(channel), message) = self.tunnels.next_message(),
+                    if !self.outbox.is_long() =>
+                {
+                    self.send("tunnel", &Verb::Tunnel { channel, message })?;
                 }
             }
         }

@@ -24,9 +24,11 @@ pub(super) struct Launched {
     pub(super) stderr: pipe::Receiver,
 }
 
-/// Starts the stage. `core` is the limit of core files that the agent took from itself.
+/// Starts the stage, with this variable besides. `core` is the limit of core files that the agent took
+/// from itself.
 pub(super) fn launch(
     exec: &Exec,
+    variable: Option<(String, String)>,
     container: &Container,
     core: Rlimit,
 ) -> Result<Launched, Refusal> {
@@ -38,7 +40,7 @@ pub(super) fn launch(
     let (reader, writer) = std::io::pipe().map_err(|error| failed(&error))?;
     let kept = reader.try_clone().map_err(|error| failed(&error))?;
     let mut command = Command::new(&words[0]);
-    command.args(&words[1..]).env_clear().envs(container.stage_environment(exec));
+    command.args(&words[1..]).env_clear().envs(container.stage_environment(exec)).envs(variable);
     command.stdin(reader).stdout(Stdio::piped()).stderr(Stdio::piped());
     let account = &container.account;
     let becoming =

@@ -11,6 +11,7 @@ use tokio::time::Duration;
 
 use super::reaper::Reaper;
 use super::sessions::{Agent, Ways};
+use super::tunnels::Outlets;
 use super::wire;
 
 /// Frames of output that may wait for the writer.
@@ -68,7 +69,7 @@ async fn serve(environment: Vec<(OsString, OsString)>, core: Rlimit) -> Result<(
     let mut reading = tokio::spawn(wire::read_requests(stdin, request_sender));
     let mut writing = tokio::spawn(wire::write_frames(stdout, answer_receiver, output_receiver));
     let (additions, mut added) = mpsc::channel(1);
-    let ways = Ways { answers, output, additions };
+    let ways = Ways { outlets: Outlets { answers, output }, additions };
     let mut agent = Agent::new(environment, core, Arc::clone(&reaper), ways);
     let mut second = tokio::time::interval(Duration::from_secs(1));
     let mut listening = true;

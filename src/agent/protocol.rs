@@ -9,23 +9,28 @@
 //!
 //! The output of a stage is one numbered row of frames under one credit window. The agent keeps what
 //! was not acknowledged, so a driver that lost its attach takes the stage up again without a gap.
+//! Each tunnel has a window of its own for each direction, and ends with the attach.
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::secrets::Secret;
-
+mod ending;
+mod init;
 mod probe;
 mod refusal;
+mod tunnel;
 mod usage;
 
+pub use ending::{EndedBy, ExitStatus, MemoryFacts, StageExit};
+pub use init::{Identity, Init, InitReport, ScriptShell, SecretFile, SecretVariable, WireSecret};
 pub use probe::{Probe, ProbeKind, ProbeTarget};
 pub use refusal::Refusal;
+pub use tunnel::{FIRST_TUNNEL, TUNNEL_CREDIT, TUNNEL_WINDOW, TUNNELS, ToAgent, ToDriver};
 pub use usage::{DiskFacts, PidFacts, Usage};
 
 /// Version of this protocol; driver and agent come from one binary, so they must be equal.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// How often a driver pings while it follows a stage.
 pub const PING_INTERVAL: Duration = Duration::from_secs(5);
@@ -81,102 +86,12 @@ pub enum Verb {
     /// Asks whether services answer on the container's network; answered by [`Reply::Probed`]. Needs no
     /// Init and holds nothing else up.
     Probe(Probe),
-}
-
-/// Everything a container's life needs from the driver, secrets included.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Init {
-    /// Secrets for the environment of user stages.
-    pub secrets: Vec<SecretVariable>,
-    /// Secrets to be written as files; refused where the path is not on a tmpfs.
-    pub files: Vec<SecretFile>,
-    /// Further values to be masked in every stage's output.
-    pub masks: Vec<WireSecret>,
-    /// Plain environment of user stages.
-    pub user_env: Vec<(String, String)>,
-    /// Plain environment of all stages.
-    pub env: Vec<(String, String)>,
-    /// Whom the stages run as.
-    pub identity: Identity,
-    /// Absolute paths of directories to create (with parents) and to give to that user.
-    pub directories: Vec<String>,
-    /// What reads the scripts.
-    pub shell: ScriptShell,
-    /// The image's entrypoint, put before the shell of user stages; empty for none.
-    pub entrypoint: Vec<String>,
-    /// Directories put before `PATH` for every stage.
-    pub path_prefix: Vec<String>,
-    /// Where scripts add values to be masked; `None` for nowhere.
-    pub mask_socket: Option<String>,
-}
-
-/// What reads the scripts of stages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ScriptShell {
-    /// bash where there is one, else `sh`, as GitLab's own detection looks for them.
-    Posix,
-    /// PowerShell, by `PATH`.
-    Pwsh,
-}
-
-/// One secret environment variable.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SecretVariable {
-    /// Its name.
-    pub name: String,
-    /// Its value, without a NUL byte.
-    pub value: WireSecret,
-}
-
-/// One secret file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SecretFile {
-    /// Absolute path on a tmpfs; missing parents are made.
-    pub path: String,
-    /// Permission bits, e.g. `0o400`; the file belongs to the stages' user.
-    pub mode: u32,
-    /// Its content.
-    pub content: WireSecret,
-}
-
-/// A [`Secret`] that may cross the attach stream, and nothing else.
-///
-/// `Secret` itself has no serde on purpose; this is the one door.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WireSecret(pub Secret);
-
-impl From<Secret> for WireSecret {
-    fn from(secret: Secret) -> Self {
-        Self(secret)
-    }
-}
-
-impl Serialize for WireSecret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0.expose())
-    }
-}
-
-impl<'de> Deserialize<'de> for WireSecret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes: serde_bytes::ByteBuf = Deserialize::deserialize(deserializer)?;
-        Ok(Self(Secret::new(bytes.into_vec())))
-    }
-}
-
-/// Whom stages run as.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Identity {
-    /// The image's `USER`: empty for root, `name`, `uid`, `name:group`, `uid:gid`; looked up in the
-    /// container's own `/etc/passwd` and `/etc/group` as Docker does.
-    Image(String),
-    /// Numbers from elsewhere (the helper takes the job container's); a home directory and a passwd
-    /// line are made where they are missing.
-    Numeric {
-        /// User id.
-        uid: u32,
-        /// Group id.
-        gid: u32,
+    /// Something for a connection to the job's Docker socket; not answered.
+    Tunnel {
+        /// The tunnel's channel.
+        channel: u32,
+        /// What the connection is told.
+        message: ToAgent,
     },
 }
 
@@ -191,6 +106,9 @@ pub struct Exec {
     pub user_stage: bool,
     /// Plain environment of this stage alone.
     pub env: Vec<(String, String)>,
+    /// Where the agent listens for Docker clients while this stage runs; `None` for nowhere. Where that
+    /// cannot be, it listens elsewhere and sets `DOCKER_HOST`.
+    pub docker_socket: Option<String>,
 }
 
 /// Where a lost attach is taken up.
@@ -239,6 +157,13 @@ pub enum Reply {
     Refused(Refusal),
     /// Why each target is not ready, `None` for those that are, in the order asked.
     Probed(Vec<Option<String>>),
+    /// News of a tunnel, asked for by nobody: its request is 0.
+    Tunnel {
+        /// The tunnel's channel.
+        channel: u32,
+        /// What the driver is told.
+        message: ToDriver,
+    },
 }
 
 /// What a driver learns when it attaches.
@@ -261,87 +186,6 @@ pub struct StageRecord {
     pub stage: String,
     /// Exit code, 128 + signal number where a signal ended it.
     pub code: i32,
-}
-
-/// Whom stages run as, resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InitReport {
-    /// User id.
-    pub uid: u32,
-    /// Primary group id.
-    pub gid: u32,
-    /// Supplementary group ids.
-    pub groups: Vec<u32>,
-    /// User name, where `/etc/passwd` has one.
-    pub user: Option<String>,
-    /// Home directory.
-    pub home: String,
-    /// The shell that will read the scripts, links resolved; `None` where the image has none.
-    pub shell: Option<String>,
-}
-
-/// How a stage ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StageExit {
-    /// The number or signal of the stage's own first process.
-    pub status: ExitStatus,
-    /// Why it was ended from outside, where it was.
-    pub ended_by: Option<EndedBy>,
-    /// Processes the kernel killed for memory while the stage ran.
-    pub oom_kills: u64,
-    /// Memory of the container at the end.
-    pub memory: MemoryFacts,
-    /// The entrypoint ended without reading one byte of the script.
-    pub script_unread: bool,
-    /// A process could not be killed within the sweep's deadline (it hangs in the kernel).
-    pub survivors: bool,
-    /// Values that the stage's scripts added to those to be masked.
-    pub added_masks: Vec<WireSecret>,
-    /// What it used.
-    pub usage: Usage,
-}
-
-/// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ExitStatus {
-    /// By itself, with this number.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-}
-
-impl ExitStatus {
-    /// The number a shell would show: the code, or 128 + signal.
-    pub fn shell_code(self) -> i32 {
-        match self {
-            Self::Code(code) => code,
-            Self::Signal(signal) => 128 + signal,
-        }
-    }
-}
-
-/// What ended a stage from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EndedBy {
-    /// The driver that ran it asked so.
-    Signal,
-    /// Another session took over.
-    Takeover,
-    /// Its driver fell silent for [`SILENCE_ENDS`].
-    Silence,
-    /// The engine stopped the container.
-    Stop,
-}
-
-/// Memory of the container as its cgroup tells; `None` where it tells nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemoryFacts {
-    /// Limit in bytes; `None` also where there is no limit.
-    pub limit: Option<u64>,
-    /// Highest use so far in bytes.
-    pub peak: Option<u64>,
-    /// Processes the kernel killed for memory in the container's life.
-    pub oom_kills: Option<u64>,
 }
 
 /// How the container stands.

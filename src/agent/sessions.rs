@@ -1,5 +1,5 @@
 //! Who may ask the agent what, and what runs: sessions, Init once, one stage at a time. It leaves
-//! processes to `stage` and `reaper`, bytes to `wire`.
+//! processes to `stage` and `reaper`, bytes to `wire`, connections to `tunnels`.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -8,30 +8,34 @@ use std::sync::Arc;
 
 use rustix::process::Rlimit;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant};
 
 use super::container::Container;
 use super::mask::{self, Addition};
-use super::outflow::{Audience, Outflow};
+use super::outflow::Audience;
 use super::protocol::{
     EndedBy, Exec, Hello, Init, Probe, Refusal, Reply, Resume, SILENCE_ENDS, SILENCE_PAUSES,
     Session, StageExit, StageRecord, StageSignal, Stat, Verb, WireSecret,
 };
 use super::reaper::Reaper;
 use super::request::Request;
-use super::stage::{Order, Supervision, supervise};
-use super::wire::{self, Frame};
-use super::{launch, memory, probe};
+use super::stage::Order;
+use super::tunnels::{self, Outlets};
+use super::wire::Frame;
+use super::{memory, probe};
+use running::{Stage, Surroundings};
+
+mod running;
 
 /// Who may ask what, and what runs.
 pub(super) struct Agent {
     environment: Vec<(OsString, OsString)>,
     core: Rlimit,
     reaper: Arc<Reaper>,
-    answers: mpsc::UnboundedSender<Frame>,
-    output: mpsc::Sender<Frame>,
+    outlets: Outlets,
     additions: mpsc::Sender<Addition>,
+    tunnel_numbers: Arc<tunnels::Numbers>,
     container: Option<Container>,
     /// When each session was heard last.
     heard: HashMap<Session, Instant>,
@@ -47,22 +51,8 @@ pub(super) struct Agent {
 
 /// Where the agent's words go, and where those of its scripts come in.
 pub(super) struct Ways {
-    pub(super) answers: mpsc::UnboundedSender<Frame>,
-    pub(super) output: mpsc::Sender<Frame>,
+    pub(super) outlets: Outlets,
     pub(super) additions: mpsc::Sender<Addition>,
-}
-
-struct Stage {
-    name: String,
-    outflow: Arc<Outflow>,
-    orders: mpsc::UnboundedSender<Order>,
-    sender: AbortHandle,
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        self.sender.abort();
-    }
 }
 
 impl Agent {
@@ -72,14 +62,14 @@ impl Agent {
         reaper: Arc<Reaper>,
         ways: Ways,
     ) -> Self {
-        let Ways { answers, output, additions } = ways;
+        let Ways { outlets, additions } = ways;
         Self {
             environment,
             core,
             reaper,
-            answers,
-            output,
+            outlets,
             additions,
+            tunnel_numbers: Arc::default(),
             container: None,
             heard: HashMap::new(),
             records: Vec::new(),
@@ -93,7 +83,7 @@ impl Agent {
     pub(super) fn handle(&mut self, request: Request) {
         let from = Audience { session: request.session, request: request.number };
         let Some(verb) = request.verb else {
-            let _ = self.answers.send(Frame::version_only(from)); // the writer's end ends us
+            let _ = self.outlets.answers.send(Frame::version_only(from)); // the writer's end ends us
             return;
         };
         self.heard.insert(from.session, Instant::now());
@@ -118,6 +108,12 @@ impl Agent {
                 self.probe(probe, from);
                 Ok(None)
             }
+            Verb::Tunnel { channel, message } => {
+                if let Some(stage) = self.stage_of(from.session) {
+                    stage.tell_tunnel(channel, message);
+                }
+                Ok(None)
+            }
         };
         if let Some(reply) = reply.unwrap_or_else(|refusal| Some(Reply::Refused(refusal))) {
             self.answer(from, reply);
@@ -126,7 +122,7 @@ impl Agent {
 
     fn answer(&self, to: Audience, reply: Reply) {
         for frame in Frame::answer(to, reply) {
-            let _ = self.answers.send(frame); // the writer's end ends us
+            let _ = self.outlets.answers.send(frame); // the writer's end ends us
         }
     }
 
@@ -181,21 +177,15 @@ impl Agent {
             return Err(Refusal::Busy { stage: stage.name.clone() });
         }
         let container = self.container.as_ref().ok_or(Refusal::NotInitialised)?;
-        let launched = launch::launch(exec, container, self.core)?;
-        let (orders, order_receiver) = mpsc::unbounded_channel();
-        let outflow = Arc::new(Outflow::new(from));
-        let supervision = Supervision {
-            reaper: Arc::clone(&self.reaper),
-            outflow: Arc::clone(&outflow),
-            orders: order_receiver,
-            masks: container.masks(),
+        let with = Surroundings {
+            container,
+            core: self.core,
+            reaper: &self.reaper,
+            outlets: &self.outlets,
+            tunnel_numbers: &self.tunnel_numbers,
         };
-        // Watched at once: nothing may be awaited between spawn and watch.
-        let exited = self.reaper.watch(launched.pid);
-        self.running = Some(tokio::spawn(supervise(supervision, launched, exited)));
-        let sender = tokio::spawn(wire::send(Arc::clone(&outflow), self.output.clone()));
-        let sender = sender.abort_handle();
-        self.stage = Some(Stage { name: exec.stage.clone(), outflow, orders, sender });
+        let (stage, running) = running::start(exec, from, &with)?;
+        (self.stage, self.running) = (Some(stage), Some(running));
         Ok(())
     }
 
@@ -205,6 +195,7 @@ impl Agent {
             return Err(Refusal::NotYours { stage: stage.name.clone() });
         }
         stage.outflow.resume(from, resume.frame);
+        stage.break_tunnels();
         Ok(())
     }
 
@@ -225,7 +216,7 @@ impl Agent {
 
     /// Answered once the services were tried; whoever asked may be gone by then.
     fn probe(&self, probe: Probe, from: Audience) {
-        let answers = self.answers.clone();
+        let answers = self.outlets.answers.clone();
         tokio::spawn(async move {
             let probed = probe::all(probe).await;
             for frame in Frame::answer(from, Reply::Probed(probed)) {

@@ -2,7 +2,7 @@
 //! about sessions; orders come in, an exit goes out.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -17,6 +17,7 @@ use super::outflow::Outflow;
 use super::protocol::{EndedBy, ExitStatus, GRACE, StageExit, StageSignal, WireSecret};
 use super::pump::Pump;
 use super::reaper::Reaper;
+use super::tunnels::Tunnels;
 use super::usage::Moment;
 use crate::secrets::{MaskSet, Masker};
 
@@ -39,6 +40,7 @@ pub(super) struct Supervision {
     pub(super) outflow: Arc<Outflow>,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
     pub(super) masks: watch::Receiver<MaskSet>,
+    pub(super) tunnels: Arc<Mutex<Option<Tunnels>>>,
 }
 
 /// Sees a stage through; its exit is also put at the end of the outflow.
@@ -65,6 +67,7 @@ pub(super) async fn supervise(
     let script_unread = script.is_unread();
     let survivors = with.reaper.sweep(SWEEP).await;
     swept.send_replace(true);
+    with.close_tunnels().await;
     with.drain(&mut pumps, ended_by).await;
     let memory = memory::facts(cgroup);
     let oom_kills =
@@ -91,6 +94,14 @@ fn values_from(masks: &MaskSet, count: usize) -> Vec<WireSecret> {
 }
 
 impl Supervision {
+    /// Nothing of the stage is left that could use them; nothing listens between stages.
+    async fn close_tunnels(&self) {
+        let tunnels = self.tunnels.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(tunnels) = tunnels {
+            tunnels.close().await;
+        }
+    }
+
     /// Feeds the script and obeys orders until the first process ends.
     async fn first_process(
         &mut self,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::cgroup::{field, number, text};
 use super::protocol::{DiskFacts, PidFacts, Usage};
 
 /// Counters at one moment.
@@ -32,8 +33,7 @@ impl Moment {
             cpu: cpu(cgroup),
             disk: disk(cgroup),
             network: network("/proc/net/dev".as_ref()),
-            refused_forks: first(cgroup, &["pids.events", "pids/pids.events"])
-                .and_then(|text| field(&text, "max")),
+            refused_forks: field(cgroup, &["pids.events", "pids/pids.events"], "max"),
         };
         Self { at: Instant::now(), counters, free: space().map(|(free, _)| free) }
     }
@@ -55,8 +55,7 @@ impl Moment {
             network: pair(before.network, after.network),
             pids: PidFacts {
                 refused: refused.map_or(0, |(now, then)| now.saturating_sub(then)),
-                limit: first(cgroup, &["pids.max", "pids/pids.max"])
-                    .and_then(|text| text.trim().parse().ok()),
+                limit: number(cgroup, &["pids.max", "pids/pids.max"]),
             },
             space: self.free.zip(space()).map(|(free_before, (free, size))| DiskFacts {
                 free_before,
@@ -67,34 +66,24 @@ impl Moment {
     }
 }
 
-/// The first of these files that can be read.
-fn first(root: &Path, paths: &[&str]) -> Option<String> {
-    paths.iter().find_map(|path| std::fs::read_to_string(root.join(path)).ok())
-}
-
-/// The number behind a name, `NAME NUMBER` in a line of its own.
-fn field(text: &str, name: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
-}
-
 fn cpu(root: &Path) -> Option<Duration> {
-    if let Some(text) = first(root, &["cpu.stat"]).filter(|text| text.contains("usage_usec")) {
-        return field(&text, "usage_usec").map(Duration::from_micros);
-    }
-    let text = first(root, &["cpuacct/cpuacct.usage", "cpu,cpuacct/cpuacct.usage"])?;
-    text.trim().parse().ok().map(Duration::from_nanos)
+    let version_2 = field(root, &["cpu.stat"], "usage_usec").map(Duration::from_micros);
+    version_2.or_else(|| {
+        let nanoseconds = number(root, &["cpuacct/cpuacct.usage", "cpu,cpuacct/cpuacct.usage"]);
+        nanoseconds.map(Duration::from_nanos)
+    })
 }
 
 /// Bytes read from and written to disks.
 fn disk(root: &Path) -> Option<(u64, u64)> {
-    if let Some(text) = first(root, &["io.stat"]) {
+    if let Some(text) = text(root, &["io.stat"]) {
         let sum = |name: &str| {
             let words = text.split_whitespace();
             words.filter_map(|word| word.strip_prefix(name)?.parse::<u64>().ok()).sum()
         };
         return Some((sum("rbytes="), sum("wbytes=")));
     }
-    let text = first(root, &["blkio/blkio.throttle.io_service_bytes_recursive"])?;
+    let text = text(root, &["blkio/blkio.throttle.io_service_bytes_recursive"])?;
     let sum = |name: &str| {
         let numbers = text.lines().filter_map(|line| {
             let mut words = line.split(' ').skip(1);
@@ -128,17 +117,8 @@ fn space() -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cgroup::with_files as root;
     use super::*;
-
-    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        root
-    }
 
     #[test]
     fn version_2_is_read() {

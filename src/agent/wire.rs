@@ -10,7 +10,7 @@ use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
-use super::frame::{Channel, FrameHead, HEADER, MAX_PAYLOAD, encode_answer};
+use super::frame::{Channel, FrameHead, FrameKind, HEADER, MAX_PAYLOAD, encode_answer};
 use super::outflow::{Audience, Outflow, Parcel};
 use super::pause;
 use super::protocol::{Answer, Reply};
@@ -30,15 +30,16 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    fn new(to: Audience, channel: Channel, more: bool, payload: Bytes) -> Self {
+    /// One frame; its payload has [`MAX_PAYLOAD`] bytes at most.
+    pub(super) fn new(to: Audience, channel: Channel, kind: FrameKind, payload: Bytes) -> Self {
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let head = FrameHead { session: to.session, channel, more, length }.to_bytes();
+        let head = FrameHead { session: to.session, channel, kind, length }.to_bytes();
         Self { head, payload }
     }
 
     /// A control frame that tells nothing but our version, for a driver of another one.
     pub(super) fn version_only(to: Audience) -> Self {
-        Self::new(to, Channel::CONTROL, false, Bytes::new())
+        Self::new(to, Channel::CONTROL, FrameKind::Whole, Bytes::new())
     }
 
     /// The frames of one answer.
@@ -50,7 +51,8 @@ impl Frame {
         let mut frames = Vec::new();
         while !rest.is_empty() {
             let payload = rest.split_to(rest.len().min(MAX_PAYLOAD));
-            frames.push(Self::new(to, Channel::CONTROL, !rest.is_empty(), payload));
+            let kind = if rest.is_empty() { FrameKind::Whole } else { FrameKind::More };
+            frames.push(Self::new(to, Channel::CONTROL, kind, payload));
         }
         frames
     }
@@ -61,7 +63,9 @@ pub(super) async fn send(outflow: std::sync::Arc<Outflow>, frames: mpsc::Sender<
     loop {
         let (to, parcel) = outflow.next().await;
         let ready = match parcel {
-            Parcel::Output(channel, bytes) => vec![Frame::new(to, channel, false, bytes)],
+            Parcel::Output(channel, bytes) => {
+                vec![Frame::new(to, channel, FrameKind::Whole, bytes)]
+            }
             Parcel::Exit(exit) => Frame::answer(to, Reply::Exited(Box::new(exit))),
         };
         for frame in ready {

@@ -10,6 +10,14 @@ use crate::job::{JobContext, JobResponse};
 /// What `longshore local` calls its runner.
 pub const LOCAL: &str = "longshore-local";
 
+/// What the names of all these volumes begin with.
+const PREFIX: &str = "longshore-cache-";
+
+/// Whether a volume of this name keeps a project's caches.
+pub fn is_volume(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
 /// What jobs must have in common to share a cache.
 ///
 /// Protected refs have a cache of their own, as with GitLab's executor: else whoever may push a branch
@@ -59,6 +67,6 @@ impl CacheKey {
         }
         let hex = key::hex(&hash.finalize());
         let refs = if self.protected { "protected" } else { "unprotected" };
-        format!("longshore-cache-{}-{hex}-{refs}", self.project_id)
+        format!("{PREFIX}{}-{hex}-{refs}", self.project_id)
     }
 }

@@ -1,13 +1,13 @@
 //! From what GitLab said and what the operator allows to what we are going to do. Pure.
 
 use crate::job::{JobContext, JobResponse};
-use crate::settings::{ByteSize, LimitSettings, Settings, Ulimit};
+use crate::settings::{ByteSize, LimitSettings, Settings, SocketMode, Ulimit};
 
 use super::container::{Labels, LimitPlan};
 use super::prune::{PrunePolicy, Repository};
 use super::{
-    CacheKey, HostFacts, JobKey, JobPlan, NetworkPlan, Refusal, Rights, ServicePlan, image, notice,
-    secret, service,
+    BrokerPlan, CacheKey, HostFacts, JobKey, JobPlan, NetworkPlan, Refusal, Rights, ServicePlan,
+    image, notice, secret, service,
 };
 
 /// What a job's objects may outlive its timeout by: `after_script` and the last uploads.
@@ -46,6 +46,8 @@ pub fn compile(
     if !services.is_empty() {
         network.check_names()?;
     }
+    let images = services.iter().map(|service| &service.image);
+    notices.extend(notice::floating([&image].into_iter().chain(images)));
     notices.extend(services.iter().flat_map(ServicePlan::unsafe_in_force));
     Ok(JobPlan {
         key: JobKey::of(job),
@@ -70,6 +72,8 @@ pub fn compile(
         helper_rights,
         network,
         socket: settings.docker.docker_socket,
+        broker: (settings.docker.docker_socket == SocketMode::Brokered)
+            .then(|| BrokerPlan::of(context, settings)),
         socket_path: settings.docker.socket_path().to_owned(),
         secrets,
         notices,

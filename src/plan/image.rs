@@ -44,6 +44,12 @@ pub(super) struct Wanted<'a> {
 }
 
 impl ImagePlan {
+    /// Whether getting this one gets the other as well.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let facts = |one: &Self| (one.platform.clone(), one.policies.clone(), one.check_cached);
+        self.reference == other.reference && facts(self) == facts(other)
+    }
+
     pub(super) fn of(wanted: Wanted<'_>, context: &JobContext, settings: &Settings) -> Self {
         let reference = wanted.reference.to_owned();
         let source = |reference: String| ImageSource {
@@ -65,7 +71,7 @@ impl ImagePlan {
 }
 
 /// The image's names at the mirrors of its registry.
-fn mirrors(reference: &str, settings: &Settings) -> Vec<String> {
+pub(super) fn mirrors(reference: &str, settings: &Settings) -> Vec<String> {
     let (name, version) = login::split(reference);
     let rules = settings.docker.mirror.iter().filter(|rule| login::covers(&rule.registry, &name));
     rules

@@ -124,6 +124,20 @@ pub fn full_name(image: &str) -> String {
     split(image).0
 }
 
+/// The one way to write an image's name: with its registry, and a tag or a digest. An id stays as it is.
+pub fn canonical(image: &str) -> String {
+    if image.starts_with("sha256:") {
+        return image.to_owned();
+    }
+    let (name, version) = split(image);
+    match version.find('@') {
+        // Of a reference with tag and digest the digest counts.
+        Some(at) => format!("{name}{}", &version[at..]),
+        None if version.is_empty() => format!("{name}:latest"),
+        None => format!("{name}{version}"),
+    }
+}
+
 /// The image's name with its registry, and its tag and digest as they stand behind it.
 pub(super) fn split(image: &str) -> (String, &str) {
     let at = image.find('@').unwrap_or(image.len());
@@ -172,6 +186,18 @@ mod tests {
         ] {
             let (name, version) = split(image);
             assert_eq!((name.as_str(), version), expected);
+        }
+    }
+
+    #[test]
+    fn one_way_to_write_a_name() {
+        for (image, expected) in [
+            ("python", "docker.io/library/python:latest"),
+            ("reg.example:5000/g/app:1", "reg.example:5000/g/app:1"),
+            ("reg.example/app:1@sha256:0", "reg.example/app@sha256:0"),
+            ("sha256:00ff", "sha256:00ff"),
+        ] {
+            assert_eq!(canonical(image), expected);
         }
     }
 

@@ -8,9 +8,11 @@ use crate::settings::{Capacity, Shell, SocketMode};
 
 mod alias;
 pub mod auth_config;
+mod broker;
 pub mod cache;
 mod compile;
 pub mod container;
+pub mod gc;
 mod image;
 mod isolation;
 pub mod key;
@@ -24,8 +26,10 @@ pub mod removal;
 mod secret;
 mod service;
 mod shape;
+pub mod slot;
 pub mod sweep;
 
+pub use broker::{BrokerPlan, Quota};
 pub use cache::CacheKey;
 pub use compile::compile;
 pub use image::{ImagePlan, ImageSource};
@@ -118,6 +122,9 @@ pub struct JobPlan {
     pub socket: SocketMode,
     /// The engine's socket on the host, for [`SocketMode::Raw`].
     pub socket_path: String,
+    /// The rules of [`SocketMode::Brokered`]; `None` for the other modes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker: Option<BrokerPlan>,
     /// What the job gets from Vault.
     pub secrets: Vec<SecretRef>,
     /// What goes after this job's success, where it is a delivery.

@@ -46,9 +46,15 @@ impl Repository {
         if !settings.enabled || !settings.after_stages.contains(&job.stage) {
             return Self::Unwanted;
         }
+        Self::of_project(context, settings.repository.as_deref())
+    }
+
+    /// The repository of the job's project: the one that the operator wrote, else GitLab's own.
+    pub(super) fn of_project(context: &JobContext, written: Option<&str>) -> Self {
+        let job = &context.response.job_info;
         // Repositories are lower case where project paths need not be.
         let project = job.project_full_path.to_lowercase();
-        if let Some(written) = &settings.repository {
+        if let Some(written) = written {
             let value = |name: &str| (name == "CI_PROJECT_PATH").then(|| project.clone());
             return Self::Known(crate::job::expand::expand(written, value));
         }
@@ -56,6 +62,14 @@ impl Repository {
             Some(text) if text.ends_with(&format!("/{project}")) => Self::Known(text.to_owned()),
             Some(text) => Self::Foreign(text.to_owned()),
             None => Self::Unknown,
+        }
+    }
+
+    /// Its name, where it can be believed.
+    pub(super) fn known(self) -> Option<String> {
+        match self {
+            Self::Known(repository) => Some(repository),
+            Self::Unwanted | Self::Foreign(_) | Self::Unknown => None,
         }
     }
 

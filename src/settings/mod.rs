@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+mod amount;
+mod broker;
 mod docker;
 mod document;
 mod error;
+mod gc;
 mod isolation;
 mod limits;
 mod masking;
@@ -20,13 +23,17 @@ mod registry;
 mod secrets;
 mod services;
 mod shell;
+mod subnet;
 mod value;
 mod vault;
 
+pub use amount::{Share, Ulimit};
+pub use broker::{BrokerSettings, PushRule};
 pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
+pub use gc::{Amount, GcSettings, Watermark};
 pub use isolation::{Gpus, IsolationSettings};
-pub use limits::{Capacity, LimitOverrides, LimitSettings, Share, Ulimit};
+pub use limits::{Capacity, LimitOverrides, LimitSettings};
 pub use masking::MaskingSettings;
 pub use network::{NetworkSettings, SLOT};
 pub use project::{ContainerSettings, ProjectRule, SocketMode};
@@ -35,6 +42,7 @@ pub use registry::{LoginRule, MirrorRule, PasswordPlace};
 pub use secrets::{FileMode, KvVersion, SecretForm, SecretRule};
 pub use services::{DefaultService, ServiceRule};
 pub use shell::Shell;
+pub use subnet::Subnet;
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
 
@@ -59,6 +67,8 @@ pub struct Settings {
     pub docker: DockerSettings,
     /// How long after the last reap `prepare` starts another one; zero for never.
     pub reap_interval: Period,
+    /// The brokered Docker socket.
+    pub broker: BrokerSettings,
     /// How many jobs the runner runs at once, as `concurrent` in its config.toml.
     pub concurrency: Option<u32>,
     /// Limits of each container.
@@ -85,6 +95,8 @@ pub struct Settings {
     pub masking: MaskingSettings,
     /// Pruning after delivery.
     pub prune: PruneSettings,
+    /// How much room is kept.
+    pub gc: GcSettings,
     /// Secrets that a repository's image may carry.
     pub bake: Vec<BakeRule>,
 }
@@ -99,6 +111,7 @@ impl Default for Settings {
             run_dir: PathBuf::from("/run/longshore"),
             docker: DockerSettings::default(),
             reap_interval: Period::seconds(300),
+            broker: BrokerSettings::default(),
             concurrency: None,
             limits: LimitSettings::default(),
             isolation: IsolationSettings::default(),
@@ -112,6 +125,7 @@ impl Default for Settings {
             secrets: BTreeMap::new(),
             masking: MaskingSettings::default(),
             prune: PruneSettings::default(),
+            gc: GcSettings::default(),
             bake: Vec::new(),
         }
     }
@@ -183,7 +197,9 @@ impl Settings {
         self.check_shares()?;
         self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;
+        self.broker.check("broker")?;
         self.check_logins()?;
+        self.gc.check()?;
         services::check(&self.services, &self.service_rule)?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {

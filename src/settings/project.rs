@@ -8,8 +8,8 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
-    IsolationSettings, LimitOverrides, LimitSettings, NetworkSettings, Patterns, Period, Problem,
-    PullPolicy, Settings, Shell, value,
+    BrokerSettings, IsolationSettings, LimitOverrides, LimitSettings, NetworkSettings, Patterns,
+    Period, Problem, PullPolicy, Settings, Shell, value,
 };
 
 /// What a job gets at `/var/run/docker.sock`.
@@ -18,6 +18,8 @@ use super::{
 pub enum SocketMode {
     /// Nothing.
     Off,
+    /// The daemon through the broker: the job's own objects and nothing else.
+    Brokered,
     /// The host's own socket: its jobs are root on the host.
     Raw,
 }
@@ -34,17 +36,14 @@ impl Visitor<'_> for SocketVisitor {
     type Value = SocketMode;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("\"off\" or \"raw\"")
+        formatter.write_str("\"off\", \"brokered\" or \"raw\"")
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<SocketMode, E> {
         match text {
             "off" => Ok(SocketMode::Off),
             "raw" => Ok(SocketMode::Raw),
-            "brokered" => Err(E::custom(
-                "\"brokered\" comes in a later version; write \"off\", or \"raw\" for projects whose every \
-                 committer may be root on this host",
-            )),
+            "brokered" => Ok(SocketMode::Brokered),
             other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
         }
     }
@@ -89,6 +88,9 @@ pub struct ProjectRule {
     pub shell: Option<Shell>,
     /// Instead of `docker.docker_socket`.
     pub docker_socket: Option<SocketMode>,
+    /// Instead of single keys of `[broker]`.
+    #[serde(default)]
+    pub broker: BrokerSettings,
     /// Instead of `docker.allowed_images`.
     pub allowed_images: Option<Patterns>,
     /// Instead of `docker.allowed_services`.
@@ -151,6 +153,7 @@ impl ProjectRule {
         limits.check("project.limits")?;
         self.isolation.check("project.isolation")?;
         self.network.check("project.network")?;
+        self.broker.check("project.broker")?;
         general.helper.with(&self.helper).check("project.helper", &limits)?;
         let services = general.service_container.with(&self.service_container);
         services.check("project.service_container", &limits)?;
@@ -186,6 +189,7 @@ impl ProjectRule {
         settings.limits = settings.limits.with(&self.limits);
         settings.isolation = settings.isolation.with(&self.isolation);
         settings.network = settings.network.with(&self.network);
+        settings.broker = settings.broker.with(&self.broker);
         settings.helper = settings.helper.with(&self.helper);
         settings.service_container = settings.service_container.with(&self.service_container);
     }

@@ -5,9 +5,11 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::engine::Engine;
+use crate::host::last_use::{Kind, LastUse};
 use crate::host::ledger::{Event, Ledger};
 use crate::host::reap::directories;
 use crate::outcome::Outcome;
+use crate::plan::cache;
 use crate::plan::removal::RemovalPlan;
 use crate::settings::Settings;
 use crate::world::{Stdio, World};
@@ -69,6 +71,7 @@ pub async fn work<E: Engine>(
     let plan: RemovalPlan = serde_json::from_slice(&json).map_err(|error| {
         CallError::system(format!("this command is started by `cleanup` with a plan: {error}"))
     })?;
+    note_uses(engine, settings, world, &plan.job).await;
     let (objects, tokens) = tokio::join!(
         removal::remove_all(engine, &plan),
         leases::end_of_job(settings, world, &plan.job)
@@ -82,4 +85,18 @@ pub async fn work<E: Engine>(
     directories::forget_gone(settings, &plan.job);
     removal_lock::finish(&settings.run_dir, &plan.job).map_err(CallError::system)?;
     Ok(Outcome::Success)
+}
+
+/// What its containers stand on was in use until now. What cannot be found out or written down only
+/// changes what goes first when room runs short.
+async fn note_uses<E: Engine>(engine: &E, settings: &Settings, world: &World, job: &str) {
+    let label = format!("longshore.job={job}");
+    let Ok(containers) = engine.containers(Some(&label)).await else { return };
+    let (record, now) = (LastUse::at(&settings.state_dir), (world.clock)());
+    for container in containers {
+        drop(record.note(Kind::Image, &container.image_id, now));
+        for volume in container.volumes.iter().filter(|name| cache::is_volume(name)) {
+            drop(record.note(Kind::CacheVolume, volume, now));
+        }
+    }
 }

@@ -76,6 +76,7 @@ async fn once<E: Engine>(
         script: asked.script.clone().into(),
         user_stage: route.user_stage,
         env: Vec::new(),
+        docker_socket: None,
     };
     let wanted = route.user_stage && !call.plan.services.is_empty();
     let services = async {
@@ -100,7 +101,7 @@ async fn once<E: Engine>(
         tell_ended_services(call, engine, &asked.stage, sink).await;
     }
     timings.mark("after it");
-    if let Some(line) = timings.line() {
+    if let Some(line) = timings.line(None) {
         sink.line(&line).await.map_err(CallError::system)?;
     }
     Ok(outcome)

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use longshore::agent::frame::{
-    Channel, Event, FrameError, FrameHead, FrameReader, MAX_MESSAGE, encode_answer,
+    Channel, Event, FrameError, FrameHead, FrameKind, FrameReader, MAX_MESSAGE, encode_answer,
 };
 use longshore::agent::protocol::{Answer, Reply, Session, Verb};
 use longshore::agent::request::{ATTACH, Request, RequestReader, encode_request};
@@ -13,16 +13,16 @@ use crate::agent_support::{Container, plain_init, run, session, stage};
 const OURS: Session = Session(*b"\x01ours~\xff\x00\x80q9!Z^\x07e");
 const THEIRS: Session = Session(*b"\x02theirs\xfe\x00\x81w3!Y^h");
 
-fn frame(session: Session, channel: Channel, more: bool, payload: &[u8]) -> Vec<u8> {
+fn frame(session: Session, channel: Channel, kind: FrameKind, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap();
-    let mut bytes = FrameHead { session, channel, more, length }.to_bytes().to_vec();
+    let mut bytes = FrameHead { session, channel, kind, length }.to_bytes().to_vec();
     bytes.extend_from_slice(payload);
     bytes
 }
 
 fn pong(session: Session) -> Vec<u8> {
     let payload = encode_answer(&Answer { request: 1, reply: Reply::Pong }).unwrap();
-    frame(session, Channel::CONTROL, false, &payload)
+    frame(session, Channel::CONTROL, FrameKind::Whole, &payload)
 }
 
 /// Reads a stream cut at these lengths; output is joined, answers are counted.
@@ -35,6 +35,7 @@ fn read(stream: &[u8], cuts: impl Iterator<Item = usize>) -> (Vec<u8>, usize) {
             match event {
                 Event::Output { bytes, .. } => output.extend_from_slice(&bytes),
                 Event::Answer(_) => answers += 1,
+                other => panic!("a tunnel's event: {other:?}"),
             }
         }
     }
@@ -58,11 +59,11 @@ proptest! {
         payloads in prop::collection::vec((any::<bool>(), prop::collection::vec(any::<u8>(), 0..200)), 0..20),
         cuts in prop::collection::vec(1usize..60, 0..200),
     ) {
-        let mut stream = frame(THEIRS, Channel::STDOUT, false, &old);
+        let mut stream = frame(THEIRS, Channel::STDOUT, FrameKind::Whole, &old);
         stream.extend(pong(OURS));
         let mut expected = Vec::new();
         for (ours, payload) in &payloads {
-            stream.extend(frame(if *ours { OURS } else { THEIRS }, Channel::STDOUT, false, payload));
+            stream.extend(frame(if *ours { OURS } else { THEIRS }, Channel::STDOUT, FrameKind::Whole, payload));
             if *ours { expected.extend_from_slice(payload); }
         }
         stream.extend(pong(OURS));
@@ -100,10 +101,10 @@ fn a_request_cut_after_any_byte_leaves_nothing_to_the_next_attach() {
 
 #[test]
 fn an_attach_in_the_middle_of_an_old_frame_shows_nothing_of_it() {
-    let mut old = frame(THEIRS, Channel::STDOUT, false, b"old output");
-    old.extend(frame(THEIRS, Channel::STDERR, false, b"more of the old"));
+    let mut old = frame(THEIRS, Channel::STDOUT, FrameKind::Whole, b"old output");
+    old.extend(frame(THEIRS, Channel::STDERR, FrameKind::Whole, b"more of the old"));
     let mut new = pong(OURS);
-    new.extend(frame(OURS, Channel::STDOUT, false, b"new"));
+    new.extend(frame(OURS, Channel::STDOUT, FrameKind::Whole, b"new"));
     for start in 0..=old.len() {
         let stream = [&old[start..], new.as_slice()].concat();
         assert_eq!(read(&stream, std::iter::empty()), (b"new".to_vec(), 1), "from byte {start}");
@@ -114,9 +115,9 @@ fn an_attach_in_the_middle_of_an_old_frame_shows_nothing_of_it() {
 fn a_long_answer_travels_in_several_frames() {
     let payload = encode_answer(&Answer { request: 1, reply: Reply::Pong }).unwrap();
     let (first, second) = payload.split_at(1);
-    let mut stream = frame(OURS, Channel::CONTROL, true, first);
-    stream.extend(frame(THEIRS, Channel::CONTROL, false, b"between"));
-    stream.extend(frame(OURS, Channel::CONTROL, false, second));
+    let mut stream = frame(OURS, Channel::CONTROL, FrameKind::More, first);
+    stream.extend(frame(THEIRS, Channel::CONTROL, FrameKind::Whole, b"between"));
+    stream.extend(frame(OURS, Channel::CONTROL, FrameKind::Whole, second));
     assert_eq!(read(&stream, std::iter::repeat_n(1, 200)), (Vec::new(), 1));
 }
 
@@ -130,10 +131,14 @@ fn another_version_is_named_in_both_directions() {
 
 #[test]
 fn a_frame_or_message_beyond_the_bound_is_an_error() {
-    let mut long =
-        FrameHead { session: OURS, channel: Channel::STDOUT, more: false, length: 70_000 }
-            .to_bytes()
-            .to_vec();
+    let mut long = FrameHead {
+        session: OURS,
+        channel: Channel::STDOUT,
+        kind: FrameKind::Whole,
+        length: 70_000,
+    }
+    .to_bytes()
+    .to_vec();
     long.extend([0; 10]);
     let found = FrameReader::new(OURS).next(&mut Bytes::from(long));
     assert_eq!(found.unwrap_err(), FrameError::TooLong { length: 70_000 });

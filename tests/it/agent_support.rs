@@ -212,7 +212,13 @@ pub(crate) fn secret_variable(name: &str, value: &str) -> SecretVariable {
 
 /// A user stage with this script.
 pub(crate) fn stage(name: &str, script: impl Into<Vec<u8>>) -> Exec {
-    Exec { stage: name.into(), script: secret(script), user_stage: true, env: Vec::new() }
+    Exec {
+        stage: name.into(),
+        script: secret(script),
+        user_stage: true,
+        env: Vec::new(),
+        docker_socket: None,
+    }
 }
 
 /// Keeps what a stage writes, and tells a listener of it.

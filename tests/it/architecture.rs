@@ -49,14 +49,15 @@ const WORLD: [(&[&str], &[&str]); 6] = [
 const CLOCKS: &[&str] = &["main.rs"];
 
 /// Rooms that neither know the time nor touch anything.
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
     "job",
     "settings",
     "plan",
     "outcome.rs",
     "agent/protocol.rs",
     "agent/frame.rs",
-    "agent/protocol/refusal.rs",
+    "agent/protocol",
+    "agent/frame",
 ];
 
 /// What they must not name.

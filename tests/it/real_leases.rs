@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::support::bao::{Bao, write_private};
 use crate::support::fake_vault::{FakeVault, LOGIN, MOUNT, REVOKED, Reply};
 use crate::support::job_json::FakeJob;
-use crate::support::real::{Host, assert_says, await_gone, busybox, stderr};
+use crate::support::real::{Host, assert_says, await_gone, busybox, docker_host, stderr};
 use crate::support::running::JobStatus;
 
 const SOON: Duration = Duration::from_mins(1);
@@ -185,4 +185,29 @@ async fn a_token_that_cleanup_could_not_end_is_pending() {
     let reaped = host.bare(&["reap"]).output().unwrap();
     assert_no_token_is_left(&reaped);
     assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 1), 0));
+}
+
+/// Docker is away too: what it keeps has to wait for it, the token has not.
+#[tokio::test]
+async fn reap_ends_a_token_though_docker_does_not_answer() {
+    let (bao, host) = leasing().await;
+    let job: FakeJob = busybox(["echo begun", "sleep 300"]);
+    let running = host.runner().own_process().start(&job);
+    running.wait_for_output("\nbegun", SOON);
+    let driver = running.wait_for_call("run build_script", SOON);
+    running.kill_runner();
+    signal(driver, Signal::KILL);
+    assert_eq!(running.join().status, JobStatus::Lost);
+    let host = host.docker("host", "\"unix:///nonexistent/docker.sock\"");
+    let plan = host.bare(&["reap", "--plan"]).output().unwrap();
+    assert_says(&String::from_utf8_lossy(&plan.stdout), &["would revoke Vault token "]);
+    assert_eq!(bao.logins_and_revokes(), (1, 0), "a plan ends nothing");
+    let reaped = host.bare(&["reap"]).output().unwrap();
+    assert!(!reaped.status.success(), "{reaped:?}");
+    assert_says(&stderr(&reaped), &["/nonexistent/docker.sock"]);
+    assert_no_token_is_left(&reaped);
+    assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 1), 0));
+    let host = host.docker("host", &format!("{:?}", docker_host()));
+    assert_no_token_is_left(&host.bare(&["reap"]).output().unwrap());
+    await_gone(&job);
 }

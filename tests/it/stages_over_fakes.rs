@@ -69,7 +69,7 @@ async fn calls_of_a_life() -> Vec<(Verb, usize, String)> {
 #[tokio::test]
 async fn each_call_fails_once_and_nothing_is_left() {
     let mut swept = BTreeSet::new();
-    for (verb, nth, object) in calls_of_a_life().await {
+    for (verb, nth, object) in Box::pin(calls_of_a_life()).await {
         for trouble in [Trouble::Fail(Fault::Daemon), Trouble::FailAfter(Fault::Daemon)] {
             let context = format!("{verb:?} number {nth} ({object}): {trouble:?}");
             let life = Life::new();
@@ -99,8 +99,9 @@ async fn each_call_fails_once_and_nothing_is_left() {
         Verb::Start,
         Verb::Attach,
         Verb::RemoveContainer,
-        Verb::CreateNetwork,
         Verb::Networks,
+        Verb::CreateNetwork,
+        Verb::RemoveNetwork,
         Verb::RemoveVolume,
         Verb::Volumes,
         Verb::Upload,
@@ -175,7 +176,8 @@ async fn reap_leaves_a_slot_that_a_job_took_meanwhile() {
     life.prepare().await.unwrap();
     life.cleanup().await.unwrap();
     life.spare_slot().await;
-    life.engine.trouble(Verb::RemoveNetwork, 1, Trouble::Fail(Fault::Conflict));
+    let nth = 1 + life.engine.calls().iter().filter(|one| one.verb == Verb::RemoveNetwork).count();
+    life.engine.trouble(Verb::RemoveNetwork, nth, Trouble::Fail(Fault::Conflict));
     life.reap().await.unwrap();
     assert_eq!(life.engine.unmet(), []);
     assert_eq!(life.engine.left("longshore.kind=slot").len(), 2);

@@ -175,8 +175,6 @@ def soak(options: argparse.Namespace) -> list[dict]:
 
 def settle(host: Host, before: dict[str, int]) -> None:
     """Waits for the last worker, which writes to the ledger when all is gone."""
-
-
     deadline = time.monotonic() + 10
     while host.look()["processes of longshore"] > before["processes of longshore"] and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -188,7 +186,7 @@ def grown(jobs: int, before: dict[str, int], after: dict[str, int]) -> list[dict
     for name, was in before.items():
         allowed = jobs // 10 if name in Host.SHARED else 0
         if name == "lines of the ledger":
-            allowed = 4 * jobs  # made, removing, removed, and a pull or a prune
+            allowed = 12 * jobs  # started, prepared, removing, removed, a line for each stage, a pull or a prune
         rows.append(row(name, after[name] - was, allowed, "more", before=was, after=after[name]))
     return rows
 

@@ -171,6 +171,6 @@ fn sort(
             Reply::Exited(exit) => Ok(Some(*exit)),
             reply => Err(unexpected(reply)),
         },
-        Event::Answer(_) => Ok(None),
+        Event::Answer(_) | Event::Opened(_) | Event::Tunnelled { .. } | Event::Ended(_) => Ok(None),
     }
 }

@@ -8,6 +8,9 @@ use zeroize::Zeroizing;
 
 use super::super::request::ATTACH;
 
+/// Messages that are written in no time: tunnels fill no more of the outbox.
+const LONG: usize = 4;
+
 /// Coded messages and the stream they go to.
 pub(super) struct Outbox<W> {
     input: W,
@@ -30,6 +33,11 @@ impl<W: AsyncWrite + Unpin> Outbox<W> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty() && !self.unflushed
+    }
+
+    /// Whether so much waits that pings and signals would wait behind it.
+    pub(super) fn is_long(&self) -> bool {
+        self.messages.len() >= LONG
     }
 
     /// Writes until the outbox is empty. Safe to drop and to call again.

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::host::gc::Trigger;
+
 /// What happened.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -31,6 +33,19 @@ pub enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<i32>,
         /// Seconds that the call took.
+        seconds: f64,
+    },
+    /// An image was pulled for it.
+    Pulled {
+        /// The job's key.
+        job: &'a str,
+        /// Its reference, a mirror's where it came from one.
+        image: &'a str,
+        /// `sha256:...`
+        image_id: &'a str,
+        /// Bytes of its layers on this host.
+        size: u64,
+        /// Seconds that it took, with all tries.
         seconds: f64,
     },
     /// `prepare` ended well.
@@ -73,6 +88,21 @@ pub enum Event<'a> {
     Removed {
         /// The job's key.
         job: &'a str,
+        /// What could not be removed, and why.
+        left: &'a [String],
+    },
+    /// What `gc` removed; also where that was nothing.
+    Collected {
+        /// Who asked for room.
+        trigger: Trigger,
+        /// Names of images and volumes.
+        objects: &'a [String],
+        /// Bytes freed, as far as the daemon tells.
+        images_bytes: u64,
+        /// The same of volumes with projects' caches.
+        cache_volumes_bytes: u64,
+        /// The same of what the builder keeps.
+        build_cache_bytes: u64,
         /// What could not be removed, and why.
         left: &'a [String],
     },

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::engine::{ContainerSummary, Engine, EngineError, Named};
+use crate::engine::{ContainerSummary, Engine, EngineError, Named, NetworkSummary};
 use crate::plan::sweep::{BROKERED, JOB, KIND, Kind, Object};
 
 /// What the engine has: all containers, and our networks and volumes.
@@ -28,19 +28,19 @@ async fn observe<E: Engine>(
     containers: Option<&str>,
 ) -> Result<Vec<Object>, EngineError> {
     // Containers last: one that comes in between may use a network or a volume that was seen before it.
-    let (networks, volumes) = tokio::join!(engine.networks(label), engine.volumes(label));
+    let (networks, volumes) = tokio::join!(engine.networks(Some(label)), engine.volumes(label));
     let (networks, volumes) = (networks?, volumes?);
     let containers = engine.containers(containers).await?;
     let heirs = heirs(engine, &containers).await?;
     let used_networks = containers.iter().flat_map(|one| &one.networks).collect::<HashSet<_>>();
     let used_volumes = containers.iter().flat_map(|one| &one.volumes).collect::<HashSet<_>>();
-    let networks = networks.into_iter().map(|one| {
-        let used = used_networks.contains(&one.name);
-        named(Kind::Network, one, used)
+    let networks = networks.into_iter().map(|NetworkSummary { name, labels, .. }| {
+        let used = used_networks.contains(&name);
+        Object { kind: Kind::Network, name, labels, used, inherited: false }
     });
-    let volumes = volumes.into_iter().map(|one| {
-        let used = used_volumes.contains(&one.name);
-        named(Kind::Volume, one, used)
+    let volumes = volumes.into_iter().map(|Named { name, labels }| {
+        let used = used_volumes.contains(&name);
+        Object { kind: Kind::Volume, name, labels, used, inherited: false }
     });
     let mut objects: Vec<Object> = networks.chain(volumes).collect();
     objects.extend(containers.iter().map(|one| Object {
@@ -51,10 +51,6 @@ async fn observe<E: Engine>(
         inherited: heirs.contains(&one.id),
     }));
     Ok(objects)
-}
-
-fn named(kind: Kind, named: Named, used: bool) -> Object {
-    Object { kind, name: named.name, labels: named.labels, used, inherited: false }
 }
 
 /// Containers that say a job's script made them, but have, or may have, that from their image. The images

@@ -161,7 +161,7 @@ impl Life {
     /// A slot that an earlier job left.
     pub(crate) async fn spare_slot(&self) {
         let labels = Labels::from([("longshore.kind".to_owned(), "slot".to_owned())]);
-        self.engine.create_network("longshore-slot-1", &labels).await.unwrap();
+        self.engine.create_network("longshore-slot-1", None, &labels).await.unwrap();
     }
 
     pub(crate) async fn reap(&self) -> Result<Outcome, CallError> {

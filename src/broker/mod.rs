@@ -1,0 +1,17 @@
+//! The job's Docker socket, brokered: what a job may ask of the host's daemon, and what becomes of it.
+//! Bytes of the job are never passed on: each request is read into a closed type, judged, and written anew.
+//!
+//! The way of a request:
+//! [`request::Head`] -> [`request::route`] (which endpoint, what body to read) -> [`request::Request`]
+//! -> [`policy::decide`] with the [`view::JobView`] -> [`policy::Decision`] -> the forwarder does what
+//! [`outgoing::Outgoing`] says, tells the view by its [`outgoing::Note`] what has become of it, and
+//! passes the answer on through [`answer`].
+//!
+//! Everything in this room but `transport`, `forward` and `tunnel` is pure: no socket, no clock, no
+//! randomness.
+
+pub mod outgoing;
+pub mod policy;
+pub mod refusal;
+pub mod request;
+pub mod view;

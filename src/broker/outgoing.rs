@@ -1,0 +1,150 @@
+//! What goes to the daemon instead of what the job sent, and what is done with the answer. Types only.
+
+use super::request::Method;
+
+/// A request written anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Method.
+    pub method: Method,
+    /// Path without the version, each part of it checked; begins with a slash.
+    pub path: String,
+    /// Query, not yet percent-encoded.
+    pub query: Vec<(&'static str, String)>,
+    /// Body.
+    pub body: OutBody,
+    /// Whose login goes with it.
+    pub login: LoginFor,
+    /// How long the daemon may take.
+    pub patience: Patience,
+    /// What is done with the answer.
+    pub answer: Answer,
+    /// What the view is told once the daemon said 2xx (for a pull, push or build: once its stream ended
+    /// without an `error`).
+    pub note: Option<Note>,
+}
+
+/// The body of an [`Outgoing`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutBody {
+    /// None; `Content-Length: 0` for a POST.
+    None,
+    /// `application/json`.
+    Json(Vec<u8>),
+    /// The job's own bytes, an archive (`application/x-tar`).
+    Archive,
+}
+
+/// The login that is put into `X-Registry-Auth`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginFor {
+    /// No header.
+    Nobody,
+    /// The job's login for this image's registry, where it has one.
+    Image(String),
+}
+
+/// How long the daemon may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// It answers at once: 10 s (T11), more for what starts or stops a container.
+    Control,
+    /// As long as the job lasts.
+    Job,
+}
+
+/// What is done with the answer's body. Answers that are not 2xx always go through
+/// `answer::error`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Streamed as it is: logs, archives.
+    Relay,
+    /// The connection becomes raw in both directions (101, or 200 from older daemons).
+    Hijack,
+    /// One JSON document, read whole (at most 16 MiB) and rewritten.
+    Document(Shape),
+    /// A stream of JSON documents, each rewritten as it comes.
+    Documents(Shape),
+}
+
+/// What a document shows, so that it can be cut down to what is the job's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// `{"Id": …}` of what was created, `{"StatusCode": …}`, `{"Titles": …}`: nothing of others in it.
+    Plain,
+    /// `GET /version`.
+    Version,
+    /// `GET /containers/json`.
+    Containers,
+    /// `GET /containers/ID/json`.
+    Container,
+    /// `GET /exec/ID/json`.
+    Exec,
+    /// `GET /images/json`.
+    Images,
+    /// `GET /images/NAME/json`.
+    Image,
+    /// `GET /images/NAME/history`.
+    History,
+    /// `GET /networks`.
+    Networks,
+    /// `GET /networks/ID`.
+    Network,
+    /// `GET /volumes`.
+    Volumes,
+    /// `GET /volumes/NAME` and the answer to a create.
+    Volume,
+    /// One event.
+    Event,
+    /// Progress of a pull, a push or a build.
+    Progress,
+}
+
+/// A kind of object with an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// A container.
+    Container,
+    /// A network.
+    Network,
+    /// A volume.
+    Volume,
+    /// An exec instance.
+    Exec,
+}
+
+/// What has become of the job's objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// The answer's `Id` (a volume's `Name`) is the job's, under this name of its own.
+    Created {
+        /// What it is.
+        kind: Kind,
+        /// As the job calls it.
+        name: String,
+    },
+    /// It is gone.
+    Removed {
+        /// What it was.
+        kind: Kind,
+        /// Its id; a volume's name.
+        id: String,
+    },
+    /// A container has another name.
+    Renamed {
+        /// Its id.
+        id: String,
+        /// As the job calls it now.
+        name: String,
+    },
+    /// These references name images that the job may use; the forwarder asks the daemon for their ids.
+    Images {
+        /// As the daemon knows them.
+        references: Vec<String>,
+    },
+    /// A reference is gone.
+    Untagged {
+        /// As the daemon knew it.
+        reference: String,
+    },
+}
