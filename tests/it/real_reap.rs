@@ -1,5 +1,6 @@
 //! `longshore reap` on the real daemon: what it takes of dead jobs, and what it leaves.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -102,7 +103,7 @@ fn a_reap_in_another_pid_namespace_beside_a_live_job_removes_nothing() {
     let job = busybox(["echo begun", "sleep 300"]);
     let running = host.runner().own_process().start(&job);
     running.wait_for_output("\nbegun", SOON);
-    let before = left_of(&job);
+    let before = left(&job);
     let _alone = no_other_reap();
     let elsewhere = || {
         let mut command = Command::new("unshare");
@@ -112,7 +113,7 @@ fn a_reap_in_another_pid_namespace_beside_a_live_job_removes_nothing() {
     };
     let told = elsewhere();
     assert!(!told.contains(&job.id.to_string()), "{told}");
-    assert_eq!(left_of(&job), before);
+    assert_eq!(left(&job), before);
     let driver = running.wait_for_call("run build_script", SOON);
     signal(driver, Signal::STOP);
     running.kill_runner();
@@ -121,9 +122,13 @@ fn a_reap_in_another_pid_namespace_beside_a_live_job_removes_nothing() {
     // Nobody can see from there that the runner is gone: the deadline decides.
     let told = elsewhere();
     assert!(!told.contains(&job.id.to_string()), "{told}");
-    assert_eq!(left_of(&job), before);
+    assert_eq!(left(&job), before);
     host.reap_alone(&[]);
     assert_eq!(left_of(&job), Vec::<String>::new());
+}
+
+fn left(job: &FakeJob) -> BTreeSet<String> {
+    left_of(job).into_iter().collect()
 }
 
 fn signal(pid: i32, signal: Signal) {
@@ -159,7 +164,7 @@ fn a_job_starts_a_reap_when_the_last_one_is_long_ago() {
     host.run(&busybox(["true"])).assert_success();
     await_that("a reap", || !slot.is_there());
     await_that("its line", || host.ledger().contains(&slot.name));
-    let stamp = host.run_dir().join("reap.lock");
+    let (stamp, lock) = (host.run_dir().join("reap.stamp"), host.run_dir().join("reap.lock"));
     let modified = || fs::metadata(&stamp).unwrap().modified().unwrap();
     let first = modified();
     host.run(&busybox(["true"])).assert_success();
@@ -170,7 +175,7 @@ fn a_job_starts_a_reap_when_the_last_one_is_long_ago() {
     assert!(modified() >= first);
     // Its end: nobody holds the lock any more.
     await_that("the end of the reap", || {
-        let lock = File::options().write(true).open(&stamp).unwrap();
+        let lock = File::options().write(true).open(&lock).unwrap();
         flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
     });
 }

@@ -12,8 +12,11 @@ use rustix::fs::{FlockOperation, flock};
 use crate::stage::call::Call;
 use crate::stage::worker;
 
-/// The lock; its time of modification is when the last reap began.
+/// The lock.
 const LOCK: &str = "reap.lock";
+
+/// Its time of modification is when the last reap began.
+const STAMP: &str = "reap.stamp";
 
 /// Takes the lock, held until dropped; `None` where another has it.
 ///
@@ -21,13 +24,13 @@ const LOCK: &str = "reap.lock";
 /// When there can be no lock in `run_dir`.
 pub fn take(run_dir: &Path, now: SystemTime) -> io::Result<Option<File>> {
     let Some(lock) = open(run_dir)? else { return Ok(None) };
-    lock.set_modified(now)?;
+    stamp(run_dir, now)?;
     Ok(Some(lock))
 }
 
 /// When the last reap began on this host, as far as that is known.
 pub fn last(run_dir: &Path) -> Option<SystemTime> {
-    fs::metadata(run_dir.join(LOCK)).and_then(|facts| facts.modified()).ok()
+    fs::metadata(run_dir.join(STAMP)).and_then(|facts| facts.modified()).ok()
 }
 
 /// Starts a reap in a process of its own, where the last one is too long ago. The job does not wait for it,
@@ -40,10 +43,16 @@ pub fn start_when_due(call: &Call<'_>) {
     }
     let Ok(Some(lock)) = open(run_dir) else { return };
     // Of many jobs that begin at once the first starts it.
-    if is_due(last(run_dir), now, interval) && lock.set_modified(now).is_ok() {
+    if is_due(last(run_dir), now, interval) && stamp(run_dir, now).is_ok() {
         drop(lock);
         drop(worker::start_reap(&call.world.executable, &call.settings_path));
     }
+}
+
+fn stamp(run_dir: &Path, now: SystemTime) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.open(run_dir.join(STAMP))?.set_modified(now)
 }
 
 /// A clock that was set back does not put the next one off.
