@@ -17,7 +17,7 @@ use crate::engine::EngineError;
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
 use crate::host::reap::{self, Reap};
-use crate::host::{self, gc};
+use crate::host::{self, gc, prune};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -120,6 +120,13 @@ fn dispatch(
             block_on(async {
                 let engine = engine(&settings)?;
                 gc::command(&engine, &settings, world, &args, stdio).await
+            })
+        }
+        Command::Prune(args) => {
+            let settings = call::read_settings(&settings)?;
+            block_on(async {
+                let engine = engine(&settings)?;
+                prune::command::command(&engine, &settings, world, &args, stdio).await
             })
         }
         Command::Ledger(args) => {

@@ -6,6 +6,7 @@ pub mod last_use;
 pub mod lease;
 pub mod ledger;
 pub mod owner;
+pub mod prune;
 pub mod reap;
 pub mod routes;
 pub mod space;

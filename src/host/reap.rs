@@ -17,7 +17,7 @@ use crate::stage::{agent_volume, leases, removal, vault};
 use crate::world::{Stdio, World};
 
 use super::ledger::{Event, Ledger};
-use super::owner;
+use super::{owner, prune};
 
 pub mod directories;
 pub mod observe;
@@ -145,6 +145,10 @@ impl<E: Engine> Reap<'_, E> {
             Err(_) => Vec::new(),
         };
         let mut failed: Vec<String> = left.iter().map(ToString::to_string).collect();
+        if let Ok(engine) = self.engine {
+            let now = (self.world.clock)();
+            failed.extend(prune::finish_interrupted(engine, self.settings, now).await);
+        }
         for one in directories {
             let path = one.path.display();
             let removed = one.remove().map_err(|error| format!("failed to remove {path}: {error}"));
@@ -152,17 +156,19 @@ impl<E: Engine> Reap<'_, E> {
         }
         let unended = leases::end(self.settings, self.world, tokens).await;
         if unended.is_empty() && report.unknown.is_empty() {
-            failed.extend(self.finish(cut_short, &report.remove, &left));
+            failed.extend(self.finish(&cut_short, &report.remove, &left));
         }
         failed.extend(unended);
         self.record(&report, &failed);
         // A note that stays is looked at again by the next one.
-        outdated.iter().for_each(|one| drop(one.forget()));
+        for one in outdated {
+            drop(one.forget());
+        }
         failed
     }
 
     /// Says of each cleanup that was cut short that it is done, where it is.
-    fn finish(&self, all: Vec<CutShort>, doomed: &[Doomed], left: &[EngineError]) -> Vec<String> {
+    fn finish(&self, all: &[CutShort], doomed: &[Doomed], left: &[EngineError]) -> Vec<String> {
         let is_left = |job: &CutShort| {
             let mut its = doomed.iter().filter(|one| one.job.as_ref() == Some(&job.job));
             its.any(|one| left.iter().any(|error| error.object == one.name))

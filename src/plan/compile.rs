@@ -38,6 +38,7 @@ pub fn compile(
     let helper_rights = Rights::of(&settings.helper.isolation, helper_reference);
     let network = NetworkPlan::of(context, &settings.network)?;
     let repository = Repository::of(context, &settings.prune);
+    let prune = PrunePolicy::of(context, &settings.prune, repository.clone());
     let secrets = secret::asked(context, settings)?;
     let mut notices = notice::all(context, settings, (&image, &rights, &network));
     notices.extend(repository.problem());
@@ -77,7 +78,8 @@ pub fn compile(
         socket_path: settings.docker.socket_path().to_owned(),
         secrets,
         notices,
-        prune: PrunePolicy::of(context, &settings.prune, repository),
+        prune_registry: image::of_repository(prune.as_ref(), context, settings),
+        prune,
         image,
     })
 }

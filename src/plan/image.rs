@@ -7,6 +7,7 @@ use crate::settings::{PullPolicy, Settings, Shell};
 
 use super::Refusal;
 use super::login::{self, LoginPlan};
+use super::prune::PrunePolicy;
 
 /// One image to have on the host before the job starts.
 #[derive(Debug, Clone, Serialize)]
@@ -68,6 +69,16 @@ impl ImagePlan {
             check_cached: !shared,
         }
     }
+}
+
+/// The repository of a delivery, where its tags go from the registry too.
+pub(super) fn of_repository(
+    prune: Option<&PrunePolicy>,
+    context: &JobContext,
+    settings: &Settings,
+) -> Option<ImageSource> {
+    let reference = prune.filter(|_| settings.prune.registry)?.repository.clone();
+    Some(ImageSource { login: LoginPlan::of(&reference, context, settings), reference })
 }
 
 /// The image's names at the mirrors of its registry.

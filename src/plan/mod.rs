@@ -129,6 +129,8 @@ pub struct JobPlan {
     pub secrets: Vec<SecretRef>,
     /// What goes after this job's success, where it is a delivery.
     pub prune: Option<PrunePolicy>,
+    /// Where its tags go from the registry too: who may do that.
+    pub prune_registry: Option<ImageSource>,
     /// What is unsafe in force for this job, one line each.
     pub notices: Vec<String>,
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::engine::Engine;
 use crate::host::last_use::{Kind, LastUse};
 use crate::host::ledger::{Event, Ledger};
+use crate::host::prune;
 use crate::host::reap::directories;
 use crate::outcome::Outcome;
 use crate::plan::cache;
@@ -76,14 +77,22 @@ pub async fn work<E: Engine>(
         removal::remove_all(engine, &plan),
         leases::end_of_job(settings, world, &plan.job)
     );
-    let left: Vec<String> = objects.iter().map(ToString::to_string).chain(tokens).collect();
+    // A container of the job's own may use what is to go.
+    let unpruned = if plan.delivery {
+        prune::of_job(engine, settings, (&plan.job, (world.clock)())).await
+    } else {
+        Vec::new()
+    };
+    let objects = objects.iter().map(ToString::to_string);
+    let left: Vec<String> = objects.chain(tokens).chain(unpruned).collect();
     let event = Event::Removed { job: &plan.job, left: &left };
-    Ledger::at(&settings.state_dir).append(&event, (world.clock)()).map_err(CallError::system)?;
+    let recorded = Ledger::at(&settings.state_dir).append(&event, (world.clock)());
     if !left.is_empty() {
         return Err(CallError::system(left.join("; ")));
     }
     directories::forget_gone(settings, &plan.job);
     removal_lock::finish(&settings.run_dir, &plan.job).map_err(CallError::system)?;
+    recorded.map_err(CallError::system)?;
     Ok(Outcome::Success)
 }
 

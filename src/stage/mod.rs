@@ -30,6 +30,7 @@ pub mod removal;
 pub mod removal_lock;
 pub mod run;
 pub mod seccomp;
+pub mod secrets;
 pub mod service_report;
 pub mod service_stream;
 pub mod services;

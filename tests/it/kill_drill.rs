@@ -219,7 +219,7 @@ fn await_that(what: &str, mut happened: impl FnMut() -> bool) {
 }
 
 /// Sweeps these points, each before and after; answers those that were hit.
-fn sweep(points: Vec<Point>, secret: fn() -> Reply) -> BTreeSet<Point> {
+fn sweep(points: &[Point], secret: fn() -> Reply) -> BTreeSet<Point> {
     let both = |point: &Point| [(point.clone(), Side::Before), (point.clone(), Side::After)];
     let todo: Vec<(Point, Side)> = points.iter().flat_map(both).collect();
     let todo = Mutex::new(todo);
@@ -289,7 +289,7 @@ fn whoever_is_killed_at_any_request_one_reap_leaves_nothing() {
     for request in [LOGIN_LINE, "GET /v1/kv/app", REVOKE_LINE, "POST /v1./containers/create"] {
         assert!(points.iter().any(|point| point.request == request), "{request}: {points:?}");
     }
-    assert_eq!(sweep(points.clone(), || LEASED), points.into_iter().collect());
+    assert_eq!(sweep(&points, || LEASED), points.into_iter().collect());
 }
 
 #[test]
@@ -300,5 +300,5 @@ fn whoever_is_killed_at_any_request_to_vault_one_reap_ends_the_token() {
         points.into_iter().filter(|point| point.request.contains(" /v1/")).collect();
     assert_eq!(calls(&points), ["prepare"].into(), "{points:?}");
     assert!(points.iter().any(|point| point.request == REVOKE_LINE), "{points:?}");
-    assert_eq!(sweep(points.clone(), || UNLEASED), points.into_iter().collect());
+    assert_eq!(sweep(&points, || UNLEASED), points.into_iter().collect());
 }

@@ -35,7 +35,7 @@ async fn a_life_without_trouble() {
         assert!(outcome.is_ok(), "{part}: {outcome:?}");
     }
     let told = life.log.text();
-    for line in ["sources\n", "key=[MASKED]\n", "pruned registry.example/group/project:test"] {
+    for line in ["sources\n", "key=[MASKED]\n", "prunes registry.example/group/project:test"] {
         assert!(told.contains(line), "no {line:?} in:\n{told}");
     }
     assert!(!told.contains(SECRET));

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::host::gc::Trigger;
+use crate::plan::prune::PrunePolicy;
 
 /// What happened.
 #[derive(Debug, Clone, Serialize)]
@@ -67,8 +68,14 @@ pub enum Event<'a> {
     Pruning {
         /// The job's key.
         job: &'a str,
+        /// What it follows from; later, `longshore prune` knows the pipeline by it.
+        policy: &'a PrunePolicy,
         /// The references.
         references: &'a [String],
+        /// The image of each: it goes only while it is still that one.
+        images: &'a [String],
+        /// The id of the repository's `latest`.
+        latest: Option<&'a str>,
     },
     /// References removed.
     Pruned {
@@ -78,6 +85,17 @@ pub enum Event<'a> {
         references: &'a [String],
         /// Bytes freed, as far as the daemon tells.
         bytes: u64,
+        /// What stayed though it was planned, and what is wrong.
+        left: &'a [String],
+    },
+    /// Tags removed from the registry.
+    Untagged {
+        /// The job's key.
+        job: &'a str,
+        /// The references.
+        references: &'a [String],
+        /// What stayed though it was planned, and what is wrong.
+        left: &'a [String],
     },
     /// A cleanup that is handed to the worker; written before it starts.
     Removing {

@@ -46,9 +46,9 @@ pub fn note(call: &Call<'_>) -> io::Result<()> {
     let (device, inode) = (facts.dev(), facts.ino());
     let notes = call.settings.state_dir.join(NOTES);
     fs::DirBuilder::new().recursive(true).mode(0o750).create(&notes)?;
-    let note = notes.join(&holder.job);
-    let noted = Noted { holder, path: path.to_owned(), device, inode, note: note.clone() };
-    write(&note, &serde_json::to_vec(&noted)?)
+    let file = notes.join(&holder.job);
+    let one = Noted { holder, path: path.to_owned(), device, inode, note: file.clone() };
+    write(&file, &serde_json::to_vec(&one)?)
 }
 
 /// Written beside and put in place: what was cut short in the middle is never read.
@@ -95,7 +95,7 @@ impl Noted {
         is_named_so(&self.path)
             && fs::symlink_metadata(&self.path).is_ok_and(|facts| {
                 let same = (facts.dev(), facts.ino()) == (self.device, self.inode);
-                same && facts.is_dir() && facts.uid() == us && facts.mode() & 0o077 == 0
+                same && facts.is_dir() && facts.uid() == us && facts.mode() & 0o777 == 0o700
             })
     }
 

@@ -81,7 +81,7 @@ mod tests {
         let run_dir = tempfile::tempdir().unwrap();
         let run_dir = &run_dir.path().join("not/yet/there");
         assert_eq!(last(run_dir), None);
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
         let lock = take(run_dir, now).unwrap().unwrap();
         assert_eq!(last(run_dir), Some(now));
         assert!(take(run_dir, now).unwrap().is_none());
