@@ -85,6 +85,7 @@ pub async fn work<E: Engine>(
     };
     let objects = objects.iter().map(ToString::to_string);
     let left: Vec<String> = objects.chain(tokens).chain(unpruned).collect();
+    // No masks: names out of the job's key, the daemon's words about them, and tokens by their accessors.
     let event = Event::Removed { job: &plan.job, left: &left };
     let recorded = Ledger::at(&settings.state_dir).append(&event, (world.clock)());
     if !left.is_empty() {
