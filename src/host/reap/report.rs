@@ -98,7 +98,8 @@ impl Report {
         writeln!(
             out,
             "not longshore's, and left alone: {} containers ({}{more}); what a job with the raw socket \
-             left cannot be told from the host's own",
+             left cannot be told from the host's own (`longshore reap --force-orphans` shows what runs since the \
+             first such job)",
             self.others.len(),
             named.join(", ")
         )

@@ -9,7 +9,7 @@ use std::process::Stdio as Pipe;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use longshore::cli::ReapArgs;
+use longshore::cli::{OrphanArgs, ReapArgs};
 use longshore::engine::{Engine as _, ImageFacts};
 use longshore::host::owner;
 use longshore::host::reap::{self, Reap};
@@ -165,7 +165,7 @@ impl Life {
     }
 
     pub(crate) async fn reap(&self) -> Result<Outcome, CallError> {
-        let args = ReapArgs { plan: false, json: false };
+        let args = ReapArgs { plan: false, json: false, orphans: OrphanArgs::default() };
         let (engine, settings, world) = (Ok(&self.engine), &self.settings, &self.world);
         reap::command(Reap { engine, settings, world }, &args, stdio(b"")).await
     }
