@@ -73,7 +73,7 @@ pub struct Report {
 
 /// How often it looks again after removing, where the disk is still short: what the engine tells of
 /// shared bytes is an estimate.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 8;
 
 /// The command: plans, removes unless only the plan is wanted, tells.
 ///
@@ -128,7 +128,8 @@ pub async fn run<E: Engine>(
             break;
         }
         let gone = report.removed.len();
-        act::act(&act::Acting { engine, settings, looked }, &plan, &mut report).await;
+        let acting = act::Acting { engine, settings, looked, observation: &observation };
+        act::act(&acting, &plan, &mut report).await;
         let space = super::space::look(engine, settings).await?;
         let progressed = report.removed.len() > gone || plan.build_cache.is_some();
         let again = observation.is_still_short(settings, &space) && progressed && round < ROUNDS;

@@ -3,9 +3,10 @@
 
 use super::super::last_use::{Kind as Used, LastUse, unix};
 use super::super::lease::{Leases, Seized};
-use super::{Engine, GcPlan, Going, Report, Settings};
+use super::super::space::{Seen, Space};
+use super::{Engine, GcPlan, Going, Observation, Report, Settings};
 use crate::engine::{CachePrune, EngineError, Fault, Removed};
-use crate::plan::gc::Kind;
+use crate::plan::gc::{Kind, Reason};
 
 /// What acting needs.
 pub(super) struct Acting<'a, E: Engine> {
@@ -13,11 +14,16 @@ pub(super) struct Acting<'a, E: Engine> {
     pub(super) settings: &'a Settings,
     /// When its plan was made, Unix seconds.
     pub(super) looked: u64,
+    /// What says whether the disk is still short.
+    pub(super) observation: &'a Observation,
 }
 
 /// Removes and books it in the report.
 pub(super) async fn act<E: Engine>(acting: &Acting<'_, E>, plan: &GcPlan, report: &mut Report) {
     for going in &plan.remove {
+        if going.reason == Reason::LowSpace && acting.has_space() {
+            return;
+        }
         match acting.remove(going).await {
             Ok(true) => {
                 match going.kind {
@@ -44,6 +50,13 @@ pub(super) async fn act<E: Engine>(acting: &Acting<'_, E>, plan: &GcPlan, report
 }
 
 impl<E: Engine> Acting<'_, E> {
+    /// Whether enough is free by now: what things were said to take was an estimate.
+    fn has_space(&self) -> bool {
+        let Some(space) = self.observation.seen.space() else { return false };
+        let now = Space::of(&space.path).map(Seen::Space);
+        now.is_ok_and(|now| !self.observation.is_still_short(self.settings, &now))
+    }
+
     /// Whether one thing is gone now by our hand: not where it is to stay after all, or was gone already.
     async fn remove(&self, going: &Going) -> Result<bool, EngineError> {
         let record = LastUse::at(&self.settings.state_dir);

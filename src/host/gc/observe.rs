@@ -48,8 +48,8 @@ async fn look_on<E: Engine>(
     seen: Seen,
     filling: (bool, bool),
 ) -> Result<Observation, CallError> {
-    let (usage, containers) = tokio::join!(engine.disk_usage(), engine.containers(None));
-    let usage = usage?;
+    // Together: a daemon that hangs is found out by the list, long before the count is late.
+    let (usage, containers) = tokio::try_join!(engine.disk_usage(), engine.containers(None))?;
     let facts = facts(engine, &usage.images).await?;
     let now = (world.clock)();
     let record = LastUse::at(&settings.state_dir);
@@ -57,7 +57,7 @@ async fn look_on<E: Engine>(
         CallError::system(format!("failed to read which images jobs hold in run_dir: {error}"))
     })?;
     let leased = leased.into_iter().collect();
-    let seeing = Seeing { usage, containers: containers?, facts, record, leased, now };
+    let seeing = Seeing { usage, containers, facts, record, leased, now };
     let observed = seeing.observed(settings.gc.min_age.0.as_secs())?;
     Ok(Observation { observed, seen, filling })
 }
