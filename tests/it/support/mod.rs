@@ -35,5 +35,6 @@ pub mod running;
 pub mod scripts;
 pub mod stages;
 pub mod stand_in;
+pub mod tag_registry;
 pub mod vault;
 pub mod vault_command;
