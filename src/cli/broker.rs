@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 /// What `broker` does.
 #[derive(Debug, Subcommand)]
 pub enum BrokerCommand {
-    /// Show what jobs of a project may do with docker_socket = "brokered".
+    /// Show what jobs of a project may do with a brokered Docker socket.
     #[command(
         after_help = "Examples:\n  longshore broker policy --project web/shop --stage build\n  \
         longshore broker policy --project web/shop --stage delivery --protected --json"
@@ -15,15 +15,16 @@ pub enum BrokerCommand {
     Policy(PolicyArgs),
     /// Show what would become of one request: allowed, and what goes to the daemon instead, or refused and
     /// why. Ends with 1 where it is refused.
-    ///
-    /// The file holds method, target and, where there is one, body: {"method": "POST", "target":
-    /// "/v1.41/containers/create?name=web", "body": {"Image": "busybox:1"}}. What the job has already stands in
-    /// "own": {"containers": ["db"], "networks": [], "volumes": [], "images": ["busybox:1"]}.
-    #[command(
-        after_help = "Examples:\n  longshore broker explain request.json --project web/shop --stage build"
-    )]
+    #[command(after_help = EXPLAIN)]
     Explain(ExplainArgs),
 }
+
+/// What the file of a request is.
+const EXPLAIN: &str = "The file holds method, target and, where there is one, body; what the job has already \
+    stands in own:\n  {\"method\": \"POST\", \"target\": \"/v1.41/containers/create?name=web\",\n   \
+    \"body\": {\"Image\": \"busybox:1\"}, \"own\": {\"containers\": [\"db\"], \"networks\": [], \
+    \"volumes\": [], \"images\": [\"busybox:1\"]}}\n\n\
+    Example:\n  longshore broker explain request.json --project web/shop --stage build";
 
 /// Whose policy.
 #[derive(Debug, Args)]
@@ -37,7 +38,7 @@ pub struct PolicyArgs {
     /// For a protected ref.
     #[arg(long)]
     pub protected: bool,
-    /// The project's CI_REGISTRY_IMAGE, as GitLab would tell it.
+    /// The project's `CI_REGISTRY_IMAGE`, as GitLab would tell it.
     #[arg(long, value_name = "HOST/PATH")]
     pub registry_image: Option<String>,
     /// Answer as JSON.

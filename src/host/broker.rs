@@ -118,9 +118,8 @@ fn show(settings: &Settings, args: &PolicyArgs) -> Result<String, CallError> {
         quota.execs,
         quota.upload_bytes >> 20,
     );
-    for endpoint in ENDPOINTS {
-        text.push_str(&format!("  {:6} {}\n", endpoint.method.as_str(), endpoint.path));
-    }
+    let lines = ENDPOINTS.iter();
+    text.extend(lines.map(|one| format!("  {:6} {}\n", one.method.as_str(), one.path)));
     Ok(text)
 }
 
@@ -229,7 +228,7 @@ fn line(outgoing: &Outgoing) -> String {
     text.extend(query.chain(links).chain(told));
     if let OutBody::Json(bytes) = &outgoing.body {
         let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
-        text.push_str(&format!("\n{value:#}"));
+        text.extend(["\n".to_owned(), format!("{value:#}")]);
     }
     text.push('\n');
     text

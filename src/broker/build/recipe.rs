@@ -246,14 +246,11 @@ impl Reading<'_> {
         while let Some(at) = rest.find('$') {
             expanded.push_str(&rest[..at]);
             let after = &rest[at + 1..];
-            let (inner, left) = match after.strip_prefix('{') {
-                Some(inner) => {
-                    inner.split_once('}').ok_or_else(|| unsure("FROM has half a variable"))?
-                }
-                None => {
-                    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                    after.split_at(after.find(|c| !legal(c)).unwrap_or(after.len()))
-                }
+            let (inner, left) = if let Some(inner) = after.strip_prefix('{') {
+                inner.split_once('}').ok_or_else(|| unsure("FROM has half a variable"))?
+            } else {
+                let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                after.split_at(after.find(|c| !legal(c)).unwrap_or(after.len()))
             };
             expanded.push_str(&self.variable(inner)?);
             rest = left;
@@ -277,9 +274,8 @@ impl Reading<'_> {
         }
         let value = self.arguments.get(name).cloned().unwrap_or_default();
         Ok(match other.and_then(|other| Some((other.chars().next()?, &other[1..]))) {
-            None => value,
             Some(('-', word)) if value.is_empty() => word.to_owned(),
-            Some(('-', _)) => value,
+            None | Some(('-', _)) => value,
             Some(('+', word)) => {
                 if value.is_empty() {
                     String::new()
