@@ -29,6 +29,7 @@ mod engine_stand_in;
 mod engine_wire;
 mod fake_runner_calls;
 mod fake_runner_endings;
+mod init;
 mod local_cancel;
 mod local_conditions;
 mod local_run;
