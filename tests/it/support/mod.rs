@@ -24,6 +24,7 @@ pub mod git_server;
 pub mod image;
 pub mod job_json;
 pub mod job_shape;
+pub mod kill_points;
 pub mod lifecycle;
 pub mod names;
 pub mod postgres;
