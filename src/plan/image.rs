@@ -34,6 +34,13 @@ pub struct ImageSource {
     pub login: LoginPlan,
 }
 
+impl ImageSource {
+    /// An image where its name says, with the job's login for it.
+    pub fn of(reference: String, context: &JobContext, settings: &Settings) -> Self {
+        Self { login: LoginPlan::of(&reference, context, settings), reference }
+    }
+}
+
 /// What is particular to one image of a job.
 pub(super) struct Wanted<'a> {
     pub(super) reference: &'a str,
@@ -46,10 +53,7 @@ pub(super) struct Wanted<'a> {
 impl ImagePlan {
     pub(super) fn of(wanted: Wanted<'_>, context: &JobContext, settings: &Settings) -> Self {
         let reference = wanted.reference.to_owned();
-        let source = |reference: String| ImageSource {
-            login: LoginPlan::of(&reference, context, settings),
-            reference,
-        };
+        let source = |reference| ImageSource::of(reference, context, settings);
         let mirrors = mirrors(&reference, settings).into_iter().map(source);
         let sources = mirrors.chain([source(reference.clone())]).collect();
         let shared = wanted.operators || settings.docker.shared_images.matches(&reference);

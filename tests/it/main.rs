@@ -20,6 +20,8 @@ mod artifacts_archive;
 mod artifacts_transfer;
 mod artifacts_unpack;
 mod bad_input;
+mod broker_clients;
+mod broker_transport;
 mod cache_bucket;
 mod cache_local;
 mod daemon_restart;
