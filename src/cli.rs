@@ -51,6 +51,18 @@ pub enum Command {
     /// Remove what jobs left behind whose runner is gone.
     #[command(after_help = "Examples:\n  longshore reap --plan --json\n  longshore reap")]
     Reap(ReapArgs),
+    /// Remove the tags that pipelines left on this host, by the rules of [prune] in the settings.
+    ///
+    /// It is done by itself when a delivery has succeeded; this shows what it would do, and makes up for
+    /// what was missed. `latest`, what containers use and other projects' images stay.
+    #[command(after_help = "Examples:\n  longshore prune --plan\n  \
+        longshore prune --pipeline 4711 --plan --json\n  \
+        longshore prune --repository registry.example.com/web/shop --commit 0123abcd...")]
+    Prune(PruneArgs),
+    /// Make room: remove images, caches and build cache that were not used for longest.
+    #[command(after_help = "Examples:\n  longshore gc --plan\n  \
+        longshore gc --plan --json | jq -r '.plan.remove[].references[]'\n  longshore gc")]
+    Gc(GcArgs),
     /// In a job's script: hide a value in the log from here on.
     #[command(subcommand)]
     Mask(MaskCommand),
@@ -105,6 +117,40 @@ pub struct RunArgs {
 /// Options of `reap`.
 #[derive(Debug, Args)]
 pub struct ReapArgs {
+    /// Only show what would go, and why.
+    #[arg(long)]
+    pub plan: bool,
+    /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `prune`; each narrows what is meant.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Only show what would go, and why; and what stays, and why.
+    #[arg(long)]
+    pub plan: bool,
+    /// Of one pipeline: GitLab's number of it.
+    #[arg(long, value_name = "ID")]
+    pub pipeline: Option<u64>,
+    /// Of one project.
+    #[arg(long, value_name = "GROUP/PROJECT")]
+    pub project: Option<String>,
+    /// Of this repository, where the ledger is gone [default: `$CI_REGISTRY_IMAGE`]
+    #[arg(long, value_name = "HOST/PATH")]
+    pub repository: Option<String>,
+    /// The full commit that was delivered, where the ledger is gone.
+    #[arg(long, value_name = "SHA")]
+    pub commit: Option<String>,
+    /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `gc`.
+#[derive(Debug, Args)]
+pub struct GcArgs {
     /// Only show what would go, and why.
     #[arg(long)]
     pub plan: bool,

@@ -7,7 +7,6 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use clap::Parser;
 use zeroize::Zeroizing;
@@ -16,7 +15,7 @@ use crate::agent::mask;
 use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
-use crate::host::{self, reap};
+use crate::host::{self, gc, prune, reap};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -29,7 +28,7 @@ use crate::settings::Settings;
 use crate::stage::call::{self, Call};
 use crate::stage::error::CallError;
 use crate::stage::sink::RunnerSink;
-use crate::stage::{cleanup, config, leases, prepare, run, time_shares, vault};
+use crate::stage::{cleanup, config, leases, prepare, run, vault};
 use crate::world::{Stdio, World};
 
 /// Room in the pipe to the runner; with the default of 64 KiB a stage's output waits for every 64 KiB.
@@ -116,6 +115,20 @@ fn dispatch(
                 reap::command(engine, &settings, world, &args, stdio).await
             })
         }
+        Command::Gc(args) => {
+            let settings = call::read_settings(&settings)?;
+            block_on(async {
+                let engine = engine(&settings)?;
+                gc::command(&engine, &settings, world, &args, stdio).await
+            })
+        }
+        Command::Prune(args) => {
+            let settings = call::read_settings(&settings)?;
+            block_on(async {
+                let engine = engine(&settings)?;
+                prune::command::command(&engine, &settings, world, &args, stdio).await
+            })
+        }
         Command::Ledger(args) => {
             ledger::show::command(&call::read_settings(&settings)?, world, &args, stdio)
         }
@@ -185,15 +198,11 @@ fn print_plan(call: &Call<'_>, mut stdio: Stdio) -> Result<Outcome, CallError> {
 
 fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
     let outcome = block_on(async {
-        let began = Instant::now();
         let engine = engine(&call.settings)?.metered(&call.meter);
         let source = vault::source(&call.settings, call.world).of_job(call);
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
         log.mask(call.masks.set());
         Box::pin(prepare::prepare(call, &engine, &source, &mut log)).await?;
-        if time_shares::is_asked(call) {
-            log.line(time_shares::line(&call.meter, began.elapsed()));
-        }
         Ok(Outcome::Success)
     });
     unless_orphaned(call, outcome)

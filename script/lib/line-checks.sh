@@ -22,11 +22,13 @@ show_app_images() { app_images | sed 's/\t/  /g; s/^/    /' >&"$LONGSHORE_OUT"; 
 # app_images: those of the app's repository, whatever their tag.
 app_images() { list_images | awk -F'\t' -v repository="$LINE_REPOSITORY" '$1 == repository'; }
 
+# only_latest: the prune goes on for a moment after the delivery's job.
+only_latest() { [[ $(app_images | cut -f 2) == latest ]]; }
+
 # check_images: one line of the app's repository, `latest`, and no nameless image that was not there before.
 check_images() {
-  local images new
-  images=$(app_images)
-  [[ $(printf '%s\n' "$images" | cut -f 2) == latest ]] ||
+  local new
+  wait_until 30 only_latest ||
     die "the engine holds more or less of $LINE_REPOSITORY than latest" "see: docker image ls -a --digests $LINE_REPOSITORY"
   new=$(comm -13 <(printf '%s\n' "$LINE_IMAGES_BEFORE") <(nameless_images))
   [[ -z $new ]] || die "the run left nameless images: ${new//$'\n'/ }" 'see: docker image ls -a --digests | grep "<none>"'

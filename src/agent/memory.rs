@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::cgroup::{field, number};
 use super::protocol::MemoryFacts;
 
 /// Where a container shows its cgroups.
@@ -12,41 +13,25 @@ const NO_LIMIT: u64 = 1 << 62;
 
 /// The facts as seen under this root, `/sys/fs/cgroup` in a container.
 pub(super) fn facts(root: &Path) -> MemoryFacts {
-    let number = |path: &str| -> Option<u64> {
-        std::fs::read_to_string(root.join(path)).ok()?.trim().parse().ok()
-    };
     if root.join("memory.events").exists() || root.join("cgroup.controllers").exists() {
         return MemoryFacts {
-            limit: number("memory.max"), // "max" is no number
-            peak: number("memory.peak"),
-            oom_kills: field(&root.join("memory.events"), "oom_kill"),
+            limit: number(root, &["memory.max"]),
+            peak: number(root, &["memory.peak"]),
+            oom_kills: field(root, &["memory.events"], "oom_kill"),
         };
     }
+    let limit = number(root, &["memory/memory.limit_in_bytes"]);
     MemoryFacts {
-        limit: number("memory/memory.limit_in_bytes").filter(|limit| *limit < NO_LIMIT),
-        peak: number("memory/memory.max_usage_in_bytes"),
-        oom_kills: field(&root.join("memory/memory.oom_control"), "oom_kill"),
+        limit: limit.filter(|limit| *limit < NO_LIMIT),
+        peak: number(root, &["memory/memory.max_usage_in_bytes"]),
+        oom_kills: field(root, &["memory/memory.oom_control"], "oom_kill"),
     }
-}
-
-fn field(path: &Path, name: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(path).ok()?;
-    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::cgroup::with_files as root;
     use super::*;
-
-    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        root
-    }
 
     #[test]
     fn version_2_is_read() {

@@ -7,6 +7,7 @@
 //! clients to the driver (`inbox` holds what was received, on both sides), `sys` holds the only `unsafe` code. On the host: `client`. Nothing here
 //! knows of jobs or of the container engine.
 
+mod cgroup;
 pub mod client;
 mod container;
 pub mod frame;

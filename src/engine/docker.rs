@@ -1,19 +1,22 @@
 //! The engine behind the port: Docker, through bollard. Knows no job and decides nothing; each method is
 //! one request to the daemon.
 
+use std::path::PathBuf;
+
 use bollard::Docker;
 use bollard::body_full;
 use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::errors::Error;
-use bollard::models::NetworkCreateRequest;
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
 use bollard::query_parameters as query;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::meter::Meter;
 use super::{
-    Attached, ContainerState, ContainerSummary, Engine, EngineError, Fault, ImageFacts,
-    ImageSummary, Named, Output, OutputStream, PullProgress, RegistryLogin, Removed, convert,
+    Attached, CachePrune, ContainerState, ContainerSummary, DiskUsage, Engine, EngineError, Fault,
+    ImageFacts, ImageSummary, Named, NetworkSummary, Output, OutputStream, PullProgress,
+    RegistryLogin, Removed, convert,
 };
 use crate::plan::container::{ContainerPlan, Labels};
 
@@ -24,6 +27,8 @@ mod fault;
 mod manifest;
 mod observe;
 mod pull;
+mod raw;
+mod usage;
 
 pub use call::Deadlines;
 use call::{Call, found, removed};
@@ -215,20 +220,35 @@ impl Engine for DockerEngine {
         }
     }
 
-    async fn networks(&self, label: &str) -> Result<Vec<Named>, EngineError> {
-        let call = self.control("list networks with label", label);
-        let options =
-            query::ListNetworksOptionsBuilder::default().filters(&by_label(label)).build();
-        let answer = call.run(self.docker.list_networks(Some(options))).await?;
+    async fn networks(&self, label: Option<&str>) -> Result<Vec<NetworkSummary>, EngineError> {
+        let call = self.control("list networks with label", label.unwrap_or("(any)"));
+        let mut options = query::ListNetworksOptionsBuilder::default();
+        if let Some(label) = label {
+            options = options.filters(&by_label(label));
+        }
+        let answer = call.run(self.docker.list_networks(Some(options.build()))).await?;
         Ok(sorted(answer.into_iter().map(observe::network), |one| one.name.clone()))
     }
 
-    async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError> {
+    async fn create_network(
+        &self,
+        name: &str,
+        subnet: Option<&str>,
+        labels: &Labels,
+    ) -> Result<(), EngineError> {
         let call = self.work("create network", name);
+        let on = |subnet: &str| Ipam {
+            config: Some(vec![IpamConfig {
+                subnet: Some(subnet.to_owned()),
+                ..IpamConfig::default()
+            }]),
+            ..Ipam::default()
+        };
         let request = NetworkCreateRequest {
             name: name.to_owned(),
             driver: Some("bridge".to_owned()),
             labels: Some(labels.clone().into_iter().collect()),
+            ipam: subnet.map(on),
             ..NetworkCreateRequest::default()
         };
         match call.run(self.docker.create_network(request)).await {
@@ -267,6 +287,18 @@ impl Engine for DockerEngine {
         let options = query::UploadToContainerOptionsBuilder::default().path(path).build();
         let name = call.path()?;
         call.run(self.docker.upload_to_container(name, Some(options), body_full(tar))).await
+    }
+
+    async fn data_root(&self) -> Result<PathBuf, EngineError> {
+        usage::data_root(self).await
+    }
+
+    async fn disk_usage(&self) -> Result<DiskUsage, EngineError> {
+        usage::count(self).await
+    }
+
+    async fn prune_build_cache(&self, prune: &CachePrune) -> Result<u64, EngineError> {
+        usage::prune(self, prune).await
     }
 }
 

@@ -2,6 +2,7 @@
 //! [`Engine`]; nothing here or behind it knows of jobs, GitLab or Vault.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -15,9 +16,12 @@ pub mod docker;
 pub mod error;
 pub mod meter;
 mod registry;
+mod usage;
 
 pub use docker::{Deadlines, DockerEngine};
 pub use error::{EngineError, Fault};
+pub use registry::tags::Repository;
+pub use usage::{CachePrune, CacheRecord, DiskUsage, ImageUsage, VolumeUsage};
 
 /// What an attached container writes: stdout (frames of our agent) or stderr (its last words).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +100,10 @@ pub struct ImageFacts {
     pub ports: Vec<u16>,
     /// The command of its `HEALTHCHECK`; empty where it has none.
     pub health_command: Vec<String>,
+    /// Its layers from the lowest on, each by the digest of its content.
+    pub layers: Vec<String>,
+    /// When one of its tags was last set on this host, Unix seconds.
+    pub tagged: Option<u64>,
 }
 
 /// One image as a list shows it.
@@ -115,7 +123,18 @@ pub struct ImageSummary {
     pub size: u64,
 }
 
-/// A named object of the daemon with its labels: a network or a volume.
+/// One network as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkSummary {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its subnets in CIDR notation, IPv4 and IPv6; none on networks of the host or of nobody.
+    pub subnets: Vec<String>,
+}
+
+/// A volume with its labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
     /// Its name.
@@ -213,10 +232,16 @@ pub trait Engine {
     /// Kills (where it runs) and removes a container with its anonymous volumes. [`Removed::Gone`] also
     /// where another removal of it is under way.
     async fn remove_container(&self, name: &str) -> Result<Removed, EngineError>;
-    /// Networks that carry this label.
-    async fn networks(&self, label: &str) -> Result<Vec<Named>, EngineError>;
-    /// Makes a bridge network; one that exists under that name already is fine.
-    async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError>;
+    /// Networks that carry this label; all there are for `None`.
+    async fn networks(&self, label: Option<&str>) -> Result<Vec<NetworkSummary>, EngineError>;
+    /// Makes a bridge network on this subnet, or on one of the daemon's choice; one that exists under that
+    /// name already is fine. A subnet that another network overlaps is told with "overlap" in the cause.
+    async fn create_network(
+        &self,
+        name: &str,
+        subnet: Option<&str>,
+        labels: &Labels,
+    ) -> Result<(), EngineError>;
     /// Removes a network.
     async fn remove_network(&self, name: &str) -> Result<Removed, EngineError>;
     /// The gateway address of a network, where it has one.
@@ -227,4 +252,11 @@ pub trait Engine {
     async fn remove_volume(&self, name: &str) -> Result<Removed, EngineError>;
     /// Unpacks a tar archive at `path` inside a created container.
     async fn upload(&self, container: &str, path: &str, tar: Bytes) -> Result<(), EngineError>;
+    /// The directory that the engine keeps its files in, on its own host.
+    async fn data_root(&self) -> Result<PathBuf, EngineError>;
+    /// Counts what takes up room. The engine reads the files of each volume for it, which can take minutes.
+    async fn disk_usage(&self) -> Result<DiskUsage, EngineError>;
+    /// Removes build cache, the least recently used first; answers the bytes that this freed. What a build
+    /// is at stays.
+    async fn prune_build_cache(&self, prune: &CachePrune) -> Result<u64, EngineError>;
 }

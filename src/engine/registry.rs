@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use super::Fault;
 
+pub(super) mod http;
+pub(super) mod tags;
+
 /// Why the way to the registry cannot be trusted; trying again does not help.
 const UNTRUSTED: &[&str] = &["x509:", "certificate", "server gave http response to https client"];
 /// Its limit of requests.

@@ -1,8 +1,13 @@
 //! What belongs to the host rather than to one job: who owns objects, the ledger, removing leftovers.
 
 pub mod capacity;
+pub mod gc;
+pub mod last_use;
 pub mod lease;
 pub mod ledger;
 pub mod owner;
+pub mod prune;
 pub mod reap;
+pub mod routes;
+pub mod space;
 pub mod vault;

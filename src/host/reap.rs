@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use serde_json::json;
 
 use crate::cli::ReapArgs;
-use crate::engine::{Engine, EngineError, Fault, Named, Removed};
+use crate::engine::{Engine, EngineError, Fault, Removed};
 use crate::outcome::Outcome;
 use crate::plan::sweep::{self, Doomed, Host, Kind, Object};
 use crate::secrets::vault::Kept;
@@ -19,7 +19,7 @@ use crate::stage::{agent_volume, leases, vault};
 use crate::world::{Stdio, World};
 
 use super::ledger::{Event, Ledger};
-use super::owner;
+use super::{owner, prune};
 
 /// The label that every object of ours carries.
 const OURS: &str = "longshore.kind";
@@ -50,6 +50,7 @@ pub async fn command<E: Engine>(
         Ok((engine, doomed)) => {
             let errors = act(engine, settings, world, &doomed).await;
             failed.extend(errors.iter().map(ToString::to_string));
+            failed.extend(prune::finish_interrupted(engine, settings, (world.clock)()).await);
         }
     }
     if !args.plan {
@@ -110,17 +111,19 @@ pub async fn plan<E: Engine>(
 
 async fn observe<E: Engine>(engine: &E) -> Result<Vec<Object>, CallError> {
     let containers = engine.containers(None).await?;
-    let (networks, volumes) = tokio::join!(engine.networks(OURS), engine.volumes(OURS));
+    let (networks, volumes) = tokio::join!(engine.networks(Some(OURS)), engine.volumes(OURS));
     let used_networks: HashSet<&String> = containers.iter().flat_map(|one| &one.networks).collect();
     let mut objects = Vec::new();
     for network in networks? {
         let used = used_networks.contains(&network.name);
-        objects.push(object(Kind::Network, network, used));
+        let (name, labels) = (network.name, network.labels);
+        objects.push(Object { kind: Kind::Network, name, labels, used });
     }
     let used_volumes = containers.iter().flat_map(|one| &one.volumes).collect::<HashSet<_>>();
     for volume in volumes? {
         let used = used_volumes.contains(&volume.name);
-        objects.push(object(Kind::Volume, volume, used));
+        let (name, labels) = (volume.name, volume.labels);
+        objects.push(Object { kind: Kind::Volume, name, labels, used });
     }
     let ours = containers.iter().filter(|one| one.labels.contains_key(OURS));
     objects.extend(ours.map(|one| Object {
@@ -130,10 +133,6 @@ async fn observe<E: Engine>(engine: &E) -> Result<Vec<Object>, CallError> {
         used: true,
     }));
     Ok(objects)
-}
-
-fn object(kind: Kind, named: Named, used: bool) -> Object {
-    Object { kind, name: named.name, labels: named.labels, used }
 }
 
 /// Removes in the plan's order and collects what cannot be removed.

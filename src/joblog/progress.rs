@@ -1,7 +1,7 @@
-//! How far a pull is, in lines that are few: bytes, rate and time left, at most one line in five seconds.
-//! It is told of each step and decides only whether a line is due.
+//! How far pulls are, in lines that are few: bytes, rate and time left, at most one line in five seconds
+//! for all pulls together. It is told of each step and decides only whether a line is due.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,35 +10,68 @@ use tokio::time::Instant;
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Adds the layers' bytes up and says when a line is due.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct PullMeter {
+    pulls: BTreeMap<String, Pull>,
+    told: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Pull {
+    /// Bytes so far and in all.
     layers: HashMap<String, (u64, u64)>,
     began: Instant,
-    told: Instant,
+    /// How many pull this image: a job's and the operator's by other rules.
+    count: usize,
 }
 
 impl PullMeter {
-    /// Begins now.
-    pub fn new(now: Instant) -> Self {
-        Self { layers: HashMap::new(), began: now, told: now }
+    /// The pull of an image begins; whether it is the only one.
+    pub fn begin(&mut self, now: Instant, image: &str) -> bool {
+        let alone = self.pulls.is_empty();
+        let new = || Pull { layers: HashMap::new(), began: now, count: 0 };
+        self.pulls.entry(image.to_owned()).or_insert_with(new).count += 1;
+        self.told.get_or_insert(now);
+        alone
     }
 
-    /// A layer's bytes so far and in all, where the step tells them; answers a line where one is due.
+    /// The pull of an image has ended, well or not; whether it was the last.
+    pub fn end(&mut self, image: &str) -> bool {
+        let Some(pull) = self.pulls.get_mut(image) else { return false };
+        pull.count -= 1;
+        if pull.count == 0 {
+            self.pulls.remove(image);
+        }
+        self.pulls.is_empty()
+    }
+
+    /// A layer of an image, with its bytes so far and in all where the step tells them; answers a line
+    /// about all pulls where one is due.
     pub fn step(
         &mut self,
         now: Instant,
-        layer: String,
-        bytes: Option<(u64, u64)>,
+        image: &str,
+        (layer, bytes): (String, Option<(u64, u64)>),
     ) -> Option<String> {
-        if let Some(bytes) = bytes {
-            self.layers.insert(layer, bytes);
+        if let (Some(pull), Some(bytes)) = (self.pulls.get_mut(image), bytes) {
+            pull.layers.insert(layer, bytes);
         }
-        if now.duration_since(self.told) < EVERY || self.layers.is_empty() {
+        let told = *self.told.get_or_insert(now);
+        let known = self.pulls.iter().filter(|(_, pull)| !pull.layers.is_empty());
+        let lines: Vec<String> = known.map(|(image, pull)| pull.line(now, image)).collect();
+        if now.duration_since(told) < EVERY || lines.is_empty() {
             return None;
         }
-        self.told = now;
+        self.told = Some(now);
+        Some(lines.join("; "))
+    }
+}
+
+impl Pull {
+    fn line(&self, now: Instant, image: &str) -> String {
         let sum = |pick: fn(&(u64, u64)) -> u64| self.layers.values().map(pick).sum();
-        Some(line(sum(|layer| layer.0), sum(|layer| layer.1), now.duration_since(self.began)))
+        let (done, all) = (sum(|layer| layer.0), sum(|layer| layer.1));
+        format!("{image}: {}", line(done, all, now.duration_since(self.began)))
     }
 }
 
@@ -66,13 +99,23 @@ mod tests {
     #[test]
     fn there_is_at_most_one_line_in_five_seconds() {
         let began = Instant::now();
-        let mut meter = PullMeter::new(began);
-        let mut lines = 0;
+        let mut meter = PullMeter::default();
+        assert!(meter.begin(began, "a") && !meter.begin(began, "b"));
+        let mut lines = Vec::new();
         for second in 0..=20 {
             let now = began + Duration::from_secs(second);
-            let layer = (second % 3).to_string();
-            lines += usize::from(meter.step(now, layer, Some((second, 20))).is_some());
+            for image in ["a", "b"] {
+                let layer = (second % 3).to_string();
+                lines.extend(meter.step(
+                    now,
+                    image,
+                    (layer, Some((second * 1_000_000, 60_000_000))),
+                ));
+            }
         }
-        assert_eq!(lines, 4);
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        let both = "a: 12.0 of 180.0 MB, 2.4 MB/s, about 70 s left; b: 9.0 of 180.0 MB, 1.8 MB/s, ";
+        assert!(lines[0].starts_with(both), "{lines:?}");
+        assert!(!meter.end("a") && meter.end("b"));
     }
 }

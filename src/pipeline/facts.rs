@@ -1,6 +1,8 @@
 //! What all jobs of a pipeline share, gathered from the command line, the clock and the repository.
 
 use std::fmt::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
@@ -27,8 +29,8 @@ pub fn gather(
     let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let project = args.project.clone().unwrap_or_else(|| default_project(&source));
     Ok(PipelineFacts {
+        project_id: number(&project, &source.directory),
         source,
-        project_id: number(&project),
         project,
         // Names of containers follow from it: two pipelines of one second must differ.
         pipeline_id: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
@@ -45,10 +47,14 @@ fn default_project(source: &Source) -> String {
     format!("local/{}", name.strip_suffix(".git").unwrap_or(&name))
 }
 
-/// A number for a project that has none: stable, so that what is kept by project is found again.
-fn number(project: &str) -> u64 {
-    let digest = Sha256::digest(project.as_bytes());
-    digest.iter().take(4).fold(0, |number, byte| number << 8 | u64::from(*byte))
+/// A number for a project that has none: stable, so that what is kept by project is found again. Two
+/// directories of one name are two projects, whose caches must not meet.
+fn number(project: &str, directory: &Path) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update(project);
+    hash.update([0]);
+    hash.update(directory.as_os_str().as_bytes());
+    hash.finalize().iter().take(4).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// 20 random bytes as hex; opens sources and artifacts to one job.
@@ -61,4 +67,16 @@ pub fn token() -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_checkouts_of_one_name_are_two_projects() {
+        let of = |directory: &str| number("local/app", directory.as_ref());
+        assert_eq!(of("/home/a/app"), of("/home/a/app"));
+        assert_ne!(of("/home/a/app"), of("/home/b/app"));
+    }
 }

@@ -7,7 +7,7 @@ use super::container::{Labels, LimitPlan};
 use super::prune::{PrunePolicy, Repository};
 use super::{
     BrokerPlan, CacheKey, HostFacts, JobKey, JobPlan, NetworkPlan, Refusal, Rights, ServicePlan,
-    image, notice, secret, service,
+    VolumePlan, image, notice, secret, service,
 };
 
 /// What a job's objects may outlive its timeout by: `after_script` and the last uploads.
@@ -35,6 +35,7 @@ pub fn compile(
     let helper_rights = Rights::of(&settings.helper.isolation, helper_reference);
     let network = NetworkPlan::of(context, &settings.network)?;
     let repository = Repository::of(context, &settings.prune);
+    let prune = PrunePolicy::of(context, &settings.prune, repository.clone());
     let secrets = secret::asked(context, settings)?;
     let mut notices = notice::all(context, settings, (&image, &rights, &network));
     notices.extend(repository.problem());
@@ -43,7 +44,13 @@ pub fn compile(
     if !services.is_empty() {
         network.check_names()?;
     }
+    let images = services.iter().map(|service| &service.image);
+    notices.extend(notice::floating([&image].into_iter().chain(images)));
     notices.extend(services.iter().flat_map(ServicePlan::unsafe_in_force));
+    let shared = CacheKey::of(context);
+    let volumes = settings.docker.volumes.iter().map(|one| VolumePlan::of(one, &shared));
+    let volumes: Vec<VolumePlan> = volumes.collect();
+    notices.extend(volumes.iter().filter_map(VolumePlan::unsafe_in_force));
     Ok(JobPlan {
         key: JobKey::of(job),
         project: project.clone(),
@@ -55,7 +62,8 @@ pub fn compile(
         project_dir: project_dir(context, settings)?,
         builds_dir: settings.builds_dir.clone(),
         cache_dir: settings.cache_dir.clone(),
-        cache: (!job.cache.is_empty()).then(|| CacheKey::of(context)),
+        cache: (!job.cache.is_empty()).then_some(shared),
+        volumes,
         agent_volume: host.agent_volume.clone(),
         file_variables_bytes: settings.limits.file_variables().0,
         limits: limits(&settings.limits),
@@ -72,7 +80,8 @@ pub fn compile(
         socket_path: settings.docker.socket_path().to_owned(),
         secrets,
         notices,
-        prune: PrunePolicy::of(context, &settings.prune, repository),
+        prune_registry: image::of_repository(prune.as_ref(), context, settings),
+        prune,
         image,
     })
 }

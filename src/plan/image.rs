@@ -7,6 +7,7 @@ use crate::settings::{PullPolicy, Settings, Shell};
 
 use super::Refusal;
 use super::login::{self, LoginPlan};
+use super::prune::PrunePolicy;
 
 /// One image to have on the host before the job starts.
 #[derive(Debug, Clone, Serialize)]
@@ -51,6 +52,12 @@ pub(super) struct Wanted<'a> {
 }
 
 impl ImagePlan {
+    /// Whether getting this one gets the other as well.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let facts = |one: &Self| (one.platform.clone(), one.policies.clone(), one.check_cached);
+        self.reference == other.reference && facts(self) == facts(other)
+    }
+
     pub(super) fn of(wanted: Wanted<'_>, context: &JobContext, settings: &Settings) -> Self {
         let reference = wanted.reference.to_owned();
         let source = |reference| ImageSource::of(reference, context, settings);
@@ -68,8 +75,18 @@ impl ImagePlan {
     }
 }
 
+/// The repository of a delivery, where its tags go from the registry too.
+pub(super) fn of_repository(
+    prune: Option<&PrunePolicy>,
+    context: &JobContext,
+    settings: &Settings,
+) -> Option<ImageSource> {
+    let reference = prune.filter(|_| settings.prune.registry)?.repository.clone();
+    Some(ImageSource { login: LoginPlan::of(&reference, context, settings), reference })
+}
+
 /// The image's names at the mirrors of its registry.
-fn mirrors(reference: &str, settings: &Settings) -> Vec<String> {
+pub(super) fn mirrors(reference: &str, settings: &Settings) -> Vec<String> {
     let (name, version) = login::split(reference);
     let rules = settings.docker.mirror.iter().filter(|rule| login::covers(&rule.registry, &name));
     rules

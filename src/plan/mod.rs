@@ -12,6 +12,7 @@ mod broker;
 pub mod cache;
 mod compile;
 pub mod container;
+pub mod gc;
 mod image;
 mod isolation;
 pub mod key;
@@ -25,7 +26,9 @@ pub mod removal;
 mod secret;
 mod service;
 mod shape;
+pub mod slot;
 pub mod sweep;
+mod volume;
 
 pub use broker::{BrokerPlan, Quota};
 pub use cache::CacheKey;
@@ -37,6 +40,7 @@ pub use network::NetworkPlan;
 pub use refusal::Refusal;
 pub use secret::{FileMode, KvVersion, SECRET_FILES, SecretForm, SecretRef};
 pub use service::{Check, ServiceEnv, ServicePlan};
+pub use volume::VolumePlan;
 
 use container::{Labels, LimitPlan};
 use login::VaultLogin;
@@ -96,6 +100,8 @@ pub struct JobPlan {
     pub cache_dir: String,
     /// The volume that keeps them; `None` where the job declares none.
     pub cache: Option<CacheKey>,
+    /// What the operator mounts into all containers of the job.
+    pub volumes: Vec<VolumePlan>,
     /// Name of the agent volume.
     pub agent_volume: String,
     /// Bytes of the tmpfs for GitLab's file variables.
@@ -127,6 +133,8 @@ pub struct JobPlan {
     pub secrets: Vec<SecretRef>,
     /// What goes after this job's success, where it is a delivery.
     pub prune: Option<PrunePolicy>,
+    /// Where its tags go from the registry too: who may do that.
+    pub prune_registry: Option<ImageSource>,
     /// What is unsafe in force for this job, one line each.
     pub notices: Vec<String>,
 }

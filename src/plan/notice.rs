@@ -1,6 +1,8 @@
 //! What is unsafe in force for a job, one line each with the reason: people should not have to read
 //! settings to learn what a job may do.
 
+use std::collections::BTreeSet;
+
 use super::{ImagePlan, NetworkPlan, Rights, isolation};
 use crate::job::{JobContext, RunnerVersion};
 use crate::settings::{Settings, SocketMode};
@@ -16,15 +18,7 @@ pub(super) fn all(
          this host"
             .to_owned()
     });
-    let image_notes = [
-        isolation::not_privileged(&settings.isolation, &image.reference),
-        is_floating(&image.reference).then(|| {
-            format!(
-                "the image {} names no version: what runs may change from job to job; name a tag or a digest",
-                image.reference
-            )
-        }),
-    ];
+    let not_privileged = isolation::not_privileged(&settings.isolation, &image.reference);
     let version = context.variable("CI_RUNNER_VERSION").and_then(RunnerVersion::parse);
     let version = version.filter(|version| !version.is_supported()).map(|version| {
             format!(
@@ -38,7 +32,7 @@ pub(super) fn all(
     socket
         .into_iter()
         .chain(unsafe_rights)
-        .chain(image_notes.into_iter().flatten())
+        .chain(not_privileged)
         .chain(version)
         .chain(flags.into_iter().flatten())
         .collect()
@@ -61,6 +55,21 @@ fn native_steps(context: &JobContext) -> Option<String> {
          steps need another executor"
             .to_owned()
     })
+}
+
+/// One line about all images of the job and its services that may be another one tomorrow.
+pub(super) fn floating<'i>(images: impl Iterator<Item = &'i ImagePlan>) -> Option<String> {
+    let floating: BTreeSet<&str> =
+        images.map(|image| image.reference.as_str()).filter(|name| is_floating(name)).collect();
+    let (subject, verb, object) = match floating.len() {
+        0 => return None,
+        1 => ("image", "names", "a tag or a digest"),
+        _ => ("images", "name", "tags or digests"),
+    };
+    let names = floating.into_iter().collect::<Vec<_>>().join(", ");
+    Some(format!(
+        "the {subject} {names} {verb} no version: what runs may change from job to job; name {object}"
+    ))
 }
 
 /// Whether a reference has neither a digest nor a tag other than `latest`.

@@ -15,6 +15,9 @@ pub struct RemovalPlan {
     pub containers: Vec<String>,
     /// Names of volumes.
     pub volumes: Vec<String>,
+    /// Whether the job was a delivery, so that a prune may be planned in the ledger.
+    #[serde(default)]
+    pub delivery: bool,
 }
 
 /// A service in names and labels, counted from 0.
@@ -32,18 +35,21 @@ impl RemovalPlan {
             job: key.to_string(),
             containers: names(["job", "helper"]).into_iter().chain(services).collect(),
             volumes: names(["builds", "tmp"]).to_vec(),
+            delivery: false,
         }
     }
 
     /// What the objects of a job are called at most, by what GitLab and the operator say.
     pub fn of_job(job: &JobResponse, settings: &Settings) -> Self {
-        Self::of(&JobKey::of(job), job.services.len() + settings.services.len())
+        let objects = Self::of(&JobKey::of(job), job.services.len() + settings.services.len());
+        Self { delivery: settings.prune.is_after(&job.job_info.stage), ..objects }
     }
 }
 
 impl JobPlan {
     /// What this job's objects are called.
     pub fn removal(&self) -> RemovalPlan {
-        RemovalPlan::of(&self.key, self.services.len())
+        let objects = RemovalPlan::of(&self.key, self.services.len());
+        RemovalPlan { delivery: self.prune.is_some(), ..objects }
     }
 }

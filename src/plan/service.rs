@@ -3,15 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::job::{JobContext, JobImage, JobVariable};
-use crate::secrets::Secret;
 use crate::settings::{DefaultService, Settings};
 
 use super::compile::limits;
 use super::container::{ContainerNetwork, ContainerPlan, LimitPlan, OwnProcess};
 use super::{ImagePlan, JobPlan, Refusal, Rights, alias, image};
+
+mod env;
+
+pub use env::ServiceEnv;
 
 /// GitLab's variable for the one port to be looked at.
 const TCP_PORT: &str = "HEALTHCHECK_TCP_PORT";
@@ -83,32 +86,6 @@ impl Check {
     }
 }
 
-/// A service's environment. The job may put a masked variable into it by name, so no value is printed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ServiceEnv(BTreeMap<String, Secret>);
-
-impl ServiceEnv {
-    /// The lines that the engine is told.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        let text = |value: &Secret| String::from_utf8_lossy(value.expose()).into_owned();
-        self.0.iter().map(move |(name, value)| format!("{name}={}", text(value)))
-    }
-
-    fn set(&mut self, name: &str, value: String) {
-        self.0.insert(name.to_owned(), Secret::new(value));
-    }
-
-    fn get(&self, name: &str) -> Option<String> {
-        self.0.get(name).map(|value| String::from_utf8_lossy(value.expose()).into_owned())
-    }
-}
-
-impl Serialize for ServiceEnv {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.keys())
-    }
-}
-
 /// All services of a job: the operator's first, as with GitLab's executor, and then its own. `settings`
 /// are those that hold for this job.
 pub(super) fn all(context: &JobContext, settings: &Settings) -> Result<Vec<ServicePlan>, Refusal> {
@@ -163,7 +140,7 @@ impl Terms<'_> {
         let mut aliases = alias::all(&image.reference, &self.context.expand(&wanted.alias));
         aliases.retain(|alias| !taken.contains(alias));
         taken.extend(aliases.iter().cloned());
-        let env = self.env(&wanted.variables);
+        let env = ServiceEnv::of(self.context, &wanted.variables);
         let docker = &wanted.executor_opts.docker;
         let user = Some(self.context.expand(&docker.user)).filter(|user| !user.is_empty());
         let rule =
@@ -185,45 +162,6 @@ impl Terms<'_> {
             critical,
         })
     }
-
-    /// As with GitLab's executor: the job's variables that are public or the runner's own, then the
-    /// service's, expanded with all that the job sees. Vault's values are not among them: a service's
-    /// environment is there to be read by who may inspect containers.
-    fn env(&self, own: &[JobVariable]) -> ServiceEnv {
-        let mut env = ServiceEnv::default();
-        for (name, value) in &self.context.variables {
-            if let Some(value) = self.inherited(name, value) {
-                env.set(name, value);
-            }
-        }
-        for variable in own {
-            let raw = || variable.value.clone();
-            let expanded = || {
-                self.context.expand_with(&variable.value, |name| {
-                    // One that names itself means the job's: `PASSWORD: $PASSWORD`.
-                    let siblings = own.iter().filter(|one| one.key != variable.key);
-                    let sibling = siblings.rev().find(|one| one.key == name)?;
-                    Some(self.context.expand(&sibling.value))
-                })
-            };
-            env.set(&variable.key, if variable.raw { raw() } else { expanded() });
-        }
-        env
-    }
-
-    /// The value that services get of a job's variable.
-    fn inherited(&self, name: &str, value: &str) -> Option<String> {
-        let job = &self.context.response;
-        match job.variables.iter().rev().find(|one| one.key == name) {
-            Some(known) if known.file => {
-                known.public.then(|| self.context.expand(&format!("${name}")))
-            }
-            Some(known) => (known.public && !known.masked).then(|| value.to_owned()),
-            // The runner's own. It lists services with their variables, and resolved `secrets:` too.
-            None if name == "CI_JOB_SERVICES" || job.secrets.contains_key(name) => None,
-            None => Some(value.to_owned()),
-        }
-    }
 }
 
 /// The job's own word counts before the operator's rule.
@@ -240,9 +178,13 @@ impl JobPlan {
         self.key.name(&super::removal::service(index))
     }
 
-    /// The containers of the job's services on this network.
-    pub fn service_containers(&self, network: &str) -> Vec<ContainerPlan> {
-        let shaped = |(index, service)| self.service_container(index, service, network);
+    /// The containers of the services of a job whose image has this `USER`, on this network.
+    pub fn service_containers(&self, network: &str, image_user: &str) -> Vec<ContainerPlan> {
+        let user = self.user(image_user);
+        let shaped = |(index, service)| ContainerPlan {
+            mounts: self.volume_mounts(&user).collect(),
+            ..self.service_container(index, service, network)
+        };
         self.services.iter().enumerate().map(shaped).collect()
     }
 

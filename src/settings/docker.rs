@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ByteSize, LoginRule, MirrorRule, Patterns, Period, Problem, SocketMode, project, value,
+    ByteSize, LoginRule, MirrorRule, Patterns, Period, Problem, SocketMode, Subnet, Volume,
+    project, value,
 };
 
 /// `[docker]`
@@ -52,8 +53,12 @@ pub struct DockerSettings {
     pub docker_socket: SocketMode,
     /// Names of the slot networks but for their number.
     pub slot_prefix: String,
+    /// What slot networks take their addresses of; `None` for a range that the daemon chooses.
+    pub slot_pool: Option<Subnet>,
     /// Further labels of all that a job has; `$NAME` in a value stands for the job's variable.
     pub labels: BTreeMap<String, String>,
+    /// Mounted into all containers of jobs.
+    pub volumes: Vec<Volume>,
 }
 
 impl Default for DockerSettings {
@@ -77,7 +82,9 @@ impl Default for DockerSettings {
             pull_deadline: Period::seconds(30 * 60),
             docker_socket: SocketMode::Off,
             slot_prefix: "longshore-slot-".to_owned(),
+            slot_pool: None,
             labels: BTreeMap::new(),
+            volumes: Vec::new(),
         }
     }
 }
@@ -98,6 +105,12 @@ impl DockerSettings {
             return fail(
                 "slot_prefix",
                 "write a letter or digit, then at most 39 letters, digits, `_`, `.` or `-`",
+            );
+        }
+        if self.slot_pool.is_some_and(|pool| !(8..=26).contains(&pool.prefix())) {
+            return fail(
+                "slot_pool",
+                "write a network between /8 and /26; each slot takes a /26 of it",
             );
         }
         if self.auth_file.as_ref().is_some_and(|file| !file.is_absolute()) {

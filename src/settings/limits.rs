@@ -1,13 +1,10 @@
 //! `[limits]`, and the `limits` of a helper, of services and of a project: how much a container may use.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::value::{F64Deserializer, I64Deserializer, StrDeserializer};
-use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
+use super::amount::{Share, Ulimit};
 use super::value::overlay;
 use super::{ByteSize, Problem};
 
@@ -18,25 +15,6 @@ pub struct Capacity {
     pub memory_bytes: u64,
     /// CPUs.
     pub cpus: u32,
-}
-
-/// A fixed amount, or a job's share of the host.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Share<T> {
-    /// `"auto"`: what the host has, divided by `concurrency`.
-    Auto,
-    /// So much.
-    Amount(T),
-}
-
-impl<T: Copy> Share<T> {
-    /// The amount; `None` for a share that was not worked out, see [`LimitSettings::shared`].
-    pub fn amount(&self) -> Option<T> {
-        match self {
-            Self::Auto => None,
-            Self::Amount(amount) => Some(*amount),
-        }
-    }
 }
 
 /// `[limits]`, of one container. What is left out keeps the more general value.
@@ -184,73 +162,6 @@ impl LimitSettings {
 fn is_set(text: &str) -> bool {
     let number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     !text.is_empty() && text.split(',').all(|part| part.split('-').all(number))
-}
-
-/// One limit of `setrlimit`: `1024`, or `"1024:4096"` for soft and hard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ulimit {
-    /// What counts until the job raises it; -1 for no limit.
-    pub soft: i64,
-    /// How far the job may raise it; -1 for no limit.
-    pub hard: i64,
-}
-
-struct UlimitVisitor;
-
-impl Visitor<'_> for UlimitVisitor {
-    type Value = Ulimit;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a number, or \"SOFT:HARD\"")
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Ulimit, E> {
-        Ok(Ulimit { soft: number, hard: number })
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Ulimit, E> {
-        let wrong = || E::custom(format!("{text:?} is not \"SOFT:HARD\" in numbers"));
-        let (soft, hard) = text.split_once(':').unwrap_or((text, text));
-        let number = |text: &str| text.trim().parse().map_err(|_| wrong());
-        Ok(Ulimit { soft: number(soft)?, hard: number(hard)? })
-    }
-}
-
-impl<'de> Deserialize<'de> for Ulimit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(UlimitVisitor)
-    }
-}
-
-struct ShareVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ShareVisitor<T> {
-    type Value = Share<T>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("\"auto\" or an amount")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Share<T>, E> {
-        match text {
-            "auto" => Ok(Share::Auto),
-            text => T::deserialize(StrDeserializer::new(text)).map(Share::Amount),
-        }
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Share<T>, E> {
-        T::deserialize(I64Deserializer::new(number)).map(Share::Amount)
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Share<T>, E> {
-        T::deserialize(F64Deserializer::new(number)).map(Share::Amount)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Share<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ShareVisitor(PhantomData))
-    }
 }
 
 #[cfg(test)]

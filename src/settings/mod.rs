@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+mod amount;
 mod broker;
 mod docker;
 mod document;
 mod error;
+mod gc;
 mod isolation;
 mod limits;
 mod masking;
@@ -21,14 +23,18 @@ mod registry;
 mod secrets;
 mod services;
 mod shell;
+mod subnet;
 mod value;
 mod vault;
+mod volume;
 
+pub use amount::{Share, Ulimit};
 pub use broker::{BrokerSettings, PushRule};
 pub use docker::{DockerSettings, PullPolicy};
 pub use error::SettingsError;
+pub use gc::{Amount, GcSettings, Watermark};
 pub use isolation::{Gpus, IsolationSettings};
-pub use limits::{Capacity, LimitOverrides, LimitSettings, Share, Ulimit};
+pub use limits::{Capacity, LimitOverrides, LimitSettings};
 pub use masking::MaskingSettings;
 pub use network::{NetworkSettings, SLOT};
 pub use project::{ContainerSettings, ProjectRule, SocketMode};
@@ -37,8 +43,10 @@ pub use registry::{LoginRule, MirrorRule, PasswordPlace};
 pub use secrets::{FileMode, KvVersion, SecretForm, SecretRule};
 pub use services::{DefaultService, ServiceRule};
 pub use shell::Shell;
+pub use subnet::Subnet;
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
+pub use volume::{Volume, VolumeSource};
 
 /// The dotted key of the first value that does not hold, and what is wrong with it.
 type Problem = Result<(), (String, String)>;
@@ -87,6 +95,8 @@ pub struct Settings {
     pub masking: MaskingSettings,
     /// Pruning after delivery.
     pub prune: PruneSettings,
+    /// How much room is kept.
+    pub gc: GcSettings,
     /// Secrets that a repository's image may carry.
     pub bake: Vec<BakeRule>,
 }
@@ -114,6 +124,7 @@ impl Default for Settings {
             secrets: BTreeMap::new(),
             masking: MaskingSettings::default(),
             prune: PruneSettings::default(),
+            gc: GcSettings::default(),
             bake: Vec::new(),
         }
     }
@@ -183,10 +194,12 @@ impl Settings {
         self.helper.check("helper", &self.limits)?;
         self.service_container.check("service_container", &self.limits)?;
         self.check_shares()?;
+        volume::check("docker.volumes", &self.docker.volumes, self)?;
         self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;
         self.broker.check("broker")?;
         self.check_logins()?;
+        self.gc.check()?;
         services::check(&self.services, &self.service_rule)?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {

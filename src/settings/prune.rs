@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::SecretRule;
+use super::{Period, SecretRule};
 
 /// `[prune]`
 #[derive(Debug, Clone, Deserialize)]
@@ -18,8 +18,19 @@ pub struct PruneSettings {
     pub keep: Vec<String>,
     /// Tags that go; globs, with the pipeline's own values.
     pub drop: Vec<String>,
+    /// How old an image must be to go. The pipeline's own are minutes old, so none by default.
+    pub min_age: Period,
+    /// Whether the tags go from the registry too.
+    pub registry: bool,
     /// The repository, instead of the project's `CI_REGISTRY_IMAGE`.
     pub repository: Option<String>,
+}
+
+impl PruneSettings {
+    /// Whether something is pruned after jobs of this stage of the CI file.
+    pub fn is_after(&self, stage: &str) -> bool {
+        self.enabled && self.after_stages.iter().any(|one| one == stage)
+    }
 }
 
 impl Default for PruneSettings {
@@ -30,6 +41,8 @@ impl Default for PruneSettings {
             after_stages: list(&["delivery"]),
             keep: list(&["latest"]),
             drop: list(&["test", "$CI_COMMIT_SHA", "$CI_COMMIT_SHORT_SHA"]),
+            min_age: Period::seconds(0),
+            registry: false,
             repository: None,
         }
     }

@@ -5,8 +5,11 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::engine::Engine;
+use crate::host::last_use::{Kind, LastUse};
 use crate::host::ledger::{Event, Ledger};
+use crate::host::prune;
 use crate::outcome::Outcome;
+use crate::plan::cache;
 use crate::plan::removal::RemovalPlan;
 use crate::settings::Settings;
 use crate::world::{Stdio, World};
@@ -66,12 +69,34 @@ pub async fn work<E: Engine>(
     let plan: RemovalPlan = serde_json::from_slice(&json).map_err(|error| {
         CallError::system(format!("this command is started by `cleanup` with a plan: {error}"))
     })?;
+    note_uses(engine, settings, world, &plan.job).await;
     let (objects, tokens) = tokio::join!(
         removal::remove(engine, &plan),
         leases::end_of_job(settings, world, &plan.job)
     );
-    let left: Vec<String> = objects.iter().map(ToString::to_string).chain(tokens).collect();
+    // A container of the job's own may use what is to go.
+    let unpruned = if plan.delivery {
+        prune::of_job(engine, settings, (&plan.job, (world.clock)())).await
+    } else {
+        Vec::new()
+    };
+    let objects = objects.iter().map(ToString::to_string);
+    let left: Vec<String> = objects.chain(tokens).chain(unpruned).collect();
     let event = Event::Removed { job: &plan.job, left: &left };
     Ledger::at(&settings.state_dir).append(&event, (world.clock)()).map_err(CallError::system)?;
     if left.is_empty() { Ok(Outcome::Success) } else { Err(CallError::system(left.join("; "))) }
+}
+
+/// What its containers stand on was in use until now. What cannot be found out or written down only
+/// changes what goes first when room runs short.
+async fn note_uses<E: Engine>(engine: &E, settings: &Settings, world: &World, job: &str) {
+    let label = format!("longshore.job={job}");
+    let Ok(containers) = engine.containers(Some(&label)).await else { return };
+    let (record, now) = (LastUse::at(&settings.state_dir), (world.clock)());
+    for container in containers {
+        drop(record.note(Kind::Image, &container.image_id, now));
+        for volume in container.volumes.iter().filter(|name| cache::is_volume(name)) {
+            drop(record.note(Kind::CacheVolume, volume, now));
+        }
+    }
 }

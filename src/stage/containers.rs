@@ -2,31 +2,21 @@
 //! namespace, and the helper, which joins it and so cannot start before it.
 
 use crate::engine::{ContainerSummary, Engine, EngineError};
-use crate::plan::container::{ContainerNetwork, ContainerPlan, Labels};
+use crate::plan::container::{ContainerNetwork, ContainerPlan};
 
 use super::call::Call;
 use super::error::CallError;
+use super::images::Images;
 use super::pull::Ready;
 use super::services::{self, is_missing_network};
 use super::slot::{self, SlotLock};
-use super::{agent_volume, hint, removal, seccomp};
+use super::{agent_volume, removal, seccomp, slot_network};
 
 /// What `prepare` made.
 #[derive(Debug)]
 pub struct Started {
     /// The slot network that the job stands on.
     pub network: String,
-}
-
-/// The images of a job's containers.
-#[derive(Debug)]
-pub struct Images {
-    /// The user's.
-    pub job: Ready,
-    /// The one with git, where the job needs it.
-    pub helper: Option<Ready>,
-    /// Those of the services, in the order of the plan.
-    pub services: Vec<Ready>,
 }
 
 /// Creates and starts the job's containers.
@@ -44,7 +34,7 @@ pub async fn start<E: Engine>(
         helper.image.clone_from(&image.reference);
         seccomp::inline(helper)?;
     }
-    let mut services = call.plan.service_containers(&network);
+    let mut services = call.plan.service_containers(&network, &images.job.facts.user);
     for (service, image) in services.iter_mut().zip(&images.services) {
         service.image.clone_from(&image.reference);
         seccomp::inline(service)?;
@@ -70,7 +60,7 @@ async fn create_job<E: Engine>(
     image: &Ready,
 ) -> Result<(ContainerPlan, String), CallError> {
     let run_dir = &call.settings.run_dir;
-    let lock = SlotLock::take(run_dir).map_err(|error| {
+    let lock = SlotLock::take(run_dir, "slots.lock").map_err(|error| {
         CallError::system(format!(
             "failed to lock the slots in {}: {error}; set run_dir to a directory of this user",
             run_dir.display()
@@ -131,24 +121,11 @@ async fn start_job<E: Engine>(
         Err(StartError::Engine(error))
             if call.plan.network.named.is_none() && is_missing_network(&error, network) =>
         {
-            engine.create_network(network, &network_labels()).await.map_err(no_network)?;
+            slot_network::make(call, engine, network).await?;
             Ok(start_filled(call, engine, job).await?)
         }
         other => Ok(other?),
     }
-}
-
-/// An engine with its usual settings has addresses for about thirty networks.
-fn no_network(error: EngineError) -> CallError {
-    if error.cause.contains("address pool") {
-        return CallError::system(format!("{error}{}", hint::NO_ADDRESSES));
-    }
-    error.into()
-}
-
-/// A slot belongs to the host, not to a job; `reap` removes it when idle.
-fn network_labels() -> Labels {
-    Labels::from([("longshore.kind".to_owned(), "slot".to_owned())])
 }
 
 /// Why a container did not start.
@@ -180,34 +157,5 @@ async fn start_filled<E: Engine>(
             engine.start(&container.name).await.map_err(StartError::Engine)
         }
         other => other.map_err(StartError::Engine),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::no_network;
-    use crate::engine::{EngineError, Fault};
-
-    fn failed(cause: &str) -> EngineError {
-        let (verb, object) = ("create network", "longshore-slot-31".to_owned());
-        EngineError {
-            verb,
-            object,
-            fault: Fault::NotFound,
-            cause: cause.to_owned(),
-            retry_after: None,
-        }
-    }
-
-    #[test]
-    fn who_is_out_of_subnets_is_told_how_to_have_more() {
-        let words = "could not find an available, non-overlapping IPv4 address pool among the defaults \
-                     to assign to the network";
-        let told = no_network(failed(words)).to_string();
-        assert!(told.contains("default-address-pools"), "{told}");
-        let newer = no_network(failed("all predefined address pools have been fully subnetted"));
-        assert!(newer.to_string().contains("default-address-pools"), "{newer}");
-        let other = no_network(failed("plugin \"x\" not found")).to_string();
-        assert!(!other.contains("default-address-pools"), "{other}");
     }
 }

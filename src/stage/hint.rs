@@ -21,9 +21,9 @@ pub fn of_cause(cause: &str, fault: Fault) -> &'static str {
 }
 
 /// Where the daemon has no subnet left for one more network.
-pub const NO_ADDRESSES: &str = "\n  the Docker daemon has no addresses left for one more network: give it smaller \
-    ones (default-address-pools in /etc/docker/daemon.json, e.g. [{\"base\": \"10.213.0.0/16\", \"size\": 26}]), remove \
-    networks that nobody uses (docker network prune), or run fewer jobs at once";
+pub const NO_ADDRESSES: &str = "\n  the Docker daemon has no addresses left for one more network: name a range that nobody here uses \
+    ([docker] slot_pool in the settings, e.g. \"10.213.0.0/16\"), or remove networks that nobody uses (docker network \
+    prune)";
 
 /// The next step after an engine failure, as a line of its own; empty where there is none to offer.
 pub fn of_engine(fault: Fault) -> &'static str {

@@ -1,108 +1,123 @@
-//! After a delivery that succeeded: the pipeline's tags go from this host, `latest` stays.
+//! After a delivery that succeeded: decides what goes from this host, writes it down and says so. The work
+//! itself is the worker's, once the job's own containers are gone, so that the job does not wait for it.
+
+use std::collections::BTreeMap;
 
 use crate::agent::protocol::StageRecord;
-use crate::engine::{Engine, EngineError, Fault, ImageSummary, Removed};
-use crate::host::ledger::Event;
+use crate::engine::Engine;
+use crate::host::lease::Leases;
+use crate::host::ledger::Ledger;
+use crate::host::prune::{self as host_prune, Pending};
 use crate::plan::Role;
-use crate::plan::prune::{self, LocalImage, PrunePlan};
+use crate::plan::prune::{self, PrunePlan, Why};
+
+mod remote;
 
 use super::attach;
 use super::call::Call;
 use super::error::CallError;
 use super::sink::RunnerSink;
+use crate::secrets::SecretSource;
 
-/// Prunes, where this job is a delivery and all of its scripts succeeded. What cannot be removed is
-/// said and left: the delivery is done, and its job does not fail for a tag.
+/// Plans the prune, where this job is a delivery and succeeded. What cannot be removed is said and left:
+/// the delivery is done, and its job does not fail for a tag.
 ///
 /// # Errors
-/// When the job container's agent or the engine does not answer.
-pub async fn after_delivery<E: Engine>(
+/// When an agent of the job or the engine does not answer.
+pub async fn after_delivery<E: Engine, S: SecretSource>(
     call: &Call<'_>,
     engine: &E,
+    source: &S,
     sink: &RunnerSink,
 ) -> Result<(), CallError> {
     let Some(policy) = &call.plan.prune else { return Ok(()) };
-    let (_, hello) = attach::open(engine, &call.plan.container_name(Role::Job)).await?;
-    if !succeeded(&hello.stages) {
+    if !succeeded(call, engine).await? {
         return Ok(());
     }
-    let containers = engine.containers(None).await?;
-    let used = containers.into_iter().map(|one| one.image_id).collect();
-    let before = engine.images().await?;
-    let images: Vec<LocalImage> = before.iter().cloned().map(local).collect();
-    let plan = prune::plan(policy, &images, &used);
-    let done = act(call, engine, &plan).await;
-    let freed = if done.removed.is_empty() { 0 } else { freed(&before, &engine.images().await?) };
-    tell(&plan, &done, freed, sink).await;
-    call.record(&Event::Pruned {
-        job: call.plan.key.as_str(),
-        references: &done.removed,
-        bytes: freed,
-    });
+    if let Some(place) = &call.plan.prune_registry {
+        remote::untag(call, (policy, place), source, sink).await;
+    }
+    let now = (call.world.clock)();
+    let plan = prune::plan(policy, &host_prune::observe(engine, now).await?);
+    tell(&plan, sink).await;
+    let pending = Pending::new(call.plan.key.as_str(), policy, &plan);
+    if written(call, &pending) {
+        return Ok(());
+    }
+    // Without the ledger no worker would know of it.
+    let done = host_prune::act(engine, &Leases::at(&call.settings.run_dir), &pending).await;
+    for left in &done.left {
+        say(sink, &format!("kept {left}")).await;
+    }
+    call.record(&done.event(&pending.job));
     Ok(())
 }
 
-/// Whether the user's own scripts ran, and all ended with 0.
-fn succeeded(stages: &[StageRecord]) -> bool {
-    let mut user = stages
-        .iter()
-        .filter(|one| one.stage == "build_script" || one.stage.starts_with("step_"))
-        .peekable();
-    user.peek().is_some() && user.all(|one| one.code == 0)
+/// Whether the plan is on the disk, with every name as it is: the ledger holds no masked value.
+fn written(call: &Call<'_>, pending: &Pending) -> bool {
+    let text = pending.references.join("\n");
+    let masked = call.masks.set().mask(text.as_bytes());
+    let ledger = Ledger::at(&call.settings.state_dir).masked(&call.masks);
+    *masked == *text.as_bytes() && ledger.append(&pending.event(), (call.world.clock)()).is_ok()
 }
 
-fn local(image: ImageSummary) -> LocalImage {
-    let revision = LocalImage::revision_of(&image.labels);
-    LocalImage { id: image.id, tags: image.tags, digests: image.digests, revision }
+/// Whether the user's own scripts ran, and nothing that the job's status depends on has failed.
+async fn succeeded<E: Engine>(call: &Call<'_>, engine: &E) -> Result<bool, CallError> {
+    let (_, job) = attach::open(engine, &call.plan.container_name(Role::Job)).await?;
+    let helper = match call.plan.helper_image {
+        None => Vec::new(),
+        Some(_) => attach::open(engine, &call.plan.container_name(Role::Helper)).await?.1.stages,
+    };
+    Ok(all_well(&job.stages, &helper))
 }
 
-/// What came of a plan.
-#[derive(Default)]
-struct Done {
-    removed: Vec<String>,
-    failed: Vec<EngineError>,
+fn all_well(job: &[StageRecord], helper: &[StageRecord]) -> bool {
+    // A stage that failed may have been tried again.
+    let last: BTreeMap<&str, i32> =
+        job.iter().chain(helper).map(|one| (one.stage.as_str(), one.code)).collect();
+    let counts = |stage: &str| stage != "after_script";
+    last.keys().any(|stage| *stage == "build_script" || stage.starts_with("step_"))
+        && last.iter().all(|(stage, code)| *code == 0 || !counts(stage))
 }
 
-async fn act<E: Engine>(call: &Call<'_>, engine: &E, plan: &PrunePlan) -> Done {
-    let mut done = Done::default();
-    if plan.remove.is_empty() {
-        return done;
+async fn tell(plan: &PrunePlan, sink: &RunnerSink) {
+    for one in &plan.remove {
+        say(sink, &format!("prunes {}", one.reference)).await;
     }
-    // Before it is done: should we be killed now, the next one knows what was meant.
-    call.record(&Event::Pruning { job: call.plan.key.as_str(), references: &plan.remove });
-    for reference in &plan.remove {
-        match engine.remove_image(reference).await {
-            Ok(Removed::Gone) => done.removed.push(reference.clone()),
-            Ok(Removed::Absent) => {}
-            Err(error) => done.failed.push(error),
+    // What the settings keep is no news.
+    for one in plan.spared.iter().filter(|one| one.why != Why::Kept) {
+        say(sink, &format!("kept {}: {}", one.reference, one.why)).await;
+    }
+}
+
+async fn say(sink: &RunnerSink, line: &str) {
+    drop(sink.line(&format!("longshore: {line}")).await);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn records(stages: &[(&str, i32)]) -> Vec<StageRecord> {
+        let record =
+            |(stage, code): &(&str, i32)| StageRecord { stage: (*stage).into(), code: *code };
+        stages.iter().map(record).collect()
+    }
+
+    #[test]
+    fn a_job_succeeds_by_its_own_scripts_and_its_uploads() {
+        let build = ("build_script", 0);
+        for (job, helper, well) in [
+            (vec![build], vec![], true),
+            (vec![("step_script", 0), ("step_release", 0)], vec![], true),
+            (vec![build, ("after_script", 1)], vec![("get_sources", 0)], true),
+            (vec![build], vec![("get_sources", 1), ("get_sources", 0)], true),
+            (vec![build], vec![("upload_artifacts_on_success", 1)], false),
+            (vec![("build_script", 1)], vec![], false),
+            (vec![("step_script", 0), ("step_release", 143)], vec![], false),
+            (vec![("after_script", 0)], vec![("get_sources", 0)], false),
+        ] {
+            assert_eq!(all_well(&records(&job), &records(&helper)), well, "{job:?} {helper:?}");
         }
     }
-    done
-}
-
-async fn tell(plan: &PrunePlan, done: &Done, freed: u64, sink: &RunnerSink) {
-    let mut lines: Vec<String> =
-        done.removed.iter().map(|reference| format!("longshore: pruned {reference}")).collect();
-    lines.extend(
-        plan.spared.iter().map(|(reference, why)| format!("longshore: kept {reference}: {why}")),
-    );
-    lines.extend(done.failed.iter().map(|error| match error.fault {
-        Fault::Conflict => format!("longshore: kept {}: it is in use", error.object),
-        _ => format!("longshore: kept: {error}"),
-    }));
-    if !done.removed.is_empty() {
-        lines.push(format!(
-            "longshore: {} references pruned, {freed} bytes freed",
-            done.removed.len()
-        ));
-    }
-    for line in lines {
-        drop(sink.line(&line).await);
-    }
-}
-
-/// Bytes of images that are there no more.
-fn freed(before: &[ImageSummary], after: &[ImageSummary]) -> u64 {
-    let gone = before.iter().filter(|one| !after.iter().any(|other| other.id == one.id));
-    gone.map(|one| one.size).sum()
 }

@@ -8,10 +8,9 @@ use tokio::time::Instant;
 use super::credentials::Credentials;
 use super::error::CallError;
 use super::hint;
+use super::pull_log::PullLog;
 use crate::engine::{Engine, EngineError, Fault, ImageFacts, PullProgress};
 use crate::host::lease::{Held, Leases};
-use crate::joblog::JobLog;
-use crate::joblog::progress::PullMeter;
 use crate::plan::{ImagePlan, ImageSource, login};
 use crate::settings::PullPolicy;
 
@@ -32,6 +31,14 @@ pub struct Ready {
     pub reference: String,
     /// Nobody removes it while this is held: to be kept until a container of it is created.
     pub leases: Vec<Held>,
+    /// How long it was pulled, where it was.
+    pub pulled: Option<Duration>,
+}
+
+impl Ready {
+    fn of(facts: ImageFacts, reference: String) -> Self {
+        Self { facts, reference, leases: Vec::new(), pulled: None }
+    }
 }
 
 /// What getting images needs.
@@ -43,7 +50,7 @@ pub struct Puller<'a, E: Engine, W: Write> {
     /// Who knows the logins.
     pub credentials: &'a Credentials<'a>,
     /// Where it is told.
-    pub log: &'a mut JobLog<W>,
+    pub log: &'a PullLog<'a, W>,
 }
 
 impl<E: Engine, W: Write> Puller<'_, E, W> {
@@ -51,11 +58,10 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
     ///
     /// # Errors
     /// The job's own fault where the image does not exist or is not its to have; else ours.
-    pub async fn ensure(&mut self, wanted: &ImagePlan) -> Result<Ready, CallError> {
+    pub async fn ensure(&self, wanted: &ImagePlan) -> Result<Ready, CallError> {
         let deadline = Duration::from_secs(wanted.deadline_seconds);
         let outcome = tokio::time::timeout(deadline, self.leased(wanted)).await;
         outcome.unwrap_or_else(|_elapsed| {
-            self.log.end_all();
             Err(CallError::system(format!(
                 "failed to pull {}: not done within {}{}",
                 wanted.reference,
@@ -66,7 +72,7 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
     }
 
     /// Holds every name under which the image may come before looking for it, and then its id.
-    async fn leased(&mut self, wanted: &ImagePlan) -> Result<Ready, CallError> {
+    async fn leased(&self, wanted: &ImagePlan) -> Result<Ready, CallError> {
         let mut leases = Vec::new();
         for source in &wanted.sources {
             leases.push(self.leases.hold(&source.reference).await.map_err(no_lease)?);
@@ -77,7 +83,7 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
         Ok(ready)
     }
 
-    async fn by_policies(&mut self, wanted: &ImagePlan) -> Result<Ready, CallError> {
+    async fn by_policies(&self, wanted: &ImagePlan) -> Result<Ready, CallError> {
         let mut policies = wanted.policies.iter().peekable();
         while let Some(policy) = policies.next() {
             match (self.by_policy(wanted, *policy).await, policies.peek()) {
@@ -91,11 +97,7 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
         Err(CallError::job(format!("no pull policy is left for {}", wanted.reference)))
     }
 
-    async fn by_policy(
-        &mut self,
-        wanted: &ImagePlan,
-        policy: PullPolicy,
-    ) -> Result<Ready, CallError> {
+    async fn by_policy(&self, wanted: &ImagePlan, policy: PullPolicy) -> Result<Ready, CallError> {
         if policy != PullPolicy::Always {
             let cached = self.cached(wanted).await?;
             let message = match &cached {
@@ -132,7 +134,7 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
             }
             match self.may_use(wanted, source, &facts).await {
                 Ok(()) => {
-                    return Ok(Cached::Usable(Ready { facts, reference, leases: Vec::new() }));
+                    return Ok(Cached::Usable(Ready::of(facts, reference)));
                 }
                 Err(error) => refused = Some(error),
             }
@@ -158,9 +160,9 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
     }
 
     /// Asks the mirrors once each, then the registry itself with some patience.
-    async fn pull(&mut self, wanted: &ImagePlan, policy: PullPolicy) -> Result<Ready, CallError> {
+    async fn pull(&self, wanted: &ImagePlan, policy: PullPolicy) -> Result<Ready, CallError> {
         let title = format!("Pulling {} (pull policy {policy})", wanted.reference);
-        self.log.section("pull", &title);
+        let told = self.log.begin(&wanted.reference, &title);
         let began = Instant::now();
         let mut outcome = Err(CallError::system("there is nowhere to pull it from"));
         for source in &wanted.sources {
@@ -168,23 +170,26 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
             let waits = if mirror { &[][..] } else { &BACK_OFF[..] };
             let pulled = self.patiently(wanted, source, waits).await;
             if let (true, Err(error)) = (mirror, &pulled) {
-                self.log.line(format!("the mirror does not give it: {error}"));
+                let name = &wanted.reference;
+                self.log.line(format!("{name}: the mirror does not give it: {error}"));
                 continue;
             }
             outcome = pulled.map(|()| source).map_err(|error| failure(wanted, &error));
             break;
         }
         if outcome.is_ok() {
-            self.log.line(format!("Pulled in {:.1} s", began.elapsed().as_secs_f32()));
+            let seconds = began.elapsed().as_secs_f32();
+            self.log.line(format!("Pulled {} in {seconds:.1} s", wanted.reference));
         }
-        self.log.end();
-        self.pulled(outcome?).await
+        drop(told);
+        let ready = self.pulled(outcome?).await?;
+        Ok(Ready { pulled: Some(began.elapsed()), ..ready })
     }
 
     async fn pulled(&self, source: &ImageSource) -> Result<Ready, CallError> {
         let reference = source.reference.clone();
         match self.engine.image(&reference).await? {
-            Some(facts) => Ok(Ready { facts, reference, leases: Vec::new() }),
+            Some(facts) => Ok(Ready::of(facts, reference)),
             None => Err(CallError::system(format!(
                 "the image {reference} was pulled but is not there; was it just pruned?"
             ))),
@@ -192,7 +197,7 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
     }
 
     async fn patiently(
-        &mut self,
+        &self,
         wanted: &ImagePlan,
         source: &ImageSource,
         waits: &[Duration],
@@ -208,19 +213,12 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
         }
     }
 
-    async fn once(&mut self, wanted: &ImagePlan, source: &ImageSource) -> Result<(), EngineError> {
+    async fn once(&self, wanted: &ImagePlan, source: &ImageSource) -> Result<(), EngineError> {
         let found = self.credentials.login(source).await;
         for warning in found.warnings {
             self.log.line(format!("warning: {warning}"));
         }
-        let mut meter = PullMeter::new(Instant::now());
-        let log = &mut *self.log;
-        let mut tell = |step: PullProgress| {
-            let bytes = step.bytes.filter(|_| step.status == "Downloading");
-            if let Some(line) = meter.step(Instant::now(), step.layer, bytes) {
-                log.line(line);
-            }
-        };
+        let mut tell = |step: PullProgress| self.log.step(&wanted.reference, step);
         let platform = wanted.platform.as_deref();
         let (reference, login) = (&source.reference, found.login.as_ref());
         self.engine.pull(reference, platform, login, &mut tell).await

@@ -46,7 +46,7 @@ pub async fn run<E: Engine, S: SecretSource>(
     let container = call.plan.container_name(call.plan.route(&asked.stage).container);
     let mut ending = Ending::watch()?;
     for _ in 1..again::attempts(call, &asked.stage) {
-        match once(call, engine, &asked, sink).await {
+        match once(call, (engine, source), &asked, sink).await {
             // What the runner has ended it also cleans up: nobody would remove a container made then.
             Err(error) if ending.check().is_err() || call.is_orphaned() => return Err(error),
             Err(CallError::System { message }) if again::is_gone(engine, &container).await? => {
@@ -56,12 +56,12 @@ pub async fn run<E: Engine, S: SecretSource>(
             done => return done,
         }
     }
-    once(call, engine, &asked, sink).await
+    once(call, (engine, source), &asked, sink).await
 }
 
-async fn once<E: Engine>(
+async fn once<E: Engine, S: SecretSource>(
     call: &Call<'_>,
-    engine: &E,
+    (engine, source): (&E, &S),
     asked: &Asked,
     sink: &RunnerSink,
 ) -> Result<Outcome, CallError> {
@@ -107,21 +107,21 @@ async fn once<E: Engine>(
     let added = std::mem::take(&mut exit.added_masks);
     masking::share(call, engine, (added, route.container), sink).await;
     timings.mark("stage");
-    let outcome = conclude(call, engine, &asked.stage, (&exit, sink)).await?;
+    let outcome = conclude(call, (engine, source), &asked.stage, (&exit, sink)).await?;
     if wanted && outcome != Outcome::Success {
         tell_ended_services(call, engine, &asked.stage, sink).await;
     }
     timings.mark("after it");
-    if let Some(line) = timings.line() {
+    if let Some(line) = timings.line(None) {
         sink.line(&line).await.map_err(CallError::system)?;
     }
     Ok(outcome)
 }
 
 /// What comes of a stage that has ended, and what follows the last one.
-async fn conclude<E: Engine>(
+async fn conclude<E: Engine, S: SecretSource>(
     call: &Call<'_>,
-    engine: &E,
+    (engine, source): (&E, &S),
     stage: &Stage,
     (exit, sink): (&StageExit, &RunnerSink),
 ) -> Result<Outcome, CallError> {
@@ -130,7 +130,7 @@ async fn conclude<E: Engine>(
     }
     let outcome = verdict::of(call, exit, sink, call.plan.route(stage).user_stage).await?;
     if stage.is_last() {
-        prune::after_delivery(call, engine, sink).await?;
+        prune::after_delivery(call, engine, source, sink).await?;
     }
     Ok(outcome)
 }

@@ -13,23 +13,24 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::engine::ContainerSummary;
 
-/// The lock on choosing a slot, held until dropped.
+/// A lock on slots, held until dropped.
 #[derive(Debug)]
 pub struct SlotLock(#[expect(dead_code, reason = "closing it releases the lock")] File);
 
 impl SlotLock {
-    /// Takes the host's lock on slots; waits for whoever holds it (they create one container under it).
+    /// Takes a lock of the host by the name of its file; waits for whoever holds it. On choosing a slot it
+    /// is `slots.lock`, under which one container is created.
     ///
     /// # Errors
     /// When the lock file cannot be made in `run_dir`.
-    pub fn take(run_dir: &Path) -> io::Result<Self> {
+    pub fn take(run_dir: &Path, name: &str) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(run_dir)?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
-            .open(run_dir.join("slots.lock"))?;
+            .open(run_dir.join(name))?;
         flock(&file, FlockOperation::LockExclusive)?;
         Ok(Self(file))
     }

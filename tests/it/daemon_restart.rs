@@ -1,74 +1,14 @@
 //! The daemon is killed and started again while a stage runs, on an engine of the test's own: with
 //! live-restore the stage goes on without a gap, without it the job is told what happened.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use crate::support::call::Exit;
-use crate::support::names::unique;
-use crate::support::real::{BUSYBOX, Host, assert_says, await_gone_from, busybox};
+use crate::support::private_engine::Daemon;
+use crate::support::real::{Host, assert_says, await_gone_from, busybox};
 use crate::support::running::FailureReason;
 
 const SOON: Duration = Duration::from_mins(1);
-
-/// A private engine with the small image; all it has goes with this value.
-struct Daemon {
-    state: TempDir,
-    name: String,
-    options: &'static [&'static str],
-    socket: PathBuf,
-}
-
-impl Daemon {
-    fn start(options: &'static [&'static str]) -> Self {
-        let state = TempDir::with_prefix("longshore-test-engine-").unwrap();
-        // At most 20 characters.
-        let name = unique().replace("longshore-test-", "t");
-        let mut daemon = Self { state, name, options, socket: PathBuf::new() };
-        let told = daemon.again();
-        daemon.socket = String::from_utf8(told.stdout).unwrap().trim().into();
-        let archive = daemon.state.path().join("image.tar");
-        let saved = Command::new("docker").args(["save", "-o"]).arg(&archive).arg(BUSYBOX).output();
-        assert!(saved.unwrap().status.success());
-        let load = ["-H", &daemon.host(), "load", "-i"];
-        let loaded = Command::new("docker").args(load).arg(&archive).output().unwrap();
-        assert!(loaded.status.success(), "{loaded:?}");
-        daemon
-    }
-
-    fn host(&self) -> String {
-        format!("unix://{}", self.socket.display())
-    }
-
-    fn script(&self, words: &[&str]) -> Output {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("script/test-env");
-        let mut command = Command::new(script);
-        command.arg("engine").args(words).env("LONGSHORE_STATE", self.state.path());
-        command.stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// Starts it, again on the same data after it was killed.
-    fn again(&self) -> Output {
-        let output = self.script(&[&["start", self.name.as_str()], self.options].concat());
-        assert!(output.status.success(), "{output:?}");
-        output
-    }
-
-    fn kill(&self) {
-        let output = self.script(&["kill", &self.name]);
-        assert!(output.status.success(), "{output:?}");
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let stopped = self.script(&["stop", &self.name]);
-        assert!(std::thread::panicking() || stopped.status.success(), "{stopped:?}");
-    }
-}
 
 fn host(daemon: &Daemon) -> Host {
     Host::new().docker("host", &format!("{:?}", daemon.host()))

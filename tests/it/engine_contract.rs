@@ -63,7 +63,7 @@ impl<'a, E: Engine> Ground<'a, E> {
         for container in self.engine.containers(Some(&self.filter)).await.unwrap() {
             self.engine.remove_container(&container.name).await.unwrap();
         }
-        for network in self.engine.networks(&self.filter).await.unwrap() {
+        for network in self.engine.networks(Some(&self.filter)).await.unwrap() {
             self.engine.remove_network(&network.name).await.unwrap();
         }
         for volume in self.engine.volumes(&self.filter).await.unwrap() {
@@ -71,7 +71,7 @@ impl<'a, E: Engine> Ground<'a, E> {
         }
         (
             self.engine.containers(Some(&self.filter)).await.unwrap().len(),
-            self.engine.networks(&self.filter).await.unwrap().len(),
+            self.engine.networks(Some(&self.filter)).await.unwrap().len(),
             self.engine.volumes(&self.filter).await.unwrap().len(),
         )
     }

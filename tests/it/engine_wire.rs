@@ -43,9 +43,9 @@ async fn a_network_is_asked_for_with_a_check_for_its_name() {
     ]);
     let engine = docker.engine();
     let labels: Labels = [("longshore.slot".to_owned(), "1".to_owned())].into();
-    engine.create_network("slot", &labels).await.unwrap();
-    engine.create_network("slot", &labels).await.unwrap();
-    let error = engine.create_network("slot", &labels).await.unwrap_err();
+    engine.create_network("slot", None, &labels).await.unwrap();
+    engine.create_network("slot", Some("10.9.0.0/26"), &labels).await.unwrap();
+    let error = engine.create_network("slot", None, &labels).await.unwrap_err();
     assert_eq!(error.fault, Fault::Daemon);
     let requests = docker.requests();
     let (head, body) = requests[0].split_once("\r\n\r\n").unwrap();

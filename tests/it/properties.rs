@@ -8,7 +8,7 @@ use longshore::job::{JobContext, Stage};
 use longshore::plan::JobKey;
 use longshore::plan::container::Labels;
 use longshore::plan::owner::Owner;
-use longshore::plan::prune::{self, LocalImage, PrunePolicy};
+use longshore::plan::prune::{self, LocalImage, PrunePolicy, Seen};
 use longshore::plan::sweep::{self, Host, Kind, Object};
 use longshore::settings::Settings;
 use proptest::prelude::*;
@@ -53,6 +53,7 @@ fn image() -> impl Strategy<Value = LocalImage> {
         tags,
         digests,
         revision: revision.map(str::to_owned),
+        ..LocalImage::default()
     })
 }
 
@@ -72,7 +73,9 @@ fn policy() -> impl Strategy<Value = PrunePolicy> {
         repository: OURS.to_owned(),
         keep: words(keep),
         drop: words(drop),
+        own: vec!["0123456789abcdef0123456789abcdef01234567".to_owned()],
         commit: "this".to_owned(),
+        ..PrunePolicy::default()
     })
 }
 
@@ -148,8 +151,13 @@ proptest! {
         used in prop::collection::hash_set(0_usize..12, 0..6),
     ) {
         let used: BTreeSet<String> = used.into_iter().map(|index| format!("sha256:{index}")).collect();
-        let plan = prune::plan(&policy, &images, &used);
-        for removed in &plan.remove {
+        let plan = prune::plan(&policy, &Seen { images: images.clone(), used: used.clone(), ..Seen::default() });
+        let removed: Vec<&String> = plan.remove.iter().map(|one| &one.reference).collect();
+        for spared in &plan.spared {
+            prop_assert!(!removed.contains(&&spared.reference));
+        }
+        for removed in &removed {
+            let removed = *removed;
             let nameless = images.iter().find(|image| &image.id == removed);
             prop_assert_ne!(removed, &format!("{OURS}:latest"));
             prop_assert!(
@@ -161,7 +169,7 @@ proptest! {
             );
         }
         for image in images.iter().filter(|image| used.contains(&image.id)) {
-            let gone = |name: &String| plan.remove.contains(name);
+            let gone = |name: &String| removed.contains(&name);
             prop_assert!(!gone(&image.id));
             let all: Vec<_> = image.tags.iter().chain(&image.digests).collect();
             prop_assert!(all.is_empty() || !image.tags.iter().all(gone) || !all.into_iter().any(gone));

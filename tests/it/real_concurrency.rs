@@ -21,8 +21,7 @@ const MEET: &str = "mkdir -p /cache/group/crowd; touch /cache/group/crowd/\"$CI_
     looks=0; while [ \"$(ls /cache/group/crowd | grep -c '^[0-9]*$')\" -lt 20 ]; do \
     looks=$((looks + 1)); [ \"$looks\" -lt 600 ] || exit 9; sleep 0.2; done";
 
-/// A project of the test's own on networks of its own. What stays from job to job goes with this value: so
-/// many idle networks would leave none for other tests.
+/// A project of the test's own on networks of its own. What stays from job to job goes with this value.
 struct Crowd {
     project: u64,
     slots: String,
@@ -31,20 +30,7 @@ struct Crowd {
 impl Crowd {
     fn new() -> Self {
         let project = FakeJob::new().id;
-        let crowd = Self { project, slots: format!("longshore-test-crowd-{project}-") };
-        (0..AT_ONCE).for_each(|number| crowd.make_slot(number));
-        crowd
-    }
-
-    /// Docker's own address pools are enough for some thirty networks, all other tests' among them.
-    fn make_slot(&self, number: usize) {
-        let name = format!("{}{number}", self.slots);
-        let subnet = format!("10.215.{}.{}/29", self.project % 256, number * 8);
-        let words =
-            ["network", "create", "--label", "longshore.kind=slot", "--subnet", &subnet, &name];
-        let made =
-            Command::new("docker").args(["-H", &docker_host()]).args(words).output().unwrap();
-        assert!(made.status.success(), "{made:?}");
+        Self { project, slots: format!("longshore-test-crowd-{project}-") }
     }
 
     fn host(&self) -> Host {

@@ -133,6 +133,29 @@ fn a_long_pull_tells_how_far_it_is_but_not_often() {
     assert_says(lines[0], &[" of 1.", " MB, 0.1 MB/s, about "]);
 }
 
+#[test]
+fn the_images_of_a_job_are_pulled_side_by_side() {
+    let slow = |bytes| {
+        let registry = FakeRegistry::start(Image::with_layer(&incompressible(bytes)));
+        registry.slowly(20_000, Duration::from_millis(100));
+        registry
+    };
+    let (first, second) = (slow(200_001), slow(200_002));
+    let images = [&first, &second].map(|one| OwnImage { tag: one.reference("team/app:1") });
+    let service = json!({"name": images[1].tag, "entrypoint": ["sleep", "60"]});
+    let job = job(&images[0].tag).service_value(service);
+    let trace = Host::new().run(&job).assert_success().trace_text();
+    let place = |words: &str| trace.find(words).unwrap_or_else(|| panic!("{words} in {trace}"));
+    for [one, other] in [[0, 1], [1, 0]].map(|pair| pair.map(|index: usize| &images[index].tag)) {
+        assert!(
+            place(&format!("Pulling {one} (")) < place(&format!("Pulled {other} in ")),
+            "{trace}"
+        );
+    }
+    assert_eq!(trace.matches("section_start:").count(), trace.matches("section_end:").count());
+    assert_eq!(trace.matches(":longshore_pull[").count(), 1, "one section for both: {trace}");
+}
+
 /// Bytes that no two runs share.
 fn incompressible(length: u32) -> Vec<u8> {
     let mut state = u64::from(std::process::id()) | 1;

@@ -111,14 +111,15 @@ fn a_service_that_ends_during_a_script_is_told_where_the_script_fails() {
 fn a_traced_job_is_told_what_its_preparation_took() {
     let traced = busybox(["true"]).variable("CI_DEBUG_TRACE", "true");
     let trace = Host::new().run(&with(traced, SERVICE, &[])).assert_success().trace_text();
-    let (_, line) = trace.split_once("longshore: timings of prepare: ").expect(&trace);
-    let line = line.lines().next().unwrap();
-    assert_says(line, &[" ms, ", " % the Docker daemon (", " requests)", " % longshore itself"]);
-    let percents = line.split(", ").skip(1).map(|part| part.split(' ').next().unwrap());
+    let (_, line) = trace.split_once("longshore: timings: images and secrets ").expect(&trace);
+    let (parts, shares) = line.lines().next().unwrap().split_once("; ").expect(line);
+    assert_says(parts, &[" ms, containers ", " ms, services ", " ms, all "]);
+    assert_says(shares, &[" % the Docker daemon (", " requests)", " % longshore itself"]);
+    let percents = shares.split(", ").map(|part| part.split(' ').next().unwrap());
     let whole: u32 = percents.map(|percent| percent.parse::<u32>().unwrap()).sum();
     assert!((97..=103).contains(&whole), "{line}");
     let quiet = Host::new().run(&busybox(["true"]));
-    assert!(!quiet.assert_success().trace_text().contains("timings of prepare"));
+    assert!(!quiet.assert_success().trace_text().contains("longshore: timings"));
 }
 
 #[test]

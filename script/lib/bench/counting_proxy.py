@@ -3,8 +3,10 @@
 import os
 import re
 import socket
+import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from docker_api import SOCKET
@@ -77,6 +79,20 @@ class CountingProxy:
         """Stops listening."""
         self.listener.close()
         os.unlink(self.path)
+
+
+@contextmanager
+def counted(settings: str):
+    """A proxy and a copy of the settings file that goes through it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path, copy = os.path.join(scratch, "docker.sock"), os.path.join(scratch, "longshore.toml")
+        proxy = CountingProxy(path)
+        with open(settings, encoding="utf-8") as source, open(copy, "w", encoding="utf-8") as target:
+            target.write(source.read().replace(f"unix://{SOCKET}", f"unix://{path}"))
+        try:
+            yield proxy, copy
+        finally:
+            proxy.close()
 
 
 def _finish(spans: list[Span]) -> None:

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 SOCKET = "/var/run/docker.sock"
+PATIENCE = 120  # seconds that no request takes
 API = "/v1.41"
 
 
@@ -20,6 +21,7 @@ class UnixConnection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(PATIENCE)
         self.sock.connect(self.path)
 
 
@@ -46,7 +48,10 @@ def attach(name: str) -> socket.socket:
     connection.sock.sendall(request.encode())
     head = b""
     while b"\r\n\r\n" not in head:
-        head += connection.sock.recv(1)
+        byte = connection.sock.recv(1)
+        if not byte:
+            raise RuntimeError(f"attach to {name}: {head!r}")
+        head += byte
     return connection.sock
 
 

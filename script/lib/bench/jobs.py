@@ -3,10 +3,9 @@
 import argparse
 import os
 import statistics
-import tempfile
 import time
 
-from counting_proxy import CountingProxy
+from counting_proxy import counted
 from docker_api import Floor
 from figures import row
 from pairs import timed, until_gone
@@ -42,12 +41,7 @@ def jobs(options: argparse.Namespace) -> list[dict]:
 
 def count_requests(options: argparse.Namespace, **job) -> list:
     """The API requests of one job, its detached removal included; `job` is what it has besides."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = os.path.join(scratch, "docker.sock")
-        proxy = CountingProxy(path)
-        settings = os.path.join(scratch, "longshore.toml")
-        with open(options.settings, encoding="utf-8") as source, open(settings, "w", encoding="utf-8") as target:
-            target.write(source.read().replace("unix:///var/run/docker.sock", f"unix://{path}"))
+    with counted(options.settings) as (proxy, settings):
         runner = Runner([options.binary, "--settings", settings], options.image, service=job.get("service"))
         runner.stages = job.get("stages", {})
         seen: list[str] = []
@@ -57,7 +51,6 @@ def count_requests(options: argparse.Namespace, **job) -> list:
             until_gone()
             time.sleep(0.5)  # the worker's last requests come after the containers are gone
             seen = list(proxy.requests)
-        proxy.close()
     return seen
 
 

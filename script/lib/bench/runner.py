@@ -4,10 +4,14 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
 SCRIPT = "#!/usr/bin/env bash\nset -o errexit\n{}\nexit 0\n"
+
+# Seconds that no call takes: one that hangs must not hang the benchmark.
+PATIENCE = 120
 
 ORDER = [
     "prepare_script", "get_sources", "restore_cache", "build_script", "archive_cache",
@@ -56,13 +60,16 @@ class Runner:
         }
 
     def call(self, words: list[str], environment: dict[str, str], scratch: str) -> bytes:
-        """One call; a driver that fails ends the benchmark."""
-        done = subprocess.run(
-            self.driver + words, env=environment, cwd=scratch, stdin=subprocess.DEVNULL,
-            capture_output=True, check=False,
-        )
+        """One call; one that fails or hangs raises with all that it said."""
+        try:
+            done = subprocess.run(
+                self.driver + words, env=environment, cwd=scratch, stdin=subprocess.DEVNULL,
+                capture_output=True, check=False, timeout=PATIENCE,
+            )
+        except subprocess.TimeoutExpired as late:
+            raise RuntimeError(f"{words}: not done in {PATIENCE} s\n{_text(late.stdout)}\n{_text(late.stderr)}") from late
         if done.returncode:
-            raise RuntimeError(f"{words}: {done.returncode}\n{done.stdout!r}\n{done.stderr!r}")
+            raise RuntimeError(f"{words}: {done.returncode}\n{_text(done.stdout)}\n{_text(done.stderr)}")
         return done.stdout
 
     def job(self, script: str = "true") -> dict[str, float]:
@@ -84,16 +91,30 @@ class Runner:
                     file.write(SCRIPT.format(texts[stage]))
                 calls.append((stage, ["run", path, stage]))
             calls.append(("cleanup", ["cleanup"]))
-            seconds = {}
-            began = time.perf_counter()
-            for name, words in calls:
-                start = time.perf_counter()
-                self.call(words, environment, scratch)
-                seconds[name] = time.perf_counter() - start
-            seconds["total"] = time.perf_counter() - began
-            return seconds
+            return self._timed(calls, environment, scratch)
         finally:
             shutil.rmtree(scratch)
+
+    def _timed(self, calls: list[tuple[str, list[str]]], environment: dict[str, str], scratch: str) -> dict[str, float]:
+        """Seconds of each call and of all. A job that fails is cleaned up too, and its whole log is told."""
+        seconds, log = {}, []
+        began = time.perf_counter()
+        try:
+            for name, words in calls:
+                start = time.perf_counter()
+                log.append(self.call(words, environment, scratch))
+                seconds[name] = time.perf_counter() - start
+        except RuntimeError as error:
+            print(f"a job failed; its log until then:\n{_text(b''.join(log))}\n{error}", file=sys.stderr, flush=True)
+            if name != "cleanup":
+                self.call(["cleanup"], environment, scratch)
+            raise
+        seconds["total"] = time.perf_counter() - began
+        return seconds
+
+
+def _text(said: bytes | None) -> str:
+    return (said or b"").decode(errors="replace")
 
 
 def _private(path: str, flags: int) -> int:

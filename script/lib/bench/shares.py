@@ -1,11 +1,9 @@
 """Whose time a job takes: the daemon's, the agent's and ours, as seen from the engine's socket."""
 
-import os
 import statistics
-import tempfile
 import time
 
-from counting_proxy import CountingProxy
+from counting_proxy import counted
 from figures import row
 from pairs import until_gone
 from runner import Runner
@@ -22,12 +20,7 @@ def length(spans: list[tuple[float, float]]) -> float:
 
 def rows(options) -> list[dict]:
     """Fractions of a job's wall time that are the daemon's, the agent's and ours."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = os.path.join(scratch, "docker.sock")
-        proxy = CountingProxy(path)
-        settings = os.path.join(scratch, "longshore.toml")
-        with open(options.settings, encoding="utf-8") as source, open(settings, "w", encoding="utf-8") as target:
-            target.write(source.read().replace("unix:///var/run/docker.sock", f"unix://{path}"))
+    with counted(options.settings) as (proxy, settings):
         runner = Runner([options.binary, "--settings", settings], options.image)
         runner.job()
         parts = []
@@ -41,7 +34,6 @@ def rows(options) -> list[dict]:
             daemon = [(one.began, min(one.answered, began + wall)) for one in within]
             agent = [(one.answered, min(one.ended, began + wall)) for one in within if one.ended > one.answered]
             parts.append((length(daemon) / wall, (length(daemon + agent) - length(daemon)) / wall))
-        proxy.close()
     daemon, agent = (statistics.median(part) for part in zip(*parts))
     detail = {"daemon": round(daemon, 3), "agent": round(agent, 3), "ours": round(1 - daemon - agent, 3)}
     return [row("share of job `true` that is neither the daemon's nor the agent's", 1 - daemon - agent, 0.2, "", **detail)]

@@ -6,16 +6,20 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-/// What one command knows.
+/// What one command knows, in lists that commands share.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
     /// Options with a value.
-    pub(super) values: &'static [&'static str],
+    pub(super) values: &'static [&'static [&'static str]],
     /// Options that are there or not.
     pub(super) flags: &'static [&'static str],
     /// Environment variables that stand in for options, as in GitLab's binary.
-    pub(super) environment: &'static [(&'static str, &'static str)],
+    pub(super) environment: &'static [&'static [(&'static str, &'static str)]],
 }
+
+/// Options with a value that all transfers share.
+pub(super) const TRANSFER: &[&str] =
+    &["--url", "--timeout", "--retry", "--retry-time", "--transfer-meter-frequency"];
 
 /// Options as they were given, values by name.
 #[derive(Debug)]
@@ -40,7 +44,7 @@ impl<'e> Given<'e> {
             };
             let value = if known.flags.contains(&name) {
                 value.unwrap_or("true")
-            } else if known.values.contains(&name) {
+            } else if known.values.iter().any(|names| names.contains(&name)) {
                 let next = || words.next().copied();
                 value.or_else(next).ok_or_else(|| format!("option {name} without a value"))?
             } else {
@@ -48,7 +52,7 @@ impl<'e> Given<'e> {
             };
             given.values.entry(name.into()).or_default().push(value.into());
         }
-        for (option, variable) in known.environment {
+        for (option, variable) in known.environment.iter().copied().flatten() {
             if let Some(value) = given.variable(variable).filter(|value| !value.is_empty()) {
                 given.values.entry((*option).into()).or_insert_with(|| vec![value.into()]);
             }

@@ -14,7 +14,7 @@ use crate::engine::{EngineError, Fault};
 
 /// The API version we speak: dockerd 20.10 knows up to 1.41, dockerd 28 from 1.24.
 const API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
-const API_PREFIX: &str = "/v1.41";
+pub(super) const API_PREFIX: &str = "/v1.41";
 const REGISTRY_AUTH: &str = "x-registry-auth";
 
 /// Every call has its own deadline; bollard's one for all must never be the first to strike.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::UNIX_EPOCH;
 
 use bollard::models;
 
 use crate::engine::{
-    ContainerState, ContainerSummary, ImageFacts, ImageSummary, Named, PullProgress,
+    ContainerState, ContainerSummary, ImageFacts, ImageSummary, Named, NetworkSummary, PullProgress,
 };
 
 /// One entry of `GET /containers/json`.
@@ -107,7 +108,22 @@ pub(super) fn image_facts(answer: models::ImageInspect) -> ImageFacts {
         size: unsigned(answer.size.unwrap_or_default()),
         ports: tcp_ports(&config.exposed_ports.unwrap_or_default()),
         health_command: health_command(config.healthcheck),
+        layers: answer.root_fs.and_then(|root| root.layers).unwrap_or_default(),
+        tagged: answer.metadata.and_then(|about| moment(&about.last_tag_time?)),
     }
+}
+
+/// Unix seconds of a time that the daemon tells, in whatever zone it is. One that was never is the year 1.
+pub(super) fn moment(rfc3339: &str) -> Option<u64> {
+    let (time, zone) = rfc3339.split_at_checked(19)?;
+    let time = humantime::parse_rfc3339_weak(time).ok()?;
+    let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let zone = zone.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    let Some((hours, minutes)) = zone.get(1..).and_then(|offset| offset.split_once(':')) else {
+        return Some(seconds);
+    };
+    let offset = hours.parse::<u64>().ok()? * 3600 + minutes.parse::<u64>().ok()? * 60;
+    if zone.starts_with('-') { Some(seconds + offset) } else { seconds.checked_sub(offset) }
 }
 
 /// One entry of `GET /images/json`.
@@ -124,15 +140,17 @@ pub(super) fn image_summary(answer: models::ImageSummary) -> ImageSummary {
 
 /// Up to API 1.43 a dangling image has the tag `<none>:<none>` and the digest `<none>@<none>`. With a
 /// digest but no tag it is `repo:<none>`.
-fn without_none(references: Vec<String>) -> Vec<String> {
+pub(super) fn without_none(references: Vec<String>) -> Vec<String> {
     references.into_iter().filter(|reference| !reference.contains("<none>")).collect()
 }
 
 /// One entry of `GET /networks`.
-pub(super) fn network(answer: models::Network) -> Named {
-    Named {
+pub(super) fn network(answer: models::Network) -> NetworkSummary {
+    let pools = answer.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    NetworkSummary {
         name: answer.name.unwrap_or_default(),
         labels: answer.labels.unwrap_or_default().into_iter().collect(),
+        subnets: pools.into_iter().filter_map(|pool| pool.subnet).collect(),
     }
 }
 
@@ -174,7 +192,7 @@ pub(super) fn progress(line: models::CreateImageInfo) -> PullProgress {
 }
 
 /// Sizes are signed in the daemon's answers; -1 means that it did not count.
-fn unsigned(number: i64) -> u64 {
+pub(super) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 

@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+use crate::host::gc::Trigger;
+use crate::plan::prune::PrunePolicy;
+
 /// What happened.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -33,6 +36,19 @@ pub enum Event<'a> {
         /// Seconds that the call took.
         seconds: f64,
     },
+    /// An image was pulled for it.
+    Pulled {
+        /// The job's key.
+        job: &'a str,
+        /// Its reference, a mirror's where it came from one.
+        image: &'a str,
+        /// `sha256:...`
+        image_id: &'a str,
+        /// Bytes of its layers on this host.
+        size: u64,
+        /// Seconds that it took, with all tries.
+        seconds: f64,
+    },
     /// `prepare` ended well.
     Prepared {
         /// The job's key.
@@ -52,8 +68,14 @@ pub enum Event<'a> {
     Pruning {
         /// The job's key.
         job: &'a str,
+        /// What it follows from; later, `longshore prune` knows the pipeline by it.
+        policy: &'a PrunePolicy,
         /// The references.
         references: &'a [String],
+        /// The image of each: it goes only while it is still that one.
+        images: &'a [String],
+        /// The id of the repository's `latest`.
+        latest: Option<&'a str>,
     },
     /// References removed.
     Pruned {
@@ -63,6 +85,17 @@ pub enum Event<'a> {
         references: &'a [String],
         /// Bytes freed, as far as the daemon tells.
         bytes: u64,
+        /// What stayed though it was planned, and what is wrong.
+        left: &'a [String],
+    },
+    /// Tags removed from the registry.
+    Untagged {
+        /// The job's key.
+        job: &'a str,
+        /// The references.
+        references: &'a [String],
+        /// What stayed though it was planned, and what is wrong.
+        left: &'a [String],
     },
     /// The Docker broker refused something of the job's.
     Refused {
@@ -82,6 +115,21 @@ pub enum Event<'a> {
     Removed {
         /// The job's key.
         job: &'a str,
+        /// What could not be removed, and why.
+        left: &'a [String],
+    },
+    /// What `gc` removed; also where that was nothing.
+    Collected {
+        /// Who asked for room.
+        trigger: Trigger,
+        /// Names of images and volumes.
+        objects: &'a [String],
+        /// Bytes freed, as far as the daemon tells.
+        images_bytes: u64,
+        /// The same of volumes with projects' caches.
+        cache_volumes_bytes: u64,
+        /// The same of what the builder keeps.
+        build_cache_bytes: u64,
         /// What could not be removed, and why.
         left: &'a [String],
     },

@@ -70,7 +70,7 @@ fn show(history: &History, json: bool, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn line(entry: &Entry) -> String {
-    let fields = entry.fields.iter().filter(|(name, _)| *name != "job");
+    let fields = entry.fields.iter().filter(|(name, value)| *name != "job" && !value.is_object());
     let told: Vec<String> =
         fields.map(|(name, value)| format!("{name}={}", in_words(value))).collect();
     let line =

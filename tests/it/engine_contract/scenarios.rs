@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use longshore::engine::{Attached, Engine, EngineError, Fault, Named, Output, Removed};
+use longshore::engine::{Attached, Engine, EngineError, Fault, Output, Removed};
 use longshore::plan::container::{ContainerNetwork, ContainerPlan, MountPlan, MountSource};
 use tokio::io::AsyncWriteExt;
 
@@ -106,11 +106,15 @@ pub(super) async fn names_and_absences<E: Engine>(engine: &E, ground: &Ground<'_
 pub(super) async fn networks<E: Engine>(engine: &E, ground: &Ground<'_, E>) {
     let name = ground.named("slot");
     let labels = ground.labels.clone();
-    engine.create_network(&name, &labels).await.unwrap();
-    engine.create_network(&name, &labels).await.unwrap();
-    let expected = Named { name: name.clone(), labels };
-    let listed = engine.networks(&ground.filter).await.unwrap();
-    assert_eq!(listed, [expected]);
+    engine.create_network(&name, None, &labels).await.unwrap();
+    engine.create_network(&name, None, &labels).await.unwrap();
+    let listed = engine.networks(Some(&ground.filter)).await.unwrap();
+    let [only] = &listed[..] else { panic!("{listed:?}") };
+    assert_eq!((&only.name, &only.labels), (&name, &labels));
+    let (all, other) = (engine.networks(None).await.unwrap(), ground.named("other"));
+    assert!(all.contains(only), "{all:?}");
+    let taken = engine.create_network(&other, Some(&only.subnets[0]), &labels).await.unwrap_err();
+    assert!(taken.fault == Fault::Refused && taken.cause.contains("overlap"), "{taken:?}");
     assert!(engine.gateway(&name).await.unwrap().is_some());
     assert_eq!(engine.gateway("none").await.unwrap(), None);
 

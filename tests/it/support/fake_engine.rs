@@ -2,12 +2,14 @@
 //! (`engine_contract.rs` holds both to the same), records each call, lets any of them go wrong, and
 //! panics where its caller breaks the contract.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use longshore::engine::{
-    Attached, ContainerState, ContainerSummary, Engine, EngineError, Fault, ImageFacts,
-    ImageSummary, Named, OutputStream, PullProgress, RegistryLogin, Removed,
+    Attached, CachePrune, ContainerState, ContainerSummary, DiskUsage, Engine, EngineError, Fault,
+    ImageFacts, ImageSummary, Named, NetworkSummary, OutputStream, PullProgress, RegistryLogin,
+    Removed,
 };
 use longshore::plan::container::{ContainerPlan, Labels};
 
@@ -300,17 +302,19 @@ impl Engine for FakeEngine {
         self.call(Verb::RemoveContainer, name, action).await
     }
 
-    async fn networks(&self, label: &str) -> Result<Vec<Named>, EngineError> {
-        let action = |daemon: &mut Daemon| Ok(labelled(&daemon.objects.networks, label));
-        self.call(Verb::Networks, label, action).await
+    async fn networks(&self, label: Option<&str>) -> Result<Vec<NetworkSummary>, EngineError> {
+        let action = |daemon: &mut Daemon| Ok(daemon.objects.network_list(label));
+        self.call(Verb::Networks, label.unwrap_or_default(), action).await
     }
 
-    async fn create_network(&self, name: &str, labels: &Labels) -> Result<(), EngineError> {
-        self.call(Verb::CreateNetwork, name, |daemon| {
-            daemon.objects.networks.entry(name.to_owned()).or_insert_with(|| labels.clone());
-            Ok(())
-        })
-        .await
+    async fn create_network(
+        &self,
+        name: &str,
+        subnet: Option<&str>,
+        labels: &Labels,
+    ) -> Result<(), EngineError> {
+        let action = |daemon: &mut Daemon| daemon.objects.create_network(name, subnet, labels);
+        self.call(Verb::CreateNetwork, name, action).await
     }
 
     async fn remove_network(&self, name: &str) -> Result<Removed, EngineError> {
@@ -347,5 +351,18 @@ impl Engine for FakeEngine {
             Ok(())
         })
         .await
+    }
+
+    async fn data_root(&self) -> Result<PathBuf, EngineError> {
+        // Not a directory of this host.
+        self.call(Verb::DataRoot, "", |_daemon| Ok("/longshore-test/nowhere".into())).await
+    }
+
+    async fn disk_usage(&self) -> Result<DiskUsage, EngineError> {
+        self.call(Verb::DiskUsage, "", |daemon| Ok(daemon.objects.disk_usage())).await
+    }
+
+    async fn prune_build_cache(&self, _prune: &CachePrune) -> Result<u64, EngineError> {
+        self.call(Verb::PruneBuildCache, "", |_daemon| Ok(0)).await
     }
 }

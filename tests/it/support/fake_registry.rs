@@ -101,6 +101,11 @@ impl FakeRegistry {
         self.address.to_string()
     }
 
+    /// The digest of the image's manifest.
+    pub fn digest(&self) -> String {
+        self.state().image.digest()
+    }
+
     /// Puts an answer in the way of the next pull that has none yet.
     pub fn answer(&self, answer: Answer) -> &Self {
         self.state().answers.push_back(answer);

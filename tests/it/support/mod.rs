@@ -27,6 +27,8 @@ pub mod job_json;
 pub mod job_shape;
 pub mod lifecycle;
 pub mod names;
+pub mod postgres;
+pub mod private_engine;
 pub mod real;
 pub mod recorder;
 pub mod running;

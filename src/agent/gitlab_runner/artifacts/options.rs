@@ -2,7 +2,7 @@
 
 use super::super::archive::{Format, Level, Selection};
 use super::super::error::TransferError;
-use super::super::given::{Given, Known, wrong};
+use super::super::given::{Given, Known, TRANSFER, wrong};
 use super::super::retry::Patience;
 use super::provenance::Provenance;
 use crate::secrets::Secret;
@@ -61,79 +61,69 @@ pub(crate) struct Download {
     pub(crate) direct: bool,
 }
 
+/// Options with a value that say where GitLab is and who asks.
+const COORDINATOR: &[&str] = &[
+    "--token",
+    "--id",
+    "--response-header-timeout",
+    "--tls-ca-file",
+    "--tls-cert-file",
+    "--tls-key-file",
+];
+
+/// What the job's own environment says of it.
+const BY_ENVIRONMENT: &[(&str, &str)] = &[
+    ("--url", "CI_SERVER_URL"),
+    ("--token", "CI_JOB_TOKEN"),
+    ("--id", "CI_JOB_ID"),
+    ("--tls-ca-file", "CI_SERVER_TLS_CA_FILE"),
+    ("--tls-cert-file", "CI_SERVER_TLS_CERT_FILE"),
+    ("--tls-key-file", "CI_SERVER_TLS_KEY_FILE"),
+];
+
 /// What `artifacts-uploader` knows.
 pub(crate) const UPLOAD: Known = Known {
     values: &[
-        "--url",
-        "--token",
-        "--id",
-        "--retry",
-        "--retry-time",
-        "--timeout",
-        "--response-header-timeout",
-        "--tls-ca-file",
-        "--tls-cert-file",
-        "--tls-key-file",
-        "--transfer-meter-frequency",
-        "--path",
-        "--exclude",
-        "--name",
-        "--expire-in",
-        "--artifact-format",
-        "--artifact-type",
-        "--compression-level",
+        TRANSFER,
+        COORDINATOR,
+        &[
+            "--path",
+            "--exclude",
+            "--name",
+            "--expire-in",
+            "--artifact-format",
+            "--artifact-type",
+            "--compression-level",
+        ],
         // These describe the provenance file only.
-        "--runner-id",
-        "--repo-url",
-        "--repo-digest",
-        "--job-name",
-        "--executor-name",
-        "--runner-name",
-        "--metadata-parameter",
-        "--schema-version",
-        "--started-at",
-        "--ended-at",
+        &[
+            "--runner-id",
+            "--repo-url",
+            "--repo-digest",
+            "--job-name",
+            "--executor-name",
+            "--runner-name",
+            "--metadata-parameter",
+            "--schema-version",
+            "--started-at",
+            "--ended-at",
+        ],
     ],
     flags: &["--untracked", "--verbose", "--ci-debug-trace", "--generate-artifacts-metadata"],
-    environment: &[
-        ("--url", "CI_SERVER_URL"),
-        ("--token", "CI_JOB_TOKEN"),
-        ("--id", "CI_JOB_ID"),
-        ("--tls-ca-file", "CI_SERVER_TLS_CA_FILE"),
-        ("--tls-cert-file", "CI_SERVER_TLS_CERT_FILE"),
-        ("--tls-key-file", "CI_SERVER_TLS_KEY_FILE"),
-        ("--compression-level", "ARTIFACT_COMPRESSION_LEVEL"),
-    ],
+    environment: &[BY_ENVIRONMENT, &[("--compression-level", "ARTIFACT_COMPRESSION_LEVEL")]],
 };
 
 /// What `artifacts-downloader` knows.
 pub(crate) const DOWNLOAD: Known = Known {
-    values: &[
-        "--url",
-        "--token",
-        "--id",
-        "--retry",
-        "--retry-time",
-        "--timeout",
-        "--response-header-timeout",
-        "--tls-ca-file",
-        "--tls-cert-file",
-        "--tls-key-file",
-        "--transfer-meter-frequency",
-        "--staging-dir",
-        "--archiver-staging-dir",
-    ],
+    values: &[TRANSFER, COORDINATOR, &["--staging-dir", "--archiver-staging-dir"]],
     flags: &["--direct-download", "--verbose"],
     environment: &[
-        ("--url", "CI_SERVER_URL"),
-        ("--token", "CI_JOB_TOKEN"),
-        ("--id", "CI_JOB_ID"),
-        ("--tls-ca-file", "CI_SERVER_TLS_CA_FILE"),
-        ("--tls-cert-file", "CI_SERVER_TLS_CERT_FILE"),
-        ("--tls-key-file", "CI_SERVER_TLS_KEY_FILE"),
-        ("--staging-dir", "ARTIFACT_STAGING_DIR"),
-        ("--archiver-staging-dir", "ARCHIVER_STAGING_DIR"),
-        ("--direct-download", "FF_USE_DIRECT_DOWNLOAD"),
+        BY_ENVIRONMENT,
+        &[
+            ("--staging-dir", "ARTIFACT_STAGING_DIR"),
+            ("--archiver-staging-dir", "ARCHIVER_STAGING_DIR"),
+            ("--direct-download", "FF_USE_DIRECT_DOWNLOAD"),
+        ],
     ],
 };
 

@@ -2,7 +2,7 @@
 
 use super::super::archive::{Format, Level, Selection};
 use super::super::error::TransferError;
-use super::super::given::{Given, Known, wrong};
+use super::super::given::{Given, Known, TRANSFER, wrong};
 use super::super::retry::Patience;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -68,57 +68,48 @@ pub(crate) struct Extract {
     pub(crate) alternate_head_url: Option<String>,
 }
 
+/// Options with a value that both commands share.
+const CACHE: &[&str] = &[
+    "--file",
+    "--gocloud-url",
+    "--env-file",
+    "--transfer-buffer-size",
+    "--chunk-size",
+    "--concurrency",
+];
+
 /// What `cache-archiver` knows.
 pub(crate) const ARCHIVE: Known = Known {
     values: &[
-        "--file",
-        "--alternate-file",
-        "--path",
-        "--exclude",
-        "--url",
-        "--check-url",
-        "--gocloud-url",
-        "--timeout",
-        "--header",
-        "--metadata",
-        "--compression-level",
-        "--compression-format",
-        "--max-uploaded-archive-size",
-        "--env-file",
-        "--retry",
-        "--retry-time",
-        "--transfer-meter-frequency",
-        "--transfer-buffer-size",
-        "--chunk-size",
-        "--concurrency",
+        TRANSFER,
+        CACHE,
+        &[
+            "--alternate-file",
+            "--path",
+            "--exclude",
+            "--check-url",
+            "--header",
+            "--metadata",
+            "--compression-level",
+            "--compression-format",
+            "--max-uploaded-archive-size",
+        ],
     ],
     flags: &["--untracked", "--verbose"],
-    environment: &[
+    environment: &[&[
         ("--metadata", "CACHE_METADATA"),
         ("--compression-level", "CACHE_COMPRESSION_LEVEL"),
         ("--compression-format", "CACHE_COMPRESSION_FORMAT"),
         ("--max-uploaded-archive-size", "CACHE_MAX_UPLOADED_ARCHIVE_SIZE"),
-    ],
+    ]],
 };
 
 /// What `cache-extractor` knows.
 pub(crate) const EXTRACT: Known = Known {
     values: &[
-        "--file",
-        "--url",
-        "--gocloud-url",
-        "--alternate-url",
-        "--alternate-gocloud-url",
-        "--head-url",
-        "--alternate-head-url",
-        "--timeout",
-        "--env-file",
-        "--retry",
-        "--retry-time",
-        "--transfer-meter-frequency",
-        "--transfer-buffer-size",
-        "--chunk-size",
-        "--concurrency",
+        TRANSFER,
+        CACHE,
+        &["--alternate-url", "--alternate-gocloud-url", "--head-url", "--alternate-head-url"],
     ],
     flags: &["--verbose"],
     environment: &[],

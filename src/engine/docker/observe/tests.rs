@@ -82,3 +82,17 @@ fn a_default_bridge_that_tells_no_gateway_has_the_first_address_of_its_subnet() 
     let told = read(r#"{"IPAM": {"Config": [{"Subnet": "10.9.0.0/24", "Gateway": "10.9.0.7"}]}}"#);
     assert_eq!(gateway(told).as_deref(), Some("10.9.0.7"));
 }
+
+#[test]
+fn a_time_is_told_in_the_daemons_own_zone() {
+    let expected = Some(1_767_323_045);
+    for text in [
+        "2026-01-02T03:04:05Z",
+        "2026-01-02T03:04:05.123456789Z",
+        "2026-01-02T04:34:05.1+01:30",
+        "2026-01-01T22:04:05-05:00",
+    ] {
+        assert_eq!(moment(text), expected, "{text}");
+    }
+    assert_eq!([moment("0001-01-01T00:00:00Z"), moment(""), moment("soon")], [None; 3]);
+}

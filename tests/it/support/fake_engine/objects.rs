@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use longshore::engine::{
-    ContainerState, ContainerSummary, Fault, ImageFacts, ImageSummary, Named, Removed,
+    ContainerState, ContainerSummary, DiskUsage, Fault, ImageFacts, ImageSummary, ImageUsage,
+    Named, NetworkSummary, Removed, VolumeUsage,
 };
 use longshore::plan::container::{ContainerNetwork, ContainerPlan, Labels, MountSource};
 
@@ -90,6 +91,8 @@ pub(crate) struct Image {
 pub(crate) struct Objects {
     pub(crate) containers: BTreeMap<String, Container>,
     pub(crate) networks: BTreeMap<String, Labels>,
+    /// Of those networks that have one.
+    pub(crate) subnets: BTreeMap<String, String>,
     pub(crate) volumes: BTreeMap<String, Labels>,
     pub(crate) images: Vec<Image>,
     pub(crate) uploads: Vec<(String, String, Bytes)>,
@@ -170,6 +173,37 @@ impl Objects {
         Removed::Gone
     }
 
+    /// A subnet that is taken is refused where it is the very same; none is chosen small.
+    pub(crate) fn create_network(
+        &mut self,
+        name: &str,
+        subnet: Option<&str>,
+        labels: &Labels,
+    ) -> Result<(), Refusal> {
+        if self.networks.contains_key(name) {
+            return Ok(());
+        }
+        let chosen = || format!("10.77.{}.0/26", self.subnets.len());
+        let subnet = subnet.map_or_else(chosen, str::to_owned);
+        if self.subnets.values().any(|taken| *taken == subnet) {
+            return Err((Fault::Refused, "Pool overlaps with other one".to_owned()));
+        }
+        self.networks.insert(name.to_owned(), labels.clone());
+        self.subnets.insert(name.to_owned(), subnet);
+        Ok(())
+    }
+
+    pub(crate) fn network_list(&self, label: Option<&str>) -> Vec<NetworkSummary> {
+        let all = self.networks.iter();
+        all.filter(|(_name, labels)| label.is_none_or(|label| carries(labels, label)))
+            .map(|(name, labels)| NetworkSummary {
+                name: name.clone(),
+                labels: labels.clone(),
+                subnets: self.subnets.get(name).cloned().into_iter().collect(),
+            })
+            .collect()
+    }
+
     pub(crate) fn remove_network(&mut self, name: &str) -> Result<Removed, Refusal> {
         let user = self
             .containers
@@ -178,6 +212,7 @@ impl Objects {
         if let Some(user) = user {
             return Err((Fault::Conflict, format!("{} has active endpoints", user.plan.name)));
         }
+        self.subnets.remove(name);
         Ok(self.networks.remove(name).map_or(Removed::Absent, |_labels| Removed::Gone))
     }
 
@@ -220,6 +255,29 @@ impl Objects {
             self.images[at].facts.digests.retain(|digest| digest != reference);
         }
         Ok(Removed::Gone)
+    }
+
+    /// Each image is taken to have its layers for itself.
+    pub(crate) fn disk_usage(&self) -> DiskUsage {
+        let image = |image: &Image| ImageUsage {
+            id: image.facts.id.clone(),
+            tags: image.tags.clone(),
+            digests: image.facts.digests.clone(),
+            size: image.facts.size,
+            ..ImageUsage::default()
+        };
+        let volume = |(name, labels): (&String, &Labels)| VolumeUsage {
+            name: name.clone(),
+            labels: labels.clone(),
+            size: Some(0),
+            ..VolumeUsage::default()
+        };
+        DiskUsage {
+            layers_bytes: self.images.iter().map(|image| image.facts.size).sum(),
+            images: self.images.iter().map(image).collect(),
+            volumes: self.volumes.iter().map(volume).collect(),
+            build_cache: Vec::new(),
+        }
     }
 
     pub(crate) fn image_list(&self) -> Vec<ImageSummary> {

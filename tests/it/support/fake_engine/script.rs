@@ -28,11 +28,14 @@ pub(crate) enum Verb {
     Volumes,
     RemoveVolume,
     Upload,
+    DataRoot,
+    DiskUsage,
+    PruneBuildCache,
 }
 
 impl Verb {
     /// All of them, for tests that let each fail once.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Ping,
         Self::Containers,
         Self::Image,
@@ -54,6 +57,9 @@ impl Verb {
         Self::Volumes,
         Self::RemoveVolume,
         Self::Upload,
+        Self::DataRoot,
+        Self::DiskUsage,
+        Self::PruneBuildCache,
     ];
 }
 

@@ -1,0 +1,295 @@
+//! Carries out what was planned after a delivery: by tag, never by force, never what somebody holds, and
+//! only while a name still is the image that was planned. It plans nothing itself.
+
+pub mod command;
+pub mod remote;
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::engine::{Engine, EngineError, Fault, ImageSummary, Removed};
+use crate::plan::prune::{LocalImage, Pipeline, PrunePlan, PrunePolicy, Seen};
+use crate::settings::Settings;
+
+use super::lease::Leases;
+use super::ledger::history::Entry;
+use super::ledger::{Event, Ledger};
+
+/// A plan that could not be carried out for so long is given up: what it is about has changed since.
+const GIVEN_UP: Duration = Duration::from_hours(24);
+
+/// A plan as it stands in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Pending {
+    /// The key of the delivery job.
+    pub job: String,
+    /// What it follows from.
+    pub policy: PrunePolicy,
+    /// What goes.
+    pub references: Vec<String>,
+    /// The image of each.
+    pub images: Vec<String>,
+    /// The id of `latest`.
+    pub latest: Option<String>,
+}
+
+impl Pending {
+    /// A plan of a job's, to be written down.
+    pub fn new(job: &str, policy: &PrunePolicy, plan: &PrunePlan) -> Self {
+        Self {
+            job: job.to_owned(),
+            policy: policy.clone(),
+            references: plan.remove.iter().map(|one| one.reference.clone()).collect(),
+            images: plan.remove.iter().map(|one| one.image.clone()).collect(),
+            latest: plan.latest.clone(),
+        }
+    }
+
+    /// As an event: before it is acted on.
+    pub fn event(&self) -> Event<'_> {
+        Event::Pruning {
+            job: &self.job,
+            policy: &self.policy,
+            references: &self.references,
+            images: &self.images,
+            latest: self.latest.as_deref(),
+        }
+    }
+}
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub struct Done {
+    /// References that are gone.
+    pub removed: Vec<String>,
+    /// What stayed, and why; and what is wrong.
+    pub left: Vec<String>,
+    /// Bytes freed, as far as the engine tells.
+    pub bytes: u64,
+    /// The engine failed: the plan is to be tried once more.
+    pub unfinished: bool,
+}
+
+/// What there is, for a plan.
+///
+/// # Errors
+/// When the engine does not answer.
+pub async fn observe<E: Engine>(engine: &E, now: SystemTime) -> Result<Seen, EngineError> {
+    let (containers, images) = tokio::join!(engine.containers(None), engine.images());
+    let containers = containers?;
+    Ok(Seen {
+        at_work: containers.iter().filter_map(|one| Pipeline::of(&one.labels)).collect(),
+        used: containers.into_iter().map(|one| one.image_id).collect(),
+        images: images?.into_iter().map(local).collect(),
+        now: now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+    })
+}
+
+fn local(image: ImageSummary) -> LocalImage {
+    LocalImage {
+        revision: LocalImage::revision_of(&image.labels),
+        pipeline: Pipeline::of(&image.labels),
+        id: image.id,
+        tags: image.tags,
+        digests: image.digests,
+        created: image.created,
+    }
+}
+
+/// Removes what a plan names.
+pub async fn act<E: Engine>(engine: &E, leases: &Leases, plan: &Pending) -> Done {
+    let mut done = Done::default();
+    if plan.references.is_empty() {
+        return done;
+    }
+    let before = engine.images().await.unwrap_or_default();
+    for (reference, image) in plan.references.iter().zip(&plan.images) {
+        match remove(engine, leases, (reference, image)).await {
+            Ok(None) => done.removed.push(reference.clone()),
+            Ok(Some(why)) => done.left.push(format!("{reference}: {why}")),
+            Err(error) => {
+                done.unfinished = true;
+                done.left.push(error.to_string());
+            }
+        }
+    }
+    match engine.images().await {
+        Ok(after) => {
+            done.bytes = freed(&before, &after);
+            done.left.extend(moved(plan, &after));
+        }
+        Err(error) => done.left.push(error.to_string()),
+    }
+    done
+}
+
+/// Removes one reference; where it stays, says why.
+async fn remove<E: Engine>(
+    engine: &E,
+    leases: &Leases,
+    (reference, image): (&str, &str),
+) -> Result<Option<&'static str>, EngineError> {
+    let Ok(seized) = leases.seize(&[reference, image]) else {
+        return Ok(Some("its lock file in run_dir cannot be used"));
+    };
+    let Some(_seized) = seized else { return Ok(Some("a job is about to use it")) };
+    let Some(facts) = engine.image(reference).await? else {
+        return Ok(Some("it was gone already"));
+    };
+    if facts.id != image {
+        return Ok(Some("it is another image by now"));
+    }
+    match engine.remove_image(reference).await {
+        Ok(Removed::Gone) => Ok(None),
+        Ok(Removed::Absent) => Ok(Some("it was gone already")),
+        Err(error) if error.fault == Fault::Conflict => Ok(Some("a container uses it")),
+        Err(error) => Err(error),
+    }
+}
+
+/// `latest` is what this is all about.
+fn moved(plan: &Pending, after: &[ImageSummary]) -> Option<String> {
+    let (latest, before) = (plan.policy.latest(), plan.latest.as_ref()?);
+    let now = after.iter().find(|image| image.tags.contains(&latest)).map(|image| &image.id);
+    if now == Some(before) {
+        return None;
+    }
+    let now = now.map_or("gone", String::as_str);
+    Some(format!("WARNING: {latest} was {before} before the prune, and is {now} after it"))
+}
+
+/// Bytes of images that are there no more.
+fn freed(before: &[ImageSummary], after: &[ImageSummary]) -> u64 {
+    let left: BTreeSet<&String> = after.iter().map(|image| &image.id).collect();
+    before.iter().filter(|image| !left.contains(&image.id)).map(|image| image.size).sum()
+}
+
+/// Carries out the plan of a job that has ended, where it has one; answers what could not be done.
+pub async fn of_job<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    (job, now): (&str, SystemTime),
+) -> Vec<String> {
+    let carried_out = async {
+        let _lock = Lock::wait(&settings.run_dir).map_err(no_lock)?;
+        let mut pending = pending(settings, now)?;
+        pending.retain(|plan| plan.job == job);
+        Ok(finish(engine, settings, (now, &pending)).await)
+    };
+    carried_out.await.unwrap_or_else(|error: String| vec![error])
+}
+
+/// Carries out plans whose worker was killed; those of jobs that still have containers are their cleanup's.
+/// Answers what could not be done. It asks the engine nothing where there is no such plan.
+pub async fn finish_interrupted<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    now: SystemTime,
+) -> Vec<String> {
+    let carried_out = async {
+        let _lock = match Lock::attempt(&settings.run_dir) {
+            // Somebody is at it.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Vec::new()),
+            lock => lock.map_err(no_lock)?,
+        };
+        let mut pending = pending(settings, now)?;
+        if pending.is_empty() {
+            return Ok(Vec::new());
+        }
+        let containers = engine.containers(Some(JOB)).await.map_err(|error| error.to_string())?;
+        let living: BTreeSet<&String> =
+            containers.iter().filter_map(|one| one.labels.get(JOB)).collect();
+        pending.retain(|plan| !living.contains(&plan.job));
+        Ok(finish(engine, settings, (now, &pending)).await)
+    };
+    carried_out.await.unwrap_or_else(|error: String| vec![error])
+}
+
+/// The label with a job's key.
+const JOB: &str = "longshore.job";
+
+#[expect(clippy::needless_pass_by_value, reason = "errors are handed over where they end")]
+fn no_lock(error: io::Error) -> String {
+    format!("failed to lock the prune in run_dir: {error}")
+}
+
+async fn finish<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    (now, pending): (SystemTime, &[Pending]),
+) -> Vec<String> {
+    let ledger = Ledger::at(&settings.state_dir);
+    let leases = Leases::at(&settings.run_dir);
+    let mut failed = Vec::new();
+    for plan in pending {
+        let done = act(engine, &leases, plan).await;
+        if done.unfinished {
+            failed.extend(done.left);
+        } else if let Err(error) = ledger.append(&done.event(&plan.job), now) {
+            failed.push(error.to_string());
+        }
+    }
+    failed
+}
+
+impl Done {
+    /// As an event.
+    pub fn event<'a>(&'a self, job: &'a str) -> Event<'a> {
+        Event::Pruned { job, references: &self.removed, bytes: self.bytes, left: &self.left }
+    }
+}
+
+/// Plans that are in the ledger without their end.
+fn pending(settings: &Settings, now: SystemTime) -> Result<Vec<Pending>, String> {
+    let ledger = Ledger::at(&settings.state_dir);
+    let mut pending: Vec<Pending> = Vec::new();
+    let oldest = now.checked_sub(GIVEN_UP).unwrap_or(SystemTime::UNIX_EPOCH);
+    let oldest = humantime::format_rfc3339_millis(oldest).to_string();
+    // Where it cannot be read, history is lost and nothing else: the next delivery plans anew.
+    let entries = ledger.of_kinds(&["pruning", "pruned"]).map_err(|error| error.to_string())?;
+    for entry in entries {
+        pending.retain(|plan| plan.job != entry.job());
+        // Of one length and one zone, so their order is that of time.
+        if entry.event == "pruning" && entry.time >= oldest {
+            pending.extend(read(&entry).filter(|plan| !plan.references.is_empty()));
+        }
+    }
+    Ok(pending)
+}
+
+/// A plan of the ledger; `None` where it is another version's.
+pub fn read(entry: &Entry) -> Option<Pending> {
+    Pending::deserialize(Value::Object(entry.fields.clone())).ok()
+}
+
+/// Two that carry out the same plan would tell each other's removals as their own failures.
+struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    fn wait(run_dir: &Path) -> io::Result<Self> {
+        Self::take(run_dir, FlockOperation::LockExclusive)
+    }
+
+    fn attempt(run_dir: &Path) -> io::Result<Self> {
+        Self::take(run_dir, FlockOperation::NonBlockingLockExclusive)
+    }
+
+    fn take(run_dir: &Path, how: FlockOperation) -> io::Result<Self> {
+        std::fs::create_dir_all(run_dir)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let file = options.open(run_dir.join("prune.lock"))?;
+        flock(&file, how)?;
+        Ok(Self { _file: file })
+    }
+}

@@ -1,0 +1,310 @@
+//! What goes from this host. Pure: it is told what the engine has, who uses it and who else is at work.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use super::super::container::Labels;
+use super::PrunePolicy;
+
+/// The label by which an image tells the commit it was built from (OCI image annotations).
+const REVISION: &str = "org.opencontainers.image.revision";
+
+/// A pipeline of which there is something on this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pipeline {
+    /// The project's path.
+    pub project: String,
+    /// GitLab's number of it.
+    pub id: u64,
+    /// Its commit.
+    pub commit: String,
+}
+
+impl Pipeline {
+    /// Of an object's labels, where it is a job's.
+    pub fn of(labels: &Labels) -> Option<Self> {
+        Some(Self {
+            project: labels.get("longshore.project")?.clone(),
+            id: labels.get("longshore.pipeline")?.parse().ok()?,
+            commit: labels.get("longshore.commit").cloned().unwrap_or_default(),
+        })
+    }
+}
+
+/// One image on this host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LocalImage {
+    /// `sha256:...`
+    pub id: String,
+    /// `repo:tag` references.
+    pub tags: Vec<String>,
+    /// `repo@sha256:...` references.
+    pub digests: Vec<String>,
+    /// The commit its label tells.
+    pub revision: Option<String>,
+    /// The pipeline whose job made it, where its labels tell.
+    pub pipeline: Option<Pipeline>,
+    /// When it was made, Unix seconds.
+    pub created: i64,
+}
+
+impl LocalImage {
+    /// Takes the commit from an image's labels.
+    pub fn revision_of(labels: &Labels) -> Option<String> {
+        labels.get(REVISION).cloned()
+    }
+}
+
+/// What there is.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// All images.
+    pub images: Vec<LocalImage>,
+    /// Ids of images that containers use.
+    pub used: BTreeSet<String>,
+    /// Pipelines that have a job on this host now.
+    pub at_work: BTreeSet<Pipeline>,
+    /// Unix seconds.
+    pub now: u64,
+}
+
+/// One reference that goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Doomed {
+    /// A reference, or the id of an image without any.
+    pub reference: String,
+    /// The image's id: the reference goes only while it is this one.
+    pub image: String,
+    /// Why.
+    pub why: Why,
+}
+
+/// One reference that stays, though its name or its image would let it go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Spared {
+    /// The reference.
+    pub reference: String,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why something goes or stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Goes: the tag holds a value of this pipeline.
+    OwnTag,
+    /// Goes: the settings drop the tag, and the image is this pipeline's.
+    OwnImage,
+    /// Goes: the settings drop the tag, and nobody else is at work.
+    Dropped,
+    /// Goes: a newer image took its tag.
+    Nameless,
+    /// Goes: made by this pipeline, and without a name.
+    Stage,
+    /// Stays: `latest`, or in `keep`.
+    Kept,
+    /// Stays: a container uses it.
+    Used,
+    /// Stays: younger than `min_age`.
+    Young,
+    /// Stays: this pipeline has the same commit, or may have made it, and is at work.
+    AtWork(u64),
+    /// Stays: it was built from this commit.
+    OtherCommit(String),
+    /// Stays: the registry has another image under it than this pipeline's.
+    NotDelivered,
+}
+
+impl Why {
+    /// Whether it says that something stays.
+    fn spares(&self) -> bool {
+        !matches!(
+            self,
+            Self::OwnTag | Self::OwnImage | Self::Dropped | Self::Nameless | Self::Stage
+        )
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = match self {
+            Self::OwnTag => "a tag of this pipeline",
+            Self::OwnImage => "its image is this pipeline's",
+            Self::Dropped => "the settings drop it",
+            Self::Nameless => "a newer image took its tag",
+            Self::Stage => "made by this pipeline, and without a name",
+            Self::Kept => "the settings keep it",
+            Self::Used => "a container uses it",
+            Self::Young => "it is younger than min_age",
+            Self::NotDelivered => "it is another image than what this pipeline delivered",
+            Self::AtWork(pipeline) => {
+                return write!(formatter, "pipeline {pipeline} is at work and may need it");
+            }
+            Self::OtherCommit(commit) => {
+                return write!(formatter, "it was built from another commit, {commit}");
+            }
+        };
+        formatter.write_str(words)
+    }
+}
+
+/// What goes and what stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct PrunePlan {
+    /// What is to be removed, in this order.
+    pub remove: Vec<Doomed>,
+    /// What would have gone, and why it stays.
+    pub spared: Vec<Spared>,
+    /// The id of the repository's `latest`, which must be the same afterwards.
+    pub latest: Option<String>,
+}
+
+/// Plans a prune over what is on this host.
+///
+/// An image that a container uses is never removed: it may lose a tag only while it keeps another name.
+pub fn plan(policy: &PrunePolicy, seen: &Seen) -> PrunePlan {
+    let latest = policy.latest();
+    let delivered = seen.images.iter().find(|image| image.tags.contains(&latest));
+    let look = Look { policy, seen, delivered };
+    let mut plan =
+        PrunePlan { latest: delivered.map(|image| image.id.clone()), ..PrunePlan::default() };
+    for image in &seen.images {
+        let judged = look.judged(image);
+        let goes = |tag: &String| judged.get(tag).is_some_and(|why| !why.spares());
+        let keeps_a_tag = image.tags.iter().any(|tag| !goes(tag));
+        for (reference, why) in judged {
+            let used = seen.used.contains(&image.id) && !keeps_a_tag;
+            let why = if used && !why.spares() { Why::Used } else { why };
+            if why.spares() {
+                plan.spared.push(Spared { reference, why });
+            } else {
+                plan.remove.push(Doomed { reference, image: image.id.clone(), why });
+            }
+        }
+    }
+    plan
+}
+
+/// A policy before what there is.
+struct Look<'a> {
+    policy: &'a PrunePolicy,
+    seen: &'a Seen,
+    /// What `latest` is.
+    delivered: Option<&'a LocalImage>,
+}
+
+impl Look<'_> {
+    /// The references of an image that the policy is about, and what becomes of each.
+    fn judged(&self, image: &LocalImage) -> BTreeMap<String, Why> {
+        let tags: Vec<(&String, &str)> =
+            image.tags.iter().filter_map(|one| Some((one, self.name(one, ':')?))).collect();
+        let judged = if tags.is_empty() {
+            self.nameless(image)
+        } else {
+            let judge = |(reference, tag): (&String, &str)| {
+                Some((reference.clone(), self.tag(image, tag)?))
+            };
+            tags.into_iter().filter_map(judge).collect()
+        };
+        let young = |why: Why| if !why.spares() && self.is_young(image) { Why::Young } else { why };
+        judged.into_iter().map(|(reference, why)| (reference, young(why))).collect()
+    }
+
+    /// What becomes of a tag; nothing where the settings do not speak of it.
+    fn tag(&self, image: &LocalImage, tag: &str) -> Option<Why> {
+        let policy = self.policy;
+        if !policy.drops(tag) {
+            return super::matches(&policy.drop, tag).then_some(Why::Kept);
+        }
+        // A pipeline of the same commit, run again, has the same tags.
+        if let Some(rival) = self.rivals().find(|one| one.commit == policy.commit) {
+            return Some(Why::AtWork(rival.id));
+        }
+        if policy.is_own(tag) {
+            return Some(Why::OwnTag);
+        }
+        Some(self.shared(image))
+    }
+
+    /// A tag that other pipelines of the project use as well, such as `test`: by now its image may be theirs.
+    fn shared(&self, image: &LocalImage) -> Why {
+        let policy = self.policy;
+        let is_own = |reference: &String| {
+            self.name(reference, ':').is_some_and(|tag| policy.is_own(tag) && tag != super::LATEST)
+        };
+        let delivered = self.delivered.is_some_and(|latest| latest.id == image.id);
+        if delivered || image.tags.iter().any(is_own) || self.is_of_this_pipeline(image) {
+            return Why::OwnImage;
+        }
+        if let Some(revision) = self.foreign_revision(image) {
+            return Why::OtherCommit(revision.to_owned());
+        }
+        self.rivals().next().map_or(Why::Dropped, |rival| Why::AtWork(rival.id))
+    }
+
+    /// An image that lost its last tag: the `latest` of the pipeline before, or a stage of this build.
+    fn nameless(&self, image: &LocalImage) -> BTreeMap<String, Why> {
+        let (ours, others): (Vec<_>, Vec<_>) =
+            image.digests.iter().cloned().partition(|one| self.name(one, '@').is_some());
+        if !ours.is_empty() {
+            let why = self.displaced(image);
+            return ours.into_iter().map(|digest| (digest, why.clone())).collect();
+        }
+        let has_no_name = image.tags.is_empty() && others.is_empty();
+        if !has_no_name || !self.is_of_this_pipeline(image) {
+            return BTreeMap::new();
+        }
+        // A fork has the same commits, and may be building right now.
+        let same = |one: &&Pipeline| one.commit == self.policy.commit && !self.is_this(one);
+        let rival = self.seen.at_work.iter().find(same);
+        [(image.id.clone(), rival.map_or(Why::Stage, |rival| Why::AtWork(rival.id)))].into()
+    }
+
+    fn is_this(&self, pipeline: &Pipeline) -> bool {
+        pipeline.project == self.policy.project && pipeline.id == self.policy.pipeline
+    }
+
+    /// An image of the repository that is only known by its digest.
+    fn displaced(&self, image: &LocalImage) -> Why {
+        let of_rival = |rival: &&Pipeline| {
+            let newer = self.delivered.is_none_or(|latest| latest.created < image.created);
+            newer || image.revision.as_ref() == Some(&rival.commit)
+        };
+        self.rivals().find(of_rival).map_or(Why::Nameless, |rival| Why::AtWork(rival.id))
+    }
+
+    fn rivals(&self) -> impl Iterator<Item = &Pipeline> {
+        let policy = self.policy;
+        let at_work = self.seen.at_work.iter();
+        at_work.filter(|one| one.project == policy.project && one.id != policy.pipeline)
+    }
+
+    fn is_of_this_pipeline(&self, image: &LocalImage) -> bool {
+        let policy = self.policy;
+        let revision = image.revision.as_deref().filter(|commit| !commit.is_empty());
+        let made = image.pipeline.as_ref();
+        revision == Some(policy.commit.as_str())
+            || made.is_some_and(|by| by.project == policy.project && by.id == policy.pipeline)
+    }
+
+    fn foreign_revision<'a>(&self, image: &'a LocalImage) -> Option<&'a str> {
+        let revision = image.revision.as_deref().filter(|commit| !commit.is_empty());
+        revision.filter(|commit| *commit != self.policy.commit)
+    }
+
+    fn is_young(&self, image: &LocalImage) -> bool {
+        let created = u64::try_from(image.created).unwrap_or_default();
+        let age = self.policy.min_age_seconds;
+        // Where clocks disagree an image may be made in the future, which is no age at all.
+        age > 0 && created.saturating_add(age) > self.seen.now
+    }
+
+    /// The tag or digest of a reference of the policy's repository: exactly, not of one below it.
+    fn name<'a>(&self, reference: &'a str, separator: char) -> Option<&'a str> {
+        let rest = reference.strip_prefix(&self.policy.repository)?.strip_prefix(separator)?;
+        (!rest.contains('/')).then_some(rest)
+    }
+}

@@ -1,0 +1,59 @@
+//! Which tags go from the registry. Pure: it is told the repository's tags with their digests.
+//!
+//! A registry deletes a manifest with every tag that it has, and what was tested, the commit's tag and
+//! `latest` are one manifest: so it is always a tag that goes, never a digest that a kept tag has.
+
+use serde::Serialize;
+
+use super::local::Why;
+use super::{LATEST, PrunePolicy, Spared};
+
+/// A tag as the registry has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RemoteTag {
+    /// Its name.
+    pub tag: String,
+    /// The manifest that it points to, `sha256:...`.
+    pub digest: String,
+}
+
+/// What goes from the registry, and what stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RemotePlan {
+    /// Tags to be untagged.
+    pub remove: Vec<RemoteTag>,
+    /// What would have gone, and why it stays.
+    pub spared: Vec<Spared>,
+    /// What `latest` points to, and must point to afterwards.
+    pub latest: Option<String>,
+}
+
+/// Plans the registry's part. Without a `latest` nothing goes: then nothing is known to be delivered.
+///
+/// A tag that other pipelines use as well goes only while it points to what this pipeline delivered.
+pub fn plan(policy: &PrunePolicy, tags: &[RemoteTag]) -> RemotePlan {
+    let digest_of = |name: &str| tags.iter().find(|one| one.tag == name).map(|one| &one.digest);
+    let Some(latest) = digest_of(LATEST) else { return RemotePlan::default() };
+    let mut plan = RemotePlan { latest: Some(latest.clone()), ..RemotePlan::default() };
+    let mine = |digest: &String| {
+        let own = tags.iter().filter(|one| policy.is_own(&one.tag));
+        own.map(|one| &one.digest).chain([latest]).any(|one| one == digest)
+    };
+    for one in tags.iter().filter(|one| super::matches(&policy.drop, &one.tag)) {
+        let why = if policy.keeps(&one.tag) {
+            Why::Kept
+        } else if policy.is_own(&one.tag) || mine(&one.digest) {
+            plan.remove.push(one.clone());
+            continue;
+        } else {
+            Why::NotDelivered
+        };
+        plan.spared.push(Spared { reference: format!("{}:{}", policy.repository, one.tag), why });
+    }
+    plan
+}
+
+/// The names of tags whose digests have to be known for a plan.
+pub fn asked<'a>(policy: &PrunePolicy, tags: &'a [String]) -> Vec<&'a String> {
+    tags.iter().filter(|tag| *tag == LATEST || super::matches(&policy.drop, tag)).collect()
+}

@@ -1,0 +1,70 @@
+//! The registry's part of a prune, where the operator wants it. It is done within the job: the password that
+//! GitLab gives a job ends with it, and is never written down.
+
+use crate::engine::{RegistryLogin, Repository};
+use crate::host::prune::remote::{self, Untagged};
+use crate::plan::ImageSource;
+use crate::plan::prune::{PrunePolicy, RemotePlan, Why};
+use crate::secrets::{Fetched, SecretSource};
+
+use super::super::call::Call;
+use super::super::credentials::Credentials;
+use super::super::sink::RunnerSink;
+use super::say;
+
+/// Untags in the registry, and says how it went.
+pub(super) async fn untag<S: SecretSource>(
+    call: &Call<'_>,
+    (policy, place): (&PrunePolicy, &ImageSource),
+    source: &S,
+    sink: &RunnerSink,
+) {
+    let login = login(call, place, source, sink).await;
+    let repository = Repository::new(&policy.repository, login.as_ref());
+    let plan =
+        async { Ok((remote::plan(repository.as_ref()?, policy).await, repository.as_ref()?)) };
+    let (plan, repository) = match plan.await {
+        Ok((Ok(plan), repository)) => (plan, repository),
+        Ok((Err(error), _)) => return nothing(sink, &error).await,
+        Err(error) => return nothing(sink, error).await,
+    };
+    let done = remote::act(repository, policy, (&plan, call.plan.key.as_str())).await;
+    tell(&plan, &done, sink).await;
+    call.record(&done.event(call.plan.key.as_str()));
+}
+
+async fn nothing(sink: &RunnerSink, error: &crate::engine::EngineError) {
+    say(sink, &format!("nothing was removed from the registry: {error}")).await;
+}
+
+async fn login<S: SecretSource>(
+    call: &Call<'_>,
+    place: &ImageSource,
+    source: &S,
+    sink: &RunnerSink,
+) -> Option<RegistryLogin> {
+    let mut fetched = Fetched::default();
+    if let Some(login) = &place.login.vault {
+        match source.fetch(std::slice::from_ref(&login.password)).await {
+            Ok(passwords) => fetched = passwords,
+            Err(error) => say(sink, &format!("no login for the registry: {error}")).await,
+        }
+    }
+    let found = Credentials::new(call.world, fetched).login(place).await;
+    for warning in found.warnings {
+        say(sink, &warning).await;
+    }
+    found.login
+}
+
+async fn tell(plan: &RemotePlan, done: &Untagged, sink: &RunnerSink) {
+    for reference in &done.removed {
+        say(sink, &format!("removed from the registry: {reference}")).await;
+    }
+    for one in plan.spared.iter().filter(|one| one.why != Why::Kept) {
+        say(sink, &format!("kept in the registry: {}: {}", one.reference, one.why)).await;
+    }
+    for left in &done.left {
+        say(sink, &format!("kept in the registry: {left}")).await;
+    }
+}
