@@ -98,6 +98,9 @@ fn reason(
     orphaned(&owner, deadline, alive, host.now_unix)
 }
 
+/// The kind of all that came to be through a brokered socket.
+pub const BROKERED: &str = "brokered";
+
 const TOO_LATE: &str = "its job's deadline has passed";
 
 /// Why something that belongs to a job is nobody's any more, if it is.
@@ -117,12 +120,34 @@ pub fn orphaned(
 fn is_named_by_us(object: &Object) -> bool {
     let label = |key: &str| object.labels.get(key).map_or("", String::as_str);
     let (job, kind) = (label("longshore.job"), label("longshore.kind"));
-    !job.is_empty() && object.name == format!("longshore-{job}-{kind}")
+    // What came to be through the job's Docker socket has a name of the job's choice behind its prefix.
+    let of_socket = kind == BROKERED && object.name.starts_with(&format!("longshore-{job}-x-"));
+    !job.is_empty() && (of_socket || object.name == format!("longshore-{job}-{kind}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_to_be_through_a_socket_is_known_by_prefix_and_labels_together() {
+        let object = |name: &str, kind: &str| Object {
+            kind: Kind::Container,
+            name: name.to_owned(),
+            labels: [("longshore.job", "1-a"), ("longshore.kind", kind)]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            used: false,
+        };
+        for (name, kind, ours) in [
+            ("longshore-1-a-x-web", BROKERED, true),
+            ("longshore-1-a-x-web", "job", false),
+            ("longshore-2-b-x-web", BROKERED, false),
+            ("web", BROKERED, false),
+        ] {
+            assert_eq!(is_named_by_us(&object(name, kind)), ours, "{name} {kind}");
+        }
+    }
 
     fn owner() -> Owner {
         Owner { boot_id: "b".into(), pid_namespace: "n".into(), pid: 1, start_time: 2 }

@@ -30,7 +30,7 @@ async fn containers_of_socket<E: Engine>(engine: &E, plan: &RemovalPlan) -> Resu
 }
 
 async fn networks_of_socket<E: Engine>(engine: &E, plan: &RemovalPlan) -> Results {
-    let found = match engine.networks(&plan.label()).await {
+    let found = match engine.networks(Some(&plan.label())).await {
         Ok(found) => found,
         Err(error) => return vec![Err(error)],
     };

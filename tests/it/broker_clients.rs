@@ -119,7 +119,8 @@ fn networks_and_volumes_belong_to_the_job() {
         docker network create inner >/dev/null
         docker network ls --format '{{.Name}}' | grep -qx inner
         docker run -d --name server --network inner longshore-test/service:1 /serve >/dev/null
-        docker run --rm --network inner longshore-test/busybox:1 ping -c 1 -w 10 server >/dev/null
+        address=$(docker inspect -f "{{.NetworkSettings.Networks.inner.IPAddress}}" server)
+        docker run --rm --network inner longshore-test/busybox:1 wget -qO- "http://$address:8080/" >/dev/null
         docker network inspect inner >/dev/null
         docker rm -f server >/dev/null
         docker network rm inner >/dev/null

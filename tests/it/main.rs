@@ -41,6 +41,7 @@ mod plan_rules;
 mod plan_services;
 mod plans;
 mod properties;
+mod real_broker;
 mod real_cache;
 mod real_canary;
 mod real_cancel;

@@ -11,6 +11,7 @@ use crate::broker::session::{Broker, Parts, Word};
 use crate::broker::view::{Daemon, JobView, Own, SecretFinder, Workspace};
 use crate::engine::Engine;
 use crate::plan::container::ContainerPlan;
+use crate::plan::sweep;
 use crate::secrets::MaskSet;
 use crate::stage::call::Call;
 use crate::stage::error::CallError;
@@ -39,7 +40,7 @@ pub(super) async fn broker<E: Engine>(
     let told_of_network = look(&daemon, &format!("/networks/{network}")).await?;
     let mut view = JobView {
         key: call.plan.key.to_string(),
-        labels: call.plan.labelled("brokered"),
+        labels: call.plan.labelled(sweep::BROKERED),
         limits: call.plan.limits.clone(),
         resolver: call.plan.network.resolver.clone(),
         security: shape.security,
