@@ -5,17 +5,17 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
 use zeroize::Zeroizing;
 
 use crate::agent::mask;
-use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
+use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, ReapArgs, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
-use crate::host::{self, gc, prune, reap};
+use crate::host::{self, gc, orphans, prune, reap};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -28,7 +28,7 @@ use crate::settings::Settings;
 use crate::stage::call::{self, Call};
 use crate::stage::error::CallError;
 use crate::stage::sink::RunnerSink;
-use crate::stage::{cleanup, config, leases, prepare, run, vault};
+use crate::stage::{admission, cleanup, config, leases, prepare, run, vault};
 use crate::world::{Stdio, World};
 
 /// Room in the pipe to the runner; with the default of 64 KiB a stage's output waits for every 64 KiB.
@@ -107,14 +107,7 @@ fn dispatch(
         Command::Cleanup => cleanup::hand_over(world, &settings),
         Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
         Command::Local(args) => block_on(local::run(*args, settings, world, stdio)),
-        Command::Reap(args) => {
-            let settings = call::read_settings(&settings)?;
-            block_on(async {
-                let engine = engine(&settings);
-                let engine = engine.as_ref().map_err(CallError::system);
-                reap::command(engine, &settings, world, &args, stdio).await
-            })
-        }
+        Command::Reap(args) => sweep(&args, &settings, world, stdio),
         Command::Gc(args) => {
             let settings = call::read_settings(&settings)?;
             block_on(async {
@@ -147,6 +140,24 @@ fn dispatch(
         // main looks for it before all else.
         Command::Agent => Ok(Outcome::SystemFault),
     }
+}
+
+/// `longshore reap`, and the manual reset of what it cannot know to be nobody's.
+fn sweep(
+    args: &ReapArgs,
+    settings: &Path,
+    world: &World,
+    stdio: Stdio,
+) -> Result<Outcome, CallError> {
+    let settings = call::read_settings(settings)?;
+    block_on(async {
+        let engine = engine(&settings);
+        if args.orphans.force_orphans {
+            return orphans::reset(&engine?, &settings, world, args, stdio).await;
+        }
+        let engine = engine.as_ref().map_err(CallError::system);
+        reap::command(engine, &settings, world, args, stdio).await
+    })
 }
 
 /// Runs in a job's container, as a part of its script.
@@ -202,7 +213,9 @@ fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
         let source = vault::source(&call.settings, call.world).of_job(call);
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
         log.mask(call.masks.set());
+        let admitted = Box::pin(admission::enter(call, &engine, &mut log)).await?;
         Box::pin(prepare::prepare(call, &engine, &source, &mut log)).await?;
+        admitted.done();
         Ok(Outcome::Success)
     });
     unless_orphaned(call, outcome)

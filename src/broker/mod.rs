@@ -8,8 +8,8 @@
 //! passes the answer on through [`answer`].
 //!
 //! A [`connection`] is read strictly ([`transport`]), its request goes through an `exchange` with what the
-//! stage's requests share ([`session`]), and over [`forward`] to the daemon; `upload`, `relay`, `documents` and
-//! `raw` carry the bodies. All else in this room is pure: no socket, no clock, no randomness.
+//! stage's requests share ([`session`]), and over [`forward`] to the daemon; `upload`, `relay`, `documents`,
+//! `links` and `raw` carry what belongs to it. All else in this room is pure: no socket, no clock, no randomness.
 
 pub mod answer;
 pub mod connection;

@@ -42,6 +42,7 @@ mod plan_services;
 mod plans;
 mod properties;
 mod real_broker;
+mod real_admission;
 mod real_cache;
 mod real_canary;
 mod real_cancel;
