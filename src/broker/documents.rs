@@ -9,13 +9,13 @@ use hyper::Response;
 use hyper::body::{Frame, Incoming};
 use serde_json::Value;
 
-use super::{answer, links};
 use super::exchange::failed;
 use super::forward::{Answered, Body, BodyError, Connection, full};
 use super::outgoing::{Note, Outgoing, Shape};
 use super::refusal::Refusal;
 use super::relay;
 use super::session::Broker;
+use super::{answer, links};
 
 /// Longest document, and longest line of a stream.
 const LONGEST: usize = 16 << 20;
@@ -127,25 +127,22 @@ impl Lines {
     async fn next(mut self) -> Result<Option<(Frame<Bytes>, Self)>, BodyError> {
         while !self.ended {
             let mut shown = Vec::new();
-            match self.body.frame().await {
-                Some(frame) => {
-                    if let Ok(bytes) = frame?.into_data() {
-                        self.pending.extend_from_slice(&bytes);
-                    }
-                    while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
-                        let line = self.pending.split_to(end + 1);
-                        self.show(&line, &mut shown)?;
-                    }
-                    if self.pending.len() > LONGEST {
-                        return Err("a document of the daemon's is too long".into());
-                    }
+            if let Some(frame) = self.body.frame().await {
+                if let Ok(bytes) = frame?.into_data() {
+                    self.pending.extend_from_slice(&bytes);
                 }
-                None => {
-                    self.ended = true;
-                    let rest = self.pending.split();
-                    self.show(&rest, &mut shown)?;
-                    self.end().await?;
+                while let Some(end) = self.pending.iter().position(|byte| *byte == b'\n') {
+                    let line = self.pending.split_to(end + 1);
+                    self.show(&line, &mut shown)?;
                 }
+                if self.pending.len() > LONGEST {
+                    return Err("a document of the daemon's is too long".into());
+                }
+            } else {
+                self.ended = true;
+                let rest = self.pending.split();
+                self.show(&rest, &mut shown)?;
+                self.end().await?;
             }
             if !shown.is_empty() {
                 return Ok(Some((Frame::data(shown.into()), self)));
@@ -158,6 +155,11 @@ impl Lines {
         let line = line.trim_ascii();
         if line.is_empty() {
             return Ok(());
+        }
+        if self.outgoing.path == "/build"
+            && let Some(id) = made(line)
+        {
+            self.broker.with_view(|view| view.own.image_ids.insert(id));
         }
         self.failed |= self.shape == Shape::Progress && tells_of_failure(line);
         let shown = self.broker.with_view(|view| answer::document(self.shape, view, line));
@@ -181,4 +183,11 @@ impl Lines {
 fn tells_of_failure(line: &[u8]) -> bool {
     let document: Value = serde_json::from_slice(line).unwrap_or_default();
     document.get("error").is_some() || document.get("errorDetail").is_some()
+}
+
+/// The image that a build tells of; what its commands write comes in other members.
+fn made(line: &[u8]) -> Option<String> {
+    let document: Value = serde_json::from_slice(line).ok()?;
+    let id = document.get("aux")?.get("ID")?.as_str()?;
+    id.starts_with("sha256:").then(|| id.to_owned())
 }

@@ -63,14 +63,14 @@ impl Exchange {
         let request = Request::read(head, &json_body)?;
         match self.broker.decide(&request) {
             Decision::Refuse(refusal) => Err(refusal),
-            Decision::Reply(reply) => Ok(self.reply(reply).await),
+            Decision::Reply(reply) => Ok(self.reply(reply)),
             Decision::Allow(outgoing) => self.forward(*outgoing).await,
             Decision::Prune(prune) => self.prune(prune).await,
             Decision::Build(_) => Err(failed()),
         }
     }
 
-    async fn reply(&self, reply: Reply) -> Response<Body> {
+    fn reply(&self, reply: Reply) -> Response<Body> {
         for note in &reply.notes {
             self.broker.record(note, None);
         }
@@ -94,12 +94,12 @@ impl Exchange {
         let mut gone = Vec::new();
         for (name, outgoing) in prune.each {
             let answered = self.broker.daemon.send(&outgoing, None, None).await;
-            if answered.map_err(unanswered)?.response.status().is_success() {
+            if answered.map_err(|error| unanswered(&error))?.response.status().is_success() {
                 documents::note_down(&self.broker, &outgoing.notes, b"").await?;
                 gone.push(name);
             }
         }
-        Ok(self.reply(policy::pruned(prune.kind, &gone)).await)
+        Ok(self.reply(policy::pruned(prune.kind, &gone)))
     }
 
     async fn forward(&mut self, outgoing: Outgoing) -> Result<Response<Body>, Refusal> {
@@ -120,12 +120,18 @@ impl Exchange {
             let broker = Arc::clone(&self.broker);
             let whole = async move {
                 let answered = broker.daemon.send(&outgoing, login.as_ref(), None).await;
-                documents::whole(&broker, &outgoing, shape, answered.map_err(unanswered)?).await
+                documents::whole(
+                    &broker,
+                    &outgoing,
+                    shape,
+                    answered.map_err(|error| unanswered(&error))?,
+                )
+                .await
             };
             return tokio::spawn(whole).await.unwrap_or_else(|_| Err(failed()));
         }
         let answered = self.broker.daemon.send(&outgoing, login.as_ref(), archive).await;
-        self.pass_back(outgoing, answered.map_err(unanswered)?).await
+        self.pass_back(outgoing, answered.map_err(|error| unanswered(&error))?).await
     }
 
     async fn pass_back(
@@ -184,7 +190,7 @@ fn json(status: u16, body: Vec<u8>) -> Response<Body> {
 }
 
 /// The daemon is away or late: nobody can say whether it did what was asked.
-fn unanswered(error: ForwardError) -> Refusal {
+pub(super) fn unanswered(error: &ForwardError) -> Refusal {
     Refusal { rule: "daemon", status: 503, message: error.to_string(), told: true }
 }
 

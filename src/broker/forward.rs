@@ -159,9 +159,7 @@ impl Address {
     async fn connect(&self) -> Result<(SendRequest<Body>, Connection), ForwardError> {
         let unreachable = |source| ForwardError::Unreachable { source };
         match self {
-            Self::Unix(path) => {
-                speak(UnixStream::connect(path).await.map_err(unreachable)?).await
-            }
+            Self::Unix(path) => speak(UnixStream::connect(path).await.map_err(unreachable)?).await,
             Self::Tcp(authority) => {
                 let stream = TcpStream::connect(authority).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;

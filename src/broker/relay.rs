@@ -41,10 +41,7 @@ pub(super) fn copy_headers(from: &HeaderMap, to: &mut HeaderMap<HeaderValue>) {
 }
 
 /// The daemon said no: its words, cut down to what the job may hear.
-pub(super) async fn error(
-    broker: &Broker,
-    answered: Answered,
-) -> Result<Response<Body>, Refusal> {
+pub(super) async fn error(broker: &Broker, answered: Answered) -> Result<Response<Body>, Refusal> {
     let status = answered.response.status();
     let body = Limited::new(answered.response.into_body(), LONGEST_ERROR).collect().await;
     let body = body.map_err(|_| failed())?.to_bytes();

@@ -38,9 +38,8 @@ pub enum Word {
 }
 
 /// Finds the value of `X-Registry-Auth` for an image.
-pub type LoginFinder = Arc<
-    dyn Fn(String) -> Pin<Box<dyn Future<Output = Option<HeaderValue>> + Send>> + Send + Sync,
->;
+pub type LoginFinder =
+    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Option<HeaderValue>> + Send>> + Send + Sync>;
 
 /// What a broker is made of.
 pub struct Parts {

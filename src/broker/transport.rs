@@ -133,7 +133,7 @@ impl Fields {
         }
     }
 
-    /// Other protocols than the raw stream (BuildKit's h2c) are not spoken here: a request for one would be
+    /// Other protocols than the raw stream (`BuildKit`'s h2c) are not spoken here: a request for one would be
     /// answered as if it had not asked, and the client would take the answer for the other's.
     fn set_upgrade(&mut self, value: &str) -> Result<(), Refusal> {
         if std::mem::replace(&mut self.upgrade, true) || !value.eq_ignore_ascii_case("tcp") {

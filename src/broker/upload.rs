@@ -20,6 +20,23 @@ const IDLE: Duration = Duration::from_mins(1);
 /// How long and how much is thrown away of a body that is not wanted.
 const DRAIN: (Duration, usize) = (Duration::from_secs(20), 512 << 20);
 
+/// Why an archive does not come whole.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    /// The client pauses.
+    #[error("the archive does not come: nothing for {} s", IDLE.as_secs())]
+    Late,
+    /// It is longer than the job's may be.
+    #[error("the archive is longer than this job's may be ([broker] max_upload)")]
+    TooLong,
+    /// The client is gone.
+    #[error("the archive broke off: {source}")]
+    Broken {
+        /// What hyper said.
+        source: hyper::Error,
+    },
+}
+
 /// Reads a JSON body whole.
 ///
 /// # Errors
@@ -76,18 +93,20 @@ impl hyper::body::Body for Archive {
                     self.idle.as_mut().reset(Instant::now() + IDLE);
                 }
                 ready!(self.idle.as_mut().poll(context));
-                return Poll::Ready(Some(Err("the archive does not come".into())));
+                return Poll::Ready(Some(Err(UploadError::Late.into())));
             };
             self.waits = false;
             let bytes = match next {
                 None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Some(Err(source)) => {
+                    return Poll::Ready(Some(Err(UploadError::Broken { source }.into())));
+                }
                 Some(Ok(frame)) => frame.into_data(),
             };
             let Ok(bytes) = bytes else { continue };
             match self.left.checked_sub(bytes.len() as u64) {
                 Some(left) => self.left = left,
-                None => return Poll::Ready(Some(Err("the archive is too long".into()))),
+                None => return Poll::Ready(Some(Err(UploadError::TooLong.into()))),
             }
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }

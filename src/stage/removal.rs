@@ -12,7 +12,8 @@ pub async fn remove<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<EngineErro
     let of_plan = join_all(plan.containers.iter().map(|name| engine.remove_container(name)));
     let (of_plan, of_socket) = tokio::join!(of_plan, containers_of_socket(engine, plan));
     let networks = networks_of_socket(engine, plan).await;
-    let of_socket = of_socket.into_iter().chain(networks).chain(volumes_of_socket(engine, plan).await);
+    let of_socket =
+        of_socket.into_iter().chain(networks).chain(volumes_of_socket(engine, plan).await);
     let volumes = join_all(plan.volumes.iter().map(|name| engine.remove_volume(name))).await;
     of_plan.into_iter().chain(of_socket).chain(volumes).filter_map(Result::err).collect()
 }

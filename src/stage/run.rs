@@ -79,12 +79,12 @@ async fn once<E: Engine, S: SecretSource>(
         docker_socket: None,
     };
     let mut socket = broker::open(call, &mut exec, &mut agent, hello.secrets);
-    let serving = async {
+    let serving = Box::pin(async {
         match &mut socket {
             Some(socket) => socket.serve(call, engine, sink).await,
             None => std::future::pending().await,
         }
-    };
+    });
     let wanted = route.user_stage && !call.plan.services.is_empty();
     let services = async {
         if wanted && service_stream::is_asked(call) {

@@ -31,7 +31,10 @@ fn heads_that_can_be_read_in_two_ways_are_refused_and_closed() {
         ("GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n", "200"),
         ("GET http://evil/_ping HTTP/1.1\r\n\r\n", "400"),
         ("GET /_ping HTTP/1.0\r\n\r\n", "400"),
-        ("POST /containers/create HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "400"),
+        (
+            "POST /containers/create HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+            "400",
+        ),
         (
             "POST /containers/create HTTP/1.1\r\nContent-Length: 2\r\n\
              Transfer-Encoding: chunked\r\n\r\n{}",
@@ -69,7 +72,8 @@ fn a_second_request_on_a_connection_is_never_read() {
 #[test]
 fn a_client_that_goes_away_or_says_nothing_is_nobodys_trouble() {
     let brokered = Brokered::start(&socket(), "bridge");
-    for part in ["", "GET /_pi", "POST /containers/create HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"] {
+    for part in ["", "GET /_pi", "POST /containers/create HTTP/1.1\r\nContent-Length: 100\r\n\r\n{"]
+    {
         let mut stream = UnixStream::connect(brokered.socket()).unwrap();
         stream.write_all(part.as_bytes()).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();

@@ -21,17 +21,17 @@ fn job<const N: usize>(script: [&str; N]) -> FakeJob {
 }
 
 /// What the daemon has of this job beside its own containers.
-fn brokered(kind: &str, job: &FakeJob) -> String {
-    let label = format!("label=longshore.kind=brokered");
+fn brokered(kind: &str, job: &FakeJob) -> Vec<String> {
+    let label = "label=longshore.kind=brokered";
     let words: &[&str] = match kind {
         "container" => &["ps", "-a", "--format", "{{.Names}}"],
         "network" => &["network", "ls", "--format", "{{.Name}}"],
         _ => &["volume", "ls", "--format", "{{.Name}}"],
     };
-    let output = Command::new("docker").args(words).args(["--filter", &label]).output().unwrap();
+    let output = Command::new("docker").args(words).args(["--filter", label]).output().unwrap();
     let key = format!("longshore-{}-", job.id);
     let names = String::from_utf8(output.stdout).unwrap();
-    names.lines().filter(|name| name.starts_with(&key)).map(|name| format!("{name}\n")).collect()
+    names.lines().filter(|name| name.starts_with(&key)).map(str::to_owned).collect()
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_jobs_docker_client_works_and_what_it_made_goes_with_the_job() {
     );
     await_gone(&job);
     for kind in ["container", "network", "volume"] {
-        assert_eq!(brokered(kind, &job), "");
+        assert_eq!(brokered(kind, &job), Vec::<String>::new());
     }
 }
 

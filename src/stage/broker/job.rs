@@ -107,8 +107,9 @@ fn finder(call: &Call<'_>, secrets: Vec<SecretVariable>) -> SecretFinder {
         secrets.into_iter().map(|secret| (name(&secret.name), secret.value.0)).collect();
     let compiled: OnceLock<Vec<MaskSet>> = OnceLock::new();
     Arc::new(move |text: &str| {
-        let sets = compiled
-            .get_or_init(|| named.iter().map(|(_, value)| MaskSet::new(vec![value.clone()])).collect());
+        let sets = compiled.get_or_init(|| {
+            named.iter().map(|(_, value)| MaskSet::new(vec![value.clone()])).collect()
+        });
         let found = named.iter().zip(sets).find(|((_, value), set)| {
             // A value too short to be masked is one all the same.
             let bare = value.expose();

@@ -123,7 +123,7 @@ async fn keep(mut heard: mpsc::UnboundedReceiver<Word>, kept: Arc<Mutex<Vec<Word
     while let Some(word) = heard.recv().await {
         kept.lock().unwrap().push(word);
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn nobody() -> longshore::broker::session::LoginFinder {
@@ -159,11 +159,7 @@ fn view(key: &str, network: &str) -> JobView {
             mounted_at: "/builds".to_owned(),
             project_dir: "/builds/team/app".to_owned(),
         },
-        daemon: Daemon {
-            api_minor: 41,
-            os: "linux".to_owned(),
-            architecture: "amd64".to_owned(),
-        },
+        daemon: Daemon { api_minor: 41, os: "linux".to_owned(), architecture: "amd64".to_owned() },
         secrets: Arc::new(|text| text.contains("hush-hush").then(|| "TOKEN".to_owned())),
         own: Own::default(),
         fresh: String::new(),
@@ -178,12 +174,6 @@ fn rules() -> BrokerPlan {
         push_tags: Patterns::new(vec!["test".to_owned()]).unwrap(),
         publish: true,
         bake: Vec::new(),
-        quota: Quota {
-            containers: 8,
-            networks: 4,
-            volumes: 4,
-            execs: 64,
-            upload_bytes: 1 << 30,
-        },
+        quota: Quota { containers: 8, networks: 4, volumes: 4, execs: 64, upload_bytes: 1 << 30 },
     }
 }
