@@ -39,18 +39,6 @@ impl RemovalPlan {
         }
     }
 
-    /// The label of all that is the job's.
-    pub fn label(&self) -> String {
-        format!("longshore.job={}", self.job)
-    }
-
-    /// Whether an object of this name came to be through the job's Docker socket.
-    pub fn is_of_socket(&self, name: &str) -> bool {
-        name.strip_prefix("longshore-")
-            .and_then(|rest| rest.strip_prefix(&self.job))
-            .is_some_and(|rest| rest.starts_with("-x-"))
-    }
-
     /// What the objects of a job are called at most, by what GitLab and the operator say.
     pub fn of_job(job: &JobResponse, settings: &Settings) -> Self {
         let objects = Self::of(&JobKey::of(job), job.services.len() + settings.services.len());

@@ -1,49 +1,99 @@
 //! Removes what a job made. Idempotent; "already gone" is success; it collects what cannot be removed
 //! and goes on.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 
-use crate::engine::{Engine, EngineError, Removed};
+use crate::engine::{Engine, EngineError, Fault, Removed};
+use crate::host::reap::observe;
 use crate::plan::removal::RemovalPlan;
+use crate::plan::sweep::{self, Doomed, Kind};
 
-/// Removes containers side by side, then what they stood on; answers what is left, and why. What the job made
-/// through its Docker socket has names of the job's choice, and is found by its labels.
+/// How many objects of a kind are removed at once.
+const AT_ONCE: usize = 8;
+
+/// How long a container may take to go that somebody else's removal is at, and between two looks.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Removes containers side by side, then their volumes; answers what is left, and why.
 pub async fn remove<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<EngineError> {
-    let of_plan = join_all(plan.containers.iter().map(|name| engine.remove_container(name)));
-    let (of_plan, of_socket) = tokio::join!(of_plan, containers_of_socket(engine, plan));
-    let networks = networks_of_socket(engine, plan).await;
-    let of_socket =
-        of_socket.into_iter().chain(networks).chain(volumes_of_socket(engine, plan).await);
+    let containers =
+        join_all(plan.containers.iter().map(|name| engine.remove_container(name))).await;
     let volumes = join_all(plan.volumes.iter().map(|name| engine.remove_volume(name))).await;
-    of_plan.into_iter().chain(of_socket).chain(volumes).filter_map(Result::err).collect()
+    containers.into_iter().chain(volumes).filter_map(Result::err).collect()
 }
 
-type Results = Vec<Result<Removed, EngineError>>;
-
-async fn containers_of_socket<E: Engine>(engine: &E, plan: &RemovalPlan) -> Results {
-    let found = match engine.containers(Some(&plan.label())).await {
-        Ok(found) => found,
-        Err(error) => return vec![Err(error)],
-    };
-    // A container inherits the labels of its image, so the name has to fit too.
-    let own = found.iter().filter(|one| plan.is_of_socket(&one.name));
-    join_all(own.map(|one| engine.remove_container(&one.name))).await
+/// Removes a job's objects by their names, and then whatever else is the job's by its labels: what its
+/// script made, or settings that have changed since; answers what is left, and why.
+pub async fn remove_all<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<EngineError> {
+    let mut left = remove(engine, plan).await;
+    match observe::of_job(engine, &plan.job).await {
+        Ok(objects) => {
+            let doomed = sweep::of_job(&objects, &plan.job);
+            // What could not be removed at first has its second try in there.
+            left.retain(|error| doomed.iter().all(|one| one.name != error.object));
+            left.extend(sweep_up(engine, &doomed).await);
+        }
+        Err(error) => left.push(error),
+    }
+    left
 }
 
-async fn networks_of_socket<E: Engine>(engine: &E, plan: &RemovalPlan) -> Results {
-    let found = match engine.networks(Some(&plan.label())).await {
-        Ok(found) => found,
-        Err(error) => return vec![Err(error)],
-    };
-    let own = found.iter().filter(|one| plan.is_of_socket(&one.name));
-    join_all(own.map(|one| engine.remove_network(&one.name))).await
+/// Removes what a sweep planned, those that use others first; answers what is left, and why.
+pub async fn sweep_up<E: Engine>(engine: &E, doomed: &[Doomed]) -> Vec<EngineError> {
+    let of = |kind| doomed.iter().filter(move |one| one.kind == kind).map(|one| one.name.as_str());
+    let containers: Vec<&str> = of(Kind::Container).collect();
+    let mut left = remove_each(engine, Kind::Container, containers.iter().copied()).await;
+    left.extend(remove_each(engine, Kind::Network, of(Kind::Network)).await);
+    let volumes = remove_each(engine, Kind::Volume, of(Kind::Volume)).await;
+    let is_used = |error: &EngineError| error.fault == Fault::Conflict;
+    if !volumes.iter().any(is_used) || containers.is_empty() {
+        left.extend(volumes);
+        return left;
+    }
+    // The daemon still is at the removal of a container that somebody asked for who was killed meanwhile.
+    await_end(engine, &containers).await;
+    let again = volumes.iter().map(|error| error.object.as_str());
+    left.extend(remove_each(engine, Kind::Volume, again).await);
+    left
 }
 
-async fn volumes_of_socket<E: Engine>(engine: &E, plan: &RemovalPlan) -> Results {
-    let found = match engine.volumes(&plan.label()).await {
-        Ok(found) => found,
-        Err(error) => return vec![Err(error)],
+async fn remove_each<'a, E: Engine>(
+    engine: &E,
+    kind: Kind,
+    names: impl Iterator<Item = &'a str>,
+) -> Vec<EngineError> {
+    let removals = stream::iter(names.map(|name| one(engine, kind, name)));
+    removals.buffer_unordered(AT_ONCE).filter_map(async |done| done.err()).collect().await
+}
+
+/// Waits until none of these is there any more, for a while.
+async fn await_end<E: Engine>(engine: &E, containers: &[&str]) {
+    let gone = async {
+        for name in containers {
+            while matches!(engine.inspect(name).await, Ok(Some(_))) {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
     };
-    let own = found.iter().filter(|one| plan.is_of_socket(&one.name));
-    join_all(own.map(|one| engine.remove_volume(&one.name))).await
+    // What is not gone by then is told as what it holds.
+    drop(tokio::time::timeout(PATIENCE, gone).await);
+}
+
+async fn one<E: Engine>(engine: &E, kind: Kind, name: &str) -> Result<Removed, EngineError> {
+    let removed = match kind {
+        Kind::Container => engine.remove_container(name).await,
+        Kind::Network => engine.remove_network(name).await,
+        Kind::Volume => engine.remove_volume(name).await,
+    };
+    match removed {
+        // A job took the idle slot after somebody had looked: it is that job's now.
+        Err(error) if kind == Kind::Network && error.fault == Fault::Conflict => {
+            Ok(Removed::Absent)
+        }
+        removed => removed,
+    }
 }
