@@ -5,17 +5,19 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
 use zeroize::Zeroizing;
 
 use crate::agent::mask;
-use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
+use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, ReapArgs, RunArgs};
+use crate::engine::EngineError;
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
-use crate::host::{self, gc, prune, reap};
+use crate::host::reap::{self, Reap};
+use crate::host::{self, gc, orphans, prune};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -28,7 +30,7 @@ use crate::settings::Settings;
 use crate::stage::call::{self, Call};
 use crate::stage::error::CallError;
 use crate::stage::sink::RunnerSink;
-use crate::stage::{cleanup, config, leases, prepare, run, vault};
+use crate::stage::{admission, cleanup, config, leases, prepare, removal_lock, run, vault};
 use crate::world::{Stdio, World};
 
 /// Room in the pipe to the runner; with the default of 64 KiB a stage's output waits for every 64 KiB.
@@ -107,14 +109,7 @@ fn dispatch(
         Command::Cleanup => cleanup::hand_over(world, &settings),
         Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
         Command::Local(args) => block_on(local::run(*args, settings, world, stdio)),
-        Command::Reap(args) => {
-            let settings = call::read_settings(&settings)?;
-            block_on(async {
-                let engine = engine(&settings);
-                let engine = engine.as_ref().map_err(CallError::system);
-                reap::command(engine, &settings, world, &args, stdio).await
-            })
-        }
+        Command::Reap(args) => sweep(&args, &settings, world, stdio),
         Command::Gc(args) => {
             let settings = call::read_settings(&settings)?;
             block_on(async {
@@ -147,6 +142,24 @@ fn dispatch(
         // main looks for it before all else.
         Command::Agent => Ok(Outcome::SystemFault),
     }
+}
+
+/// `longshore reap`, and the manual reset of what it cannot know to be nobody's.
+fn sweep(
+    args: &ReapArgs,
+    settings: &Path,
+    world: &World,
+    stdio: Stdio,
+) -> Result<Outcome, CallError> {
+    let settings = call::read_settings(settings)?;
+    block_on(async {
+        let engine = engine(&settings);
+        if args.orphans.force_orphans {
+            return orphans::reset(&engine?, &settings, world, args, stdio).await;
+        }
+        let reap = Reap { engine: engine.as_ref(), settings: &settings, world };
+        reap::command(reap, args, stdio).await
+    })
 }
 
 /// Runs in a job's container, as a part of its script.
@@ -185,6 +198,8 @@ fn read_value(stdin: &mut impl Read) -> Result<Secret, CallError> {
 }
 
 fn answer_config(call: &Call<'_>, mut stdio: Stdio) -> Result<Outcome, CallError> {
+    // Only should the runner be killed is it missed.
+    drop(reap::directories::note(call));
     let json = serde_json::to_string(&config::answer(call)).map_err(CallError::system)?;
     writeln!(stdio.stdout, "{json}").map_err(CallError::system)?;
     Ok(Outcome::Success)
@@ -200,12 +215,24 @@ fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
     let outcome = block_on(async {
         let engine = engine(&call.settings)?.metered(&call.meter);
         let source = vault::source(&call.settings, call.world).of_job(call);
+        settle(call).await?;
+        reap::turn::start_when_due(call);
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
         log.mask(call.masks.set());
+        let admitted = Box::pin(admission::enter(call, &engine, &mut log)).await?;
         Box::pin(prepare::prepare(call, &engine, &source, &mut log)).await?;
+        admitted.done();
         Ok(Outcome::Success)
     });
     unless_orphaned(call, outcome)
+}
+
+/// Lets the worker of this job's last try finish: it removes by the names that this try is about to use.
+async fn settle(call: &Call<'_>) -> Result<(), CallError> {
+    let settled = removal_lock::settle(&call.settings.run_dir, call.plan.key.as_str()).await;
+    settled.map_err(|error| {
+        CallError::system(format!("the cleanup of this job's last try does not end: {error}"))
+    })
 }
 
 /// Where the runner was killed during this call, nobody else will ever call `cleanup` for its job.
@@ -257,8 +284,8 @@ fn remember(call: &Call<'_>, args: &RunArgs, outcome: &Result<Outcome, CallError
     call.record(&Event::Stage { job, stage: &args.stage, outcome, code, seconds });
 }
 
-fn engine(settings: &Settings) -> Result<DockerEngine, CallError> {
-    Ok(DockerEngine::new(&settings.docker.host, Deadlines::default())?)
+fn engine(settings: &Settings) -> Result<DockerEngine, EngineError> {
+    DockerEngine::new(&settings.docker.host, Deadlines::default())
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {

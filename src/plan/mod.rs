@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::job::Stage;
 use crate::settings::{Capacity, Shell, SocketMode};
 
+pub mod admission;
 mod alias;
 pub mod auth_config;
 mod broker;
@@ -19,6 +20,7 @@ pub mod key;
 pub mod login;
 mod network;
 mod notice;
+pub mod orphan;
 pub mod owner;
 pub mod prune;
 mod refusal;
@@ -44,7 +46,7 @@ pub use volume::VolumePlan;
 
 use container::{Labels, LimitPlan};
 use login::VaultLogin;
-use owner::Owner;
+use owner::{Moment, Owner};
 use prune::PrunePolicy;
 
 /// Where the agent volume is mounted in every container of ours.
@@ -67,8 +69,8 @@ pub struct HostFacts {
     pub owner: Owner,
     /// Name of the agent volume.
     pub agent_volume: String,
-    /// Unix seconds.
-    pub now_unix: u64,
+    /// The time.
+    pub now: Moment,
     /// What the host has, for shares of it.
     pub capacity: Capacity,
 }
