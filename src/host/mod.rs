@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod capacity;
 pub mod gc;
+pub mod init;
 pub mod last_use;
 pub mod lease;
 pub mod ledger;

@@ -100,11 +100,8 @@ impl JobPlan {
             ("CI_DISPOSABLE_ENVIRONMENT".to_owned(), "true".to_owned()),
             ("LONGSHORE_NETWORK".to_owned(), network.to_owned()),
         ];
-        // The broker offers the classic builder; Docker's command line would look for BuildKit's session.
-        let classic = ("DOCKER_BUILDKIT".to_owned(), "0".to_owned());
-        let builder = (self.socket == SocketMode::Brokered).then_some(classic);
         let files = self.secrets.iter().filter_map(|one| Some((one.name.clone(), one.file()?)));
-        own.into_iter().chain(builder).chain(files).collect()
+        own.into_iter().chain(files).collect()
     }
 
     /// The tmpfs of secret files, where there are some. No volume: the helper has no business there.
@@ -172,7 +169,8 @@ impl JobPlan {
         MountSource::Volume { name: self.key.name(what), labels: self.labelled(what), tmpfs_bytes }
     }
 
-    pub(super) fn labelled(&self, kind: &str) -> Labels {
+    /// The labels of an object of this kind.
+    pub fn labelled(&self, kind: &str) -> Labels {
         let mut labels = self.labels.clone();
         labels.insert("longshore.kind".to_owned(), kind.to_owned());
         labels
