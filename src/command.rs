@@ -92,14 +92,18 @@ fn dispatch(
         Command::Config => answer_config(&Call::load(world, settings)?, stdio),
         Command::Prepare => {
             let call = Call::load(world, settings)?;
-            answer_prepare(&call, stdio).map_err(|error| error.masked(&call.masks))
+            let outcome = answer_prepare(&call, stdio).map_err(|error| error.masked(&call.masks));
+            if outcome.is_err() {
+                remember(&call, "prepare", &outcome);
+            }
+            outcome
         }
         Command::Run(args) => {
             let file = BuildExitCode::clear(world)?;
             let call = Call::load(world, settings)?;
             let outcome = answer_run(&call, &args, stdio);
             let outcome = outcome.map_err(|error| error.masked(&call.masks));
-            remember(&call, &args, &outcome);
+            remember(&call, &args.stage, &outcome);
             let outcome = outcome?;
             file.write(outcome)?;
             Ok(outcome)
@@ -127,6 +131,13 @@ fn dispatch(
             block_on(async {
                 let engine = engine(&settings)?;
                 prune::command::command(&engine, &settings, world, &args, stdio).await
+            })
+        }
+        Command::Status(args) => {
+            let settings = call::read_settings(&settings)?;
+            block_on(async {
+                let engine = engine(&settings);
+                status::command(engine, &settings, world, &args, stdio).await
             })
         }
         Command::Ledger(args) => {
@@ -245,7 +256,7 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
 }
 
 /// How the stage went, for the ledger.
-fn remember(call: &Call<'_>, args: &RunArgs, outcome: &Result<Outcome, CallError>) {
+fn remember(call: &Call<'_>, stage: &str, outcome: &Result<Outcome, CallError>) {
     let told = outcome.as_ref().map_or_else(CallError::outcome, |outcome| *outcome);
     let (outcome, code) = match told {
         Outcome::Success | Outcome::Script(0) => (Ending::Success, None),
@@ -254,7 +265,7 @@ fn remember(call: &Call<'_>, args: &RunArgs, outcome: &Result<Outcome, CallError
         Outcome::SystemFault => (Ending::SystemFailure, None),
     };
     let (job, seconds) = (call.plan.key.as_str(), call.seconds());
-    call.record(&Event::Stage { job, stage: &args.stage, outcome, code, seconds });
+    call.record(&Event::Stage { job, stage, outcome, code, seconds });
 }
 
 fn engine(settings: &Settings) -> Result<DockerEngine, CallError> {

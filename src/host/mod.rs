@@ -10,4 +10,6 @@ pub mod prune;
 pub mod reap;
 pub mod routes;
 pub mod space;
+pub mod status;
+pub mod totals;
 pub mod vault;
