@@ -71,7 +71,7 @@ impl Container {
         for file in &init.files {
             write_secret(file, &account)?;
         }
-        let masks = MaskSet::new(mask_values(&init));
+        let masks = MaskSet::with_options(mask_values(&init), init.mask_options);
         masks.values().iter().for_each(|value| sys::lock_memory(value.expose()));
         init.secrets.iter().for_each(|secret| sys::lock_memory(secret.value.0.expose()));
         Ok(Self { account, masks: watch::Sender::new(masks), environment, home, init })

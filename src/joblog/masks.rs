@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-use crate::secrets::{MaskSet, Secret};
+use crate::secrets::{MaskOptions, MaskSet, Secret};
 
 /// All values to be masked that this call knows of so far.
 ///
@@ -13,6 +13,7 @@ use crate::secrets::{MaskSet, Secret};
 #[derive(Default)]
 pub struct Masks {
     known: Mutex<Known>,
+    options: MaskOptions,
 }
 
 #[derive(Default)]
@@ -22,6 +23,16 @@ struct Known {
 }
 
 impl Masks {
+    /// None so far; those to come are looked for so.
+    pub fn new(options: MaskOptions) -> Self {
+        Self { options, ..Self::default() }
+    }
+
+    /// What is looked for besides the values' usual forms.
+    pub fn options(&self) -> MaskOptions {
+        self.options
+    }
+
     /// Masks these as well from now on.
     pub fn add(&self, values: impl IntoIterator<Item = Secret>) {
         let mut known = self.lock();
@@ -39,7 +50,7 @@ impl Masks {
         if let Some(set) = &known.set {
             return set.clone();
         }
-        let set = MaskSet::new(known.values.clone());
+        let set = MaskSet::with_options(known.values.clone(), self.options);
         known.set = Some(set.clone());
         set
     }

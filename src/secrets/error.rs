@@ -32,6 +32,15 @@ impl SecretError {
             Self::Unrevoked { error, .. } => error.is_job_fault(),
         }
     }
+
+    /// The name of the secret that it is about, where it is about one.
+    pub fn about(&self) -> Option<&str> {
+        match self {
+            Self::Missing(missing) => Some(missing.name()),
+            Self::Vault(_) => None,
+            Self::Unrevoked { error, .. } => error.about(),
+        }
+    }
 }
 
 /// A secret that is mapped to nothing, or to nothing that can be a value.
@@ -103,6 +112,20 @@ pub enum SecretMissing {
         /// What is wrong with the path or the version.
         reason: String,
     },
+}
+
+impl SecretMissing {
+    /// Name of the secret.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Path { name, .. }
+            | Self::Field { name, .. }
+            | Self::Null { name, .. }
+            | Self::Deleted { name, .. }
+            | Self::WrongKv { name, .. }
+            | Self::Reference { name, .. } => name,
+        }
+    }
 }
 
 fn listed(names: &[String]) -> String {

@@ -4,9 +4,11 @@
 //! What it promises: the bytes that come out are those that one single write of the whole stream would
 //! have given, however it was cut; no byte of a whole occurrence of a form comes out; and only the
 //! longest suffix that may still grow into a form is held back. What it does not promise: a secret that
-//! was encrypted, compressed, reversed, interleaved or split between two streams passes.
+//! was encrypted, compressed, interleaved or split between two streams passes; one that was reversed or is
+//! coloured in parts passes but for [`MaskOptions`].
 
 mod automaton;
+mod bare;
 mod encoding;
 mod follow;
 mod forms;
@@ -17,6 +19,8 @@ mod stream;
 mod tests;
 
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::Secret;
 use automaton::Automaton;
@@ -48,25 +52,40 @@ pub enum Unmaskable {
     TooLarge,
 }
 
+/// What is looked for besides what every set looks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskOptions {
+    /// Values and lines written backwards.
+    pub reversed: bool,
+    /// Values with ANSI control sequences (colours, movements) between their bytes.
+    pub coloured: bool,
+}
+
 /// All forms of a job's secrets, compiled once and shared by every stream of the job.
 #[derive(Clone)]
 pub struct MaskSet {
     values: Arc<Vec<Secret>>,
     unmaskable: Arc<Vec<(usize, Unmaskable)>>,
     automaton: Option<Arc<Automaton>>,
+    options: MaskOptions,
 }
 
 impl MaskSet {
     /// Compiles the forms of these secrets. Those in [`Self::unmaskable`] are left out, so ask for them.
     pub fn new(values: Vec<Secret>) -> Self {
-        let (forms, mut unmaskable) = forms::of_all(&values);
+        Self::with_options(values, MaskOptions::default())
+    }
+
+    /// The same, looking for more.
+    pub fn with_options(values: Vec<Secret>, options: MaskOptions) -> Self {
+        let (forms, mut unmaskable) = forms::of_all(&values, options);
         let automaton = Automaton::new(forms).unwrap_or_else(|_| {
             // Within MAX_PATTERN_BYTES the library has no reason to refuse; if it does, say so for all.
             unmaskable = (0..values.len()).map(|index| (index, Unmaskable::TooLarge)).collect();
             None
         });
         let automaton = automaton.map(Arc::new);
-        Self { values: Arc::new(values), unmaskable: Arc::new(unmaskable), automaton }
+        Self { values: Arc::new(values), unmaskable: Arc::new(unmaskable), automaton, options }
     }
 
     /// This set and one more value.
@@ -78,7 +97,8 @@ impl MaskSet {
         let set = if known.is_some() {
             self.clone()
         } else {
-            Self::new(self.values.iter().cloned().chain([value]).collect())
+            let values = self.values.iter().cloned().chain([value]).collect();
+            Self::with_options(values, self.options)
         };
         let index = known.unwrap_or(self.values.len());
         let why = set.unmaskable.iter().find(|(of, _)| *of == index).map(|(_, why)| *why);
@@ -88,12 +108,17 @@ impl MaskSet {
     /// A set of exactly these byte strings, without any of their other forms.
     #[cfg(test)]
     fn of_patterns(patterns: &[Vec<u8>]) -> Self {
+        Self::of_patterns_with(patterns, MaskOptions::default())
+    }
+
+    #[cfg(test)]
+    fn of_patterns_with(patterns: &[Vec<u8>], options: MaskOptions) -> Self {
         let mut forms = Forms::default();
         for pattern in patterns {
             forms.add(pattern.clone(), 1);
         }
         let automaton = Automaton::new(forms).unwrap().map(Arc::new);
-        Self { values: Arc::default(), unmaskable: Arc::default(), automaton }
+        Self { values: Arc::default(), unmaskable: Arc::default(), automaton, options }
     }
 
     /// The values it was made from, the unmaskable ones among them.

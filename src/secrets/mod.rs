@@ -8,6 +8,6 @@ pub mod value;
 pub mod vault;
 
 pub use error::{SecretError, SecretMissing};
-pub use masker::{MaskSet, Masker, Unmaskable};
+pub use masker::{MaskOptions, MaskSet, Masker, Unmaskable};
 pub use source::{Fetched, FetchedSecret, SecretSource};
 pub use value::Secret;

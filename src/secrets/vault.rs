@@ -13,6 +13,7 @@ mod kept;
 mod lifetime;
 mod message;
 mod read;
+mod renewal;
 mod retry;
 mod secret_id;
 mod transport;
@@ -132,7 +133,7 @@ impl Vault {
     /// Renews what is kept for the job; never returns. `tell` hears what cannot be renewed.
     pub async fn renew(&self, tell: impl FnMut(String)) -> Infallible {
         match &self.keeping {
-            Some(keeping) => lifetime::renew(&self.settings, keeping, tell).await,
+            Some(keeping) => renewal::renew(&self.settings, keeping, tell).await,
             None => std::future::pending().await,
         }
     }
@@ -225,7 +226,13 @@ impl SecretSource for Vault {
         let mut read = Read::default();
         let done = read::all(&session, wanted, &mut read).await;
         let open = Open { session: &session, token: &token, kept };
-        let warnings = self.settle(open, read.leases, done).await?;
+        let mut warnings = self.settle(open, read.leases, done).await?;
+        warnings.extend(token.facts().almighty().map(|policy| {
+            format!(
+                "the token that Vault gave for this job has the policy {policy:?}, which may do everything; give the \
+                 role one of its own (longshore vault policy prints it, longshore vault check looks at it)"
+            )
+        }));
         let mask_too = token.mask_too().into_iter().chain(read.inside).collect();
         Ok(Fetched { secrets: read.secrets, mask_too, warnings })
     }

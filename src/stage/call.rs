@@ -18,8 +18,8 @@ use crate::secrets::vault::Holder;
 use crate::settings::Settings;
 use crate::world::World;
 
-use super::agent_volume;
 use super::error::CallError;
+use super::{agent_volume, masking};
 
 /// One call with all it was told, and what it will do.
 pub struct Call<'a> {
@@ -55,7 +55,8 @@ impl<'a> Call<'a> {
         let context = read_context(world)?;
         let facts = host_facts(world)?;
         let plan = plan::compile(&context, &settings, &facts).map_err(CallError::job)?;
-        let masks = Arc::new(Masks::default());
+        let options = masking::options(&settings.masking);
+        let masks = Arc::new(Masks::new(options));
         masks.add(context.masked_values());
         let (meter, began) = (Meter::default(), (world.clock)());
         Ok(Self { world, settings_path, settings, context, plan, parent, meter, masks, began })

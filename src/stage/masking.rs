@@ -4,11 +4,17 @@ use crate::agent::protocol::WireSecret;
 use crate::engine::Engine;
 use crate::plan::Role;
 use crate::secrets::masker::{MAX_INLINE_VALUE, MIN_UNREMARKABLE};
-use crate::secrets::{Fetched, MaskSet, Secret, Unmaskable};
+use crate::secrets::{Fetched, MaskOptions, MaskSet, Secret, Unmaskable};
+use crate::settings::MaskingSettings;
 
 use super::call::Call;
 use super::error::CallError;
 use super::{attach, sink::RunnerSink};
+
+/// What the settings want to be looked for besides the usual forms.
+pub fn options(settings: &MaskingSettings) -> MaskOptions {
+    MaskOptions { reversed: settings.reversed, coloured: settings.coloured }
+}
 
 /// What of a fetch is to be masked, besides what GitLab marked as masked: the secrets and the credentials
 /// used.

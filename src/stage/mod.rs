@@ -29,6 +29,7 @@ pub mod ready;
 pub mod removal;
 pub mod run;
 pub mod seccomp;
+pub mod secrets;
 pub mod service_report;
 pub mod service_stream;
 pub mod services;

@@ -2,12 +2,10 @@
 
 use std::io::Write;
 
-use crate::engine::meter::Share;
 use crate::engine::{Engine, ImageFacts};
 use crate::host::lease::Leases;
 use crate::host::ledger::Event;
 use crate::joblog::JobLog;
-use crate::plan::SecretRef;
 use crate::secrets::{Fetched, SecretSource};
 
 use super::call::Call;
@@ -17,7 +15,7 @@ use super::ending::Ending;
 use super::error::CallError;
 use super::images::{self, Images};
 use super::timings::Timings;
-use super::{delivery, init, masking, removal, service_report, shells};
+use super::{init, masking, removal, secrets, service_report, shells};
 
 /// Makes everything ready for the job's first stage.
 ///
@@ -58,25 +56,19 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
     }
     let mut timings = Timings::of(&call.context);
     let mut ending = Ending::watch()?;
-    // The source is seen through: what is dropped there leaves a token behind.
-    let logins = passwords(call, source).await?;
-    let mut own_masks = logins.mask_too.clone();
-    own_masks.extend(logins.secrets.iter().map(|one| one.value.clone()));
-    if !own_masks.is_empty() {
-        call.masks.add(own_masks.iter().cloned());
-        log.mask(call.masks.set());
-    }
-    let credentials = Credentials::new(call.world, logins);
+    let mut early = secrets::before_pulls(call, source, log).await?;
+    let passwords = early.as_mut().map(|got| std::mem::take(&mut got.passwords));
+    let credentials = Credentials::new(call.world, passwords.unwrap_or_default());
     let leases = &Leases::at(&call.settings.run_dir);
     let pulls = images::ready(call, engine, (leases, &credentials), log);
-    let (secrets, images) = tokio::join!(fetch(call, source), ending.or(pulls));
-    let (mut secrets, images) = (secrets?, images?);
-    secrets.mask_too.append(&mut own_masks);
+    let fetched = secrets::or_fetch(early, call, source);
+    let (fetched, images) = tokio::join!(fetched, ending.or(pulls));
+    let (secrets, images) = (fetched?.secrets, images?);
     call.masks.add(masking::values(&secrets));
     let set = call.masks.set();
     let warnings = masking::check(&set, &secrets, call.settings.masking.strict)?;
     log.mask(set);
-    tell_secrets(&secrets, &warnings, log);
+    secrets::tell(&secrets, &warnings, log);
     ending.check()?;
     timings.mark("images and secrets");
     let started = start(call, engine, &images, secrets).await;
@@ -103,45 +95,6 @@ async fn make_ready<E: Engine, S: SecretSource, W: Write>(
             Err(error)
         }
     }
-}
-
-/// The registry passwords that lie in Vault. They are the operator's, and so is what is wrong with them.
-async fn passwords<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Fetched, CallError> {
-    let logins = call.plan.vault_logins();
-    if logins.is_empty() {
-        return Ok(Fetched::default());
-    }
-    let wanted: Vec<SecretRef> = logins.iter().map(|login| login.password.clone()).collect();
-    source.fetch(&wanted).await.map_err(|error| {
-        CallError::system(format!("{error}\n  settings: [[docker.login]] password"))
-    })
-}
-
-/// All of the job's secret values; the token is revoked when this returns, but where leases need it.
-async fn fetch<S: SecretSource>(call: &Call<'_>, source: &S) -> Result<Fetched, CallError> {
-    if call.plan.secrets.is_empty() {
-        return Ok(Fetched::default());
-    }
-    let _fetching = call.meter.begin(Share::Secrets);
-    let fetched = source.fetch(&call.plan.secrets).await.map_err(|error| {
-        if error.is_job_fault() { CallError::job(error) } else { CallError::system(error) }
-    })?;
-    delivery::check(&call.plan.secrets, &fetched.secrets)?;
-    Ok(fetched)
-}
-
-fn tell_secrets<W: Write>(secrets: &Fetched, warnings: &[String], log: &mut JobLog<W>) {
-    if secrets.secrets.is_empty() {
-        return;
-    }
-    log.section("secrets", "Secrets from Vault, for the job's own scripts only");
-    for one in &secrets.secrets {
-        log.line(&one.name);
-    }
-    for warning in secrets.warnings.iter().chain(warnings) {
-        log.line(format!("warning: {warning}"));
-    }
-    log.end();
 }
 
 /// Starts the containers and hands their agents what they need; answers the job's shell.

@@ -199,6 +199,7 @@ pub(crate) fn plain_init() -> Init {
         entrypoint: Vec::new(),
         path_prefix: Vec::new(),
         mask_socket: None,
+        mask_options: longshore::secrets::MaskOptions::default(),
     }
 }
 

@@ -68,6 +68,8 @@ mod tree;
 mod vault;
 mod vault_access;
 mod vault_check;
+mod vault_configured;
+mod vault_database;
 mod vault_enroll;
 mod vault_faults;
 mod vault_leases;

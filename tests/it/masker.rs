@@ -1,7 +1,7 @@
 //! The masker as its users see it: secrets in, log bytes through, nothing of a secret out.
 
 use longshore::secrets::masker::Unmaskable;
-use longshore::secrets::{MaskSet, Masker, Secret};
+use longshore::secrets::{MaskOptions, MaskSet, Masker, Secret};
 
 fn set(values: &[&str]) -> MaskSet {
     MaskSet::new(values.iter().map(|value| Secret::new(*value)).collect())
@@ -211,4 +211,47 @@ fn too_many_bytes_are_told_by_index() {
     let set = set(&["a normal one", &huge, "another one"]);
     assert_eq!(set.unmaskable(), [(1, Unmaskable::TooLarge)]);
     assert_eq!(set.mask(b"a normal one, another one"), b"[MASKED], [MASKED]");
+}
+
+fn with(options: MaskOptions, value: &str, text: &str) -> String {
+    let set = MaskSet::with_options(vec![Secret::new(value)], options);
+    let mut masker = Masker::new(&set);
+    let mut bytewise = Vec::new();
+    text.as_bytes().chunks(1).for_each(|byte| masker.push(byte, &mut bytewise));
+    masker.finish(&mut bytewise);
+    let whole = set.mask(text.as_bytes());
+    assert_eq!(whole, bytewise);
+    String::from_utf8_lossy(&whole).into_owned()
+}
+
+#[test]
+fn backwards_where_it_is_asked_for() {
+    let options = MaskOptions { reversed: true, ..MaskOptions::default() };
+    assert_eq!(with(options, "s3cr3t-välue", "<euläv-t3rc3s> s3cr3t-välue"), "<[MASKED]> [MASKED]");
+    assert_eq!(with(options, "one line\nand another", "rehtona dna\nenil eno"), "[MASKED]");
+    assert_eq!(with(MaskOptions::default(), "s3cr3t-value", "eulav-t3rc3s"), "eulav-t3rc3s");
+    // Too short backwards, and still masked as it is.
+    assert_eq!(with(options, "abcdefg", "gfedcba abcdefg"), "gfedcba [MASKED]");
+}
+
+#[test]
+fn in_colours_where_it_is_asked_for() {
+    let options = MaskOptions { coloured: true, ..MaskOptions::default() };
+    let coloured = |text: &str| with(options, "s3cr3t-value", text);
+    for (text, expected) in [
+        ("\x1b[31ms3cr3t\x1b[0m-value\x1b[K!", "\x1b[31m[MASKED]\x1b[K!"),
+        ("s\x1b[1;38;5;196m3cr3t-valu\x1b[m\x1b[Ke", "[MASKED]"),
+        // Encoded, and coloured then.
+        ("czNjcj\x1b[1mN0LXZhbHVl", "[MASKED]"),
+        // The sequence has no end: what stands there is taken for one, and the text itself is searched too.
+        ("\x1b[1s3cr3t-value", "\x1b[1[MASKED]"),
+        ("\x1b[s3cr3t-value", "\x1b[[MASKED]"),
+        ("s3cr3t\x1b-value", "[MASKED]"),
+        ("s3cr3t\x1b[0m", "[MASKED]\x1b[0m"),
+        ("\x1b[0mclean\x1b[1m text\x1b[0m", "\x1b[0mclean\x1b[1m text\x1b[0m"),
+    ] {
+        assert_eq!(coloured(text), expected, "{text:?}");
+    }
+    let plain = with(MaskOptions::default(), "s3cr3t-value", "s3cr3t\x1b[0m-value");
+    assert_eq!(plain, "s3cr3t\x1b[0m-value");
 }

@@ -149,8 +149,14 @@ async fn a_registrys_password_may_lie_in_vault() {
     registry.private("team/", "member", "second-value");
     let image = OwnImage { tag: registry.reference("team/app:1") };
     let host = with_vault(&vault, &registry.host(), "api_key", "group/*");
-    let result = host.run(&job(&image).script(["env"]));
-    assert!(!result.assert_success().trace_text().contains("second-value"));
+    // With a secret of the job beside it: one login for both.
+    let host = host.table("[secrets]\nDB = { path = \"kv1/app/demo#db\", projects = [\"**\"] }\n");
+    let asks = job(&image).variable("LONGSHORE_SECRETS", "DB");
+    let result = host.run(&asks.script(["env", "echo ${#DB} ${DB%-value}"]));
+    assert_says(&result.assert_success().trace_text(), &["\n8 db\n"]);
+    for value in ["second-value", "db-value"] {
+        assert!(!result.trace_text().contains(value), "{}", result.trace_text());
+    }
     assert_eq!(bao.logins_and_revokes(), (1, 1));
     // Another project's jobs do not pull with it, and what is cached is not theirs either.
     let stranger = job(&image).project(43, "other/project");
@@ -165,6 +171,15 @@ async fn a_password_that_vault_does_not_have_is_the_operators_affair() {
     let host = with_vault(&vault, &registry.host(), "lost", "**");
     let words = ["no field \"lost\"", "settings: [[docker.login]] password"];
     blames_the_host(&host, &job(&image), &words);
+    // Whose fault it is does not depend on what else is read with the same login.
+    let host =
+        host.table("[secrets]\nGONE = { path = \"kv1/app/demo#gone\", projects = [\"**\"] }\n");
+    blames_the_host(&host, &job(&image).variable("LONGSHORE_SECRETS", "GONE"), &words);
+    let host = with_vault(&vault, &registry.host(), "api_key", "**");
+    let host =
+        host.table("[secrets]\nGONE = { path = \"kv1/app/demo#gone\", projects = [\"**\"] }\n");
+    let asks = job(&image).variable("LONGSHORE_SECRETS", "GONE");
+    blames_the_job(&host, &asks, &["secret GONE", "no field \"gone\""]);
 }
 
 #[test]

@@ -78,6 +78,23 @@ async fn large_secrets_and_odd_bytes_come_as_they_are() {
     assert_eq!(bao.logins_and_revokes(), (1, 1));
 }
 
+/// A number comes as it was written: 1.10 is a version, and 1.1 another one.
+#[tokio::test]
+async fn numbers_keep_their_digits() {
+    const FIELDS: &str =
+        r#"{"version": 1.10, "long": 123456789012345678901234567890, "map": {"a": 2.50}}"#;
+    let (bao, settings) = furnished().await;
+    bao.admin_text("kv1/app/numbers", FIELDS).await;
+    let whole = SecretRef { field: None, ..wanted("kv1/app/numbers", "") };
+    let one = |field| wanted("kv1/app/numbers", field);
+    let fetched =
+        fetch(&settings, &[one("version"), one("long"), one("map"), whole]).await.unwrap();
+    let long = "123456789012345678901234567890";
+    let whole = format!(r#"{{"long":{long},"map":{{"a":2.50}},"version":1.10}}"#);
+    assert_eq!(values(&fetched), ["1.10", long, r#"{"a":2.50}"#, &whole]);
+    assert!(fetched.mask_too.contains(&Secret::new("2.50")));
+}
+
 #[tokio::test]
 async fn nothing_wanted_makes_no_contact() {
     let (bao, mut settings) = furnished().await;

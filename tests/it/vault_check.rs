@@ -5,7 +5,7 @@ use longshore::secrets::vault::VaultSettings;
 use serde_json::{Value, json};
 
 use crate::support::bao::{Bao, write_private};
-use crate::support::fake_vault::{FakeVault, Reply};
+use crate::support::fake_vault::{FakeVault, LOGIN, REVOKED, Reply};
 use crate::support::vault::{furnish, furnished};
 use crate::support::vault_command::Person;
 
@@ -216,4 +216,28 @@ async fn settings_without_a_vault() {
     for words in [&["check"][..], &["policy"]] {
         person.vault(words).await.says(2, &["no [vault]", "longshore.toml.example"]);
     }
+}
+
+/// A server whose clock is of another time: certificates and expiries depend on it, and it is told.
+#[tokio::test]
+async fn clocks_that_differ_are_told() {
+    const STATE: Reply = Reply::Raw(
+        "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nConnection: close\r\nContent-Length: 51\r\n\r\n\
+         {\"initialized\":true,\"sealed\":false,\"version\":\"1.2\"}",
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let server = FakeVault::start(|line, _| match line {
+        "GET /v1/sys/seal-status" => STATE,
+        "POST /v1/auth/approle/login" => LOGIN,
+        "POST /v1/auth/token/revoke-self" => REVOKED,
+        _ => Reply::Answer(403, r#"{"errors":["permission denied"]}"#),
+    })
+    .await;
+    let person = Person::new(&server.settings(dir.path()), "", "");
+    let check = person.vault(&["check", "--json"]).await;
+    let report = check.json();
+    let told =
+        severities(&report).iter().any(|(_, text)| text.contains("more than a minute apart"));
+    assert!(told && check.code == Some(1), "{check:?}");
+    assert!(report["server"]["clock_offset_seconds"].as_i64().unwrap() < -900_000_000, "{report}");
 }

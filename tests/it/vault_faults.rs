@@ -257,3 +257,48 @@ async fn addresses_that_no_request_goes_to() {
         assert!(text.contains("setting vault.address"), "{text}");
     }
 }
+
+/// A proxy, or a server in a debug mode, that quotes what it was sent.
+#[tokio::test]
+async fn what_a_server_quotes_of_our_credentials_is_masked() {
+    const SENT: Reply = Reply::Answer(400, r#"{"errors":["bad: fake-role-id, fake-secret-id"]}"#);
+    const ALL: Reply = Reply::Answer(
+        400,
+        r#"{"errors":["bad: fake-role-id, fake-secret-id, fake-token, token=ZmFrZS10b2tlbg=="]}"#,
+    );
+    let dir = tempfile::tempdir().unwrap();
+    for failing in [LOGIN_LINE, MOUNT_LINE, READ_LINE] {
+        let quotes = if failing == LOGIN_LINE { SENT } else { ALL };
+        let quotes = std::sync::Mutex::new(Some(quotes));
+        let script = move |line: &str, _| {
+            if line == failing { quotes.lock().unwrap().take().unwrap() } else { well(line) }
+        };
+        let server = FakeVault::start(script).await;
+        let text = refusal(server.settings(dir.path())).await;
+        assert!(text.contains("bad: [MASKED], [MASKED]"), "{text}");
+    }
+    let script = |line: &str, _| if line == REVOKE_LINE { ALL } else { well(line) };
+    let server = FakeVault::start(script).await;
+    let warning = fetch(server.settings(dir.path())).await.unwrap().warnings.remove(0);
+    assert!(warning.contains("bad: [MASKED], [MASKED], [MASKED], token=[MASKED]"), "{warning}");
+}
+
+#[tokio::test]
+async fn a_policy_that_may_do_everything_is_warned_of() {
+    for (policy, warnings) in [("admin", 1), ("hcp-root", 1), ("administration-of-apps", 0)] {
+        let login = format!(
+            r#"{{"auth":{{"client_token":"fake-token","accessor":"a","policies":["default","{policy}"],
+            "lease_duration":1200,"renewable":true,"token_type":"service"}}}}"#
+        );
+        let login: &'static str = login.leak();
+        let script = move |line: &str, _| {
+            if line == LOGIN_LINE { Reply::Answer(200, login) } else { well(line) }
+        };
+        let server = FakeVault::start(script).await;
+        let dir = tempfile::tempdir().unwrap();
+        let fetched = fetch(server.settings(dir.path())).await.unwrap();
+        let told = |one: &&String| one.contains(policy) && one.contains("longshore vault policy");
+        assert_eq!(fetched.warnings.iter().filter(told).count(), warnings, "{policy}");
+        assert_eq!(server.lines().len(), 4, "no request more");
+    }
+}

@@ -287,6 +287,26 @@ async fn a_revocation_that_fails_is_tried_again_at_the_end() {
     assert!(server.texts().last().unwrap().to_lowercase().contains("x-vault-token: fake-token"));
 }
 
+/// What cleanup's worker and `reap` write into the ledger and to stderr are these sentences.
+#[tokio::test]
+async fn what_is_told_of_a_kept_token_does_not_show_it() {
+    const QUOTES: Reply = Reply::Answer(400, r#"{"errors":["cannot revoke fake-token"]}"#);
+    let server = FakeVault::start(|line, _| match line {
+        LOGIN_LINE => LOGIN,
+        READ_LINE => SECRET,
+        REVOKE_LINE => QUOTES,
+        _ => MOUNT,
+    })
+    .await;
+    let (dir, run_dir) = (tempfile::tempdir().unwrap(), memory());
+    let vault = of_job(&server.settings(dir.path()), &run_dir);
+    let fetched = vault.fetch(&[wanted("kv/app", "value")]).await.unwrap();
+    for told in [fetched.warnings, vault.release().await] {
+        assert!(told[0].contains("cannot revoke [MASKED]"), "{told:?}");
+        assert!(told[0].contains("fake-accessor") && !told[0].contains("fake-token"), "{told:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_whose_time_is_over_is_forgotten_without_a_word() {
     let server = forgetful(SECRET, 3).await;

@@ -194,6 +194,11 @@ async fn twenty_jobs_send_a_bad_secret_id_once() {
 
 #[tokio::test]
 async fn a_server_that_asks_to_wait_is_waited_for() {
+    // By the server's clock and not by ours.
+    const UNTIL: Reply = Reply::Raw(
+        "HTTP/1.1 503 Busy\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+         Retry-After: Sun, 06 Nov 1994 08:49:38 GMT\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    );
     const WAIT: Reply = Reply::Raw(
         "HTTP/1.1 429 Slow\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
     );
@@ -209,6 +214,15 @@ async fn a_server_that_asks_to_wait_is_waited_for() {
     let mut settings = server.settings(dir.path());
     let begin = Instant::now();
     fetch(&settings, &[wanted("kv/app", "value")]).await.unwrap();
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(3), "{took:?}");
+
+    let server = FakeVault::start(move |line, before| {
+        if before == 0 && line.ends_with("/login") { UNTIL } else { script(line, 1) }
+    })
+    .await;
+    let begin = Instant::now();
+    fetch(&server.settings(dir.path()), &[wanted("kv/app", "value")]).await.unwrap();
     let took = begin.elapsed();
     assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(3), "{took:?}");
 

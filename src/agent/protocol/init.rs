@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::secrets::Secret;
+use crate::secrets::{MaskOptions, Secret};
 
 /// Everything a container's life needs from the driver, secrets included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,8 @@ pub struct Init {
     pub files: Vec<SecretFile>,
     /// Further values to be masked in every stage's output.
     pub masks: Vec<WireSecret>,
+    /// What is looked for besides the usual forms of all that is masked.
+    pub mask_options: MaskOptions,
     /// Plain environment of user stages.
     pub user_env: Vec<(String, String)>,
     /// Plain environment of all stages.

@@ -129,8 +129,10 @@ pub(super) fn of<'a>(allowed: &'a Capabilities, path: &str) -> Vec<&'a str> {
 /// What is to be said of a login.
 pub(super) fn of_login(login: &LoginFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if login.policies.iter().any(|policy| policy == "root") {
-        let text = "the role has the policy root: give it one of its own (longshore vault policy)";
+    if let Some(policy) = login.almighty() {
+        let text = format!(
+            "the role has the policy {policy}, which may do everything: give it one of its own (longshore vault policy)"
+        );
         findings.push(finding(Severity::Refused, text));
     }
     if login.token_type == "batch" {

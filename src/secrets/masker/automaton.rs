@@ -16,10 +16,17 @@ use super::lengths::{self, LengthTable};
 const MAX_DFA_PATTERN_BYTES: usize = 24 << 10;
 
 /// How far a stream has come: the state of the automaton, and the long forms it is in the middle of.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Place {
     state: StateID,
     pub(super) followers: Followers,
+}
+
+impl Place {
+    /// Whether both go on alike, whatever comes.
+    pub(super) fn is_at(&self, other: &Self) -> bool {
+        self.state == other.state && self.followers.is_empty() && other.followers.is_empty()
+    }
 }
 
 /// Bytes `start..end` of a stream that are part of a secret.
@@ -40,6 +47,20 @@ pub(super) fn merge(spans: &mut Vec<Span>, mut new: Span) {
         spans.pop();
     }
     spans.push(new);
+}
+
+/// Adds spans in any order to an ordered list that neither touch nor overlap.
+pub(super) fn cover(spans: &mut Vec<Span>, more: impl IntoIterator<Item = Span>) {
+    spans.extend(more);
+    spans.sort_unstable_by_key(|span| span.start);
+    let mut merged: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans.drain(..) {
+        match merged.last_mut() {
+            Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+            _ => merged.push(span),
+        }
+    }
+    *spans = merged;
 }
 
 enum Machines {
@@ -100,14 +121,15 @@ impl Automaton {
         self.lengths.get(place.state).close.into()
     }
 
-    /// Walks over `input`, whose first byte has position `origin`, and adds the matches to `spans`.
+    /// Walks over `input`, whose first byte has position `origin`, and tells the matches by their ends; of
+    /// a long form what follows its anchor, byte by byte.
     pub(super) fn scan(
         &self,
         place: &mut Place,
         (input, origin): (&[u8], usize),
-        spans: &mut Vec<Span>,
+        found: impl FnMut(Span),
     ) {
-        let mut scan = Scan { automaton: self, input, origin, place, spans };
+        let mut scan = Scan { automaton: self, input, origin, place, found };
         match &self.machine {
             Machines::Dfa(dfa) => scan.run(dfa),
             Machines::Nfa(nfa) => scan.run(nfa),
@@ -120,15 +142,15 @@ impl Automaton {
     }
 }
 
-struct Scan<'a> {
+struct Scan<'a, F> {
     automaton: &'a Automaton,
     input: &'a [u8],
     origin: usize,
     place: &'a mut Place,
-    spans: &'a mut Vec<Span>,
+    found: F,
 }
 
-impl Scan<'_> {
+impl<F: FnMut(Span)> Scan<'_, F> {
     /// Alternates between skipping clean text and walking wherever a form may begin.
     fn run<M: Machine>(&mut self, machine: &M) {
         let Some(grams) = &self.automaton.grams else {
@@ -164,11 +186,11 @@ impl Scan<'_> {
             let end = first_end + index;
             state = machine.next_state(Anchored::No, state, byte);
             if !self.place.followers.is_empty() && self.place.followers.step(byte) {
-                merge(self.spans, Span { start: end - 1, end });
+                (self.found)(Span { start: end - 1, end });
             }
             if machine.is_special(state) && machine.is_match(state) {
                 let length = usize::from(self.automaton.lengths.get(state).longest_match);
-                merge(self.spans, Span { start: end - length, end });
+                (self.found)(Span { start: end - length, end });
                 self.follow(machine, state);
             }
         }
@@ -213,10 +235,10 @@ mod tests {
     /// has the last ones at hand.
     fn skip(pattern: &[u8], text: &[u8], walked: usize, at_hand: usize) -> Option<usize> {
         let automaton = automaton([pattern]);
-        let (mut place, mut spans) = (automaton.start(), Vec::new());
-        automaton.scan(&mut place, (&text[..walked], 0), &mut spans);
+        let mut place = automaton.start();
+        automaton.scan(&mut place, (&text[..walked], 0), drop);
         let (input, place) = (&text[walked - at_hand..], &mut place);
-        let scan = Scan { automaton: &automaton, input, origin: 0, place, spans: &mut spans };
+        let scan = Scan { automaton: &automaton, input, origin: 0, place, found: drop::<Span> };
         scan.skip(automaton.grams.as_ref().unwrap(), at_hand)
     }
 

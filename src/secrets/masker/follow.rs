@@ -10,13 +10,14 @@ use super::forms::Form;
 pub(super) const ANCHOR: usize = 64;
 
 /// One long form whose bytes have come one after the other so far.
+#[derive(Clone)]
 struct Follower {
     form: Arc<Form>,
     seen: usize,
 }
 
 /// All long forms that a stream is in the middle of.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Followers(Vec<Follower>);
 
 impl Followers {

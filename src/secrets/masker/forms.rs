@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use zeroize::ZeroizeOnDrop;
 
 use super::follow::ANCHOR;
-use super::{MAX_INLINE_VALUE, MAX_PATTERN_BYTES, MIN_MASKABLE, Unmaskable, encoding};
+use super::{MAX_INLINE_VALUE, MAX_PATTERN_BYTES, MIN_MASKABLE, MaskOptions, Unmaskable, encoding};
 use crate::secrets::Secret;
 
 /// Encoded forms and single lines shorter than this match too much innocent text.
@@ -41,21 +41,24 @@ pub(super) struct Forms {
 }
 
 /// The forms of all values, and the values that got none.
-pub(super) fn of_all(values: &[Secret]) -> (Forms, Vec<(usize, Unmaskable)>) {
-    within(values, MAX_PATTERN_BYTES, MAX_LONG_BYTES)
+pub(super) fn of_all(values: &[Secret], options: MaskOptions) -> (Forms, Vec<(usize, Unmaskable)>) {
+    within(values, options, (MAX_PATTERN_BYTES, MAX_LONG_BYTES))
 }
 
 /// The same with room for so many bytes of patterns, and of long forms.
 fn within(
     values: &[Secret],
-    mut room: usize,
-    mut long_room: usize,
+    options: MaskOptions,
+    (mut room, mut long_room): (usize, usize),
 ) -> (Forms, Vec<(usize, Unmaskable)>) {
     let mut all = Forms::default();
     let mut unmaskable = Vec::new();
     for (index, secret) in values.iter().enumerate() {
         let value = secret.expose().trim_ascii();
         let mut forms = of(value);
+        if options.reversed {
+            forms.add_reversed(value);
+        }
         if value.len() < MIN_MASKABLE || forms.patterns.is_empty() {
             unmaskable.push((index, Unmaskable::TooShort));
             continue;
@@ -138,6 +141,18 @@ impl Forms {
         let escapes = [encoding::percent, encoding::json, encoding::shell, encoding::xml];
         for form in escapes.into_iter().flat_map(|escape| escape(value)) {
             self.add(form, MIN_MASKABLE);
+        }
+    }
+
+    /// The value and its lines as `rev` and the string functions of languages turn them round: by bytes,
+    /// and, where it is text, by characters.
+    fn add_reversed(&mut self, value: &[u8]) {
+        let whole = (value.len() <= MAX_INLINE_VALUE).then_some(value);
+        for text in lines(value).chain(whole) {
+            self.add(text.iter().rev().copied().collect(), MIN_FORM);
+            if let Ok(text) = std::str::from_utf8(text) {
+                self.add(text.chars().rev().collect::<String>().into_bytes(), MIN_FORM);
+            }
         }
     }
 

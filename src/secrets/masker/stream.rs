@@ -7,6 +7,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::automaton::{self, Automaton, Place, Span};
+use super::bare::Bare;
 use super::forms::MAX_FORM;
 use super::{MASK, MaskSet};
 
@@ -17,6 +18,8 @@ use super::{MASK, MaskSet};
 pub struct Masker {
     automaton: Option<Arc<Automaton>>,
     place: Place,
+    /// The same without control sequences, where it is asked for.
+    bare: Option<Bare>,
     /// The live prefix: bytes that may yet turn out to be the beginning of a form.
     pub(super) held: Zeroizing<Vec<u8>>,
     /// Matches that begin inside `held`, in order, neither touching nor overlapping.
@@ -34,6 +37,7 @@ impl Masker {
         Self {
             place: automaton.as_deref().map(Automaton::start).unwrap_or_default(),
             automaton,
+            bare: set.options.coloured.then(Bare::default),
             held: Zeroizing::new(Vec::with_capacity(MAX_FORM)),
             spans: Vec::new(),
             masked_to: 0,
@@ -80,12 +84,16 @@ impl Masker {
         let older = std::mem::take(&mut self.place.followers).older_than(before);
         self.automaton.clone_from(&set.automaton);
         self.place = self.automaton.as_deref().map(Automaton::start).unwrap_or_default();
-        self.spans.clear();
-        let held = std::mem::take(&mut self.held);
+        let mut spans = Vec::new();
         if let Some(automaton) = &self.automaton {
-            automaton.scan(&mut self.place, (&held, 0), &mut self.spans);
+            automaton.scan(&mut self.place, (&self.held, 0), |span| {
+                automaton::merge(&mut spans, span);
+            });
+            if let Some(bare) = &mut self.bare {
+                bare.switch(automaton, &self.held, &mut spans);
+            }
         }
-        self.held = held;
+        self.spans = spans;
         self.place.followers.append(older);
     }
 
@@ -102,21 +110,32 @@ impl Masker {
         if tail > 0 {
             automaton::merge(&mut self.spans, Span { start: end - tail, end });
         }
+        let bare = self.bare.take();
+        if let Some(span) = bare.as_ref().and_then(|bare| bare.close(&automaton, end)) {
+            automaton::cover(&mut self.spans, [span]);
+        }
         self.release(&[], end, out);
         self.held.clear();
         self.spans.clear();
         self.masked_to = 0;
         self.after_mask = false;
         self.place = automaton.start();
+        self.bare = bare.map(|_| Bare::default());
     }
 
     /// Walks over the input; answers up to which position all is decided, or `None` where nothing is
     /// ever masked.
     fn take(&mut self, input: &[u8]) -> Option<usize> {
         let automaton = self.automaton.as_deref()?;
-        let before = self.held.len();
-        automaton.scan(&mut self.place, (input, before), &mut self.spans);
-        Some(before + input.len() - automaton.hold(&self.place))
+        let (place, spans) = (&mut self.place, &mut self.spans);
+        let input = (input, self.held.len());
+        let total = input.1 + input.0.len();
+        let Some(bare) = &mut self.bare else {
+            automaton.scan(place, input, |span| automaton::merge(spans, span));
+            return Some(total - automaton.hold(place));
+        };
+        bare.scan(automaton, place, input, spans);
+        Some(total - automaton.hold(place).max(bare.hold(automaton, total)))
     }
 
     /// Writes everything before `decided`, and each mask that begins there or before.
@@ -164,5 +183,8 @@ impl Masker {
             span.end -= decided;
         }
         self.masked_to -= decided;
+        if let Some(bare) = &mut self.bare {
+            bare.forget(decided);
+        }
     }
 }

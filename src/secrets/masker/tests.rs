@@ -1,5 +1,6 @@
 //! The streaming masker against an oracle that sees the whole text.
 
+mod colours;
 mod fuzz;
 mod oracle;
 mod random;

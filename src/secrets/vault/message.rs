@@ -3,6 +3,9 @@
 use super::VaultSettings;
 use super::failure::Failure;
 
+/// Vault's words where a role's policy is root's: no fault of the credentials.
+pub(super) const ROOT: &str = "cannot create root tokens";
+
 /// What was being done, with the API path.
 pub(super) enum Step {
     Login(String),
@@ -77,6 +80,10 @@ fn status(step: &Step, code: u16, failure: &Failure, settings: &VaultSettings) -
             .to_owned(),
         (404, _) if failure.says("namespace not found") => "check vault.namespace".to_owned(),
         (400 | 403, _) if failure.says("CIDR") => "this host's address is not one of those the role or secret_id is bound to".to_owned(),
+        (400, Step::Login(_)) if failure.says(ROOT) => {
+            "the role has the policy root, with which nobody can log in: give it one of its own (longshore vault policy)".to_owned()
+        }
+        (503, _) if failure.says("not initialized") => "the server was never initialised; run: vault operator init".to_owned(),
         (400, Step::Login(_)) => format!(
             "the secret_id is expired, used up or destroyed, the role_id is wrong, or the namespace is: {} (Vault does not \
              say which); a new one belongs into {}: vault write -f -field=secret_id {}/role/ROLE/secret-id",
@@ -103,7 +110,7 @@ fn status(step: &Step, code: u16, failure: &Failure, settings: &VaultSettings) -
         ),
         (404, _) if failure.says("no handler for route") => "there is no mount at that path; see: vault secrets list".to_owned(),
         (429, _) => "a rate limit quota of the server is used up".to_owned(),
-        (503, _) if failure.says("sealed") => "unseal it: vault operator unseal".to_owned(),
+        (503, _) if failure.says("sealed") => "unseal it: vault operator unseal (one that was never set up says so too: vault operator init)".to_owned(),
         (472 | 473 | 412, _) => "a standby answered that cannot serve this; write the active node's address into vault.address".to_owned(),
         (500..=599, _) if matches!(failure, Failure::Status { errors, .. } if errors.is_empty()) => {
             "no Vault answered, but perhaps a proxy before it; look at its log".to_owned()

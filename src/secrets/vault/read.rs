@@ -1,29 +1,28 @@
 //! From references to values: finds each path's engine, reads each path once, and takes the fields out.
 //! Errors name paths and fields, never values.
 
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
+mod engine;
 mod field;
+mod refusal;
 
 use super::address;
-use super::client::{Failed, Session};
-use super::failure::Failure;
+use super::client::Session;
 use super::message::Step;
 use super::retry::Repeating;
-use super::transport::Ask;
+use super::transport::{Answer, Ask};
 use crate::plan::{KvVersion, SecretRef};
 use crate::secrets::{FetchedSecret, Secret, SecretError, SecretMissing};
-
-/// An engine that was found: its mount with a slash at the end, and its layout.
-pub(super) struct Engine {
-    pub(super) mount: String,
-    pub(super) kv: KvVersion,
-}
+use engine::Engine;
+pub(super) use engine::engine;
+use field::Fields;
 
 /// One path's fields, as they came.
-struct Answer<'a> {
+struct Known<'a> {
     of: &'a SecretRef,
-    fields: Map<String, Value>,
+    fields: Fields,
 }
 
 /// A lease that came with an answer.
@@ -72,10 +71,10 @@ pub(super) async fn all(
     read: &mut Read,
 ) -> Result<(), SecretError> {
     let mut engines: Vec<Engine> = Vec::new();
-    let mut answers: Vec<Answer<'_>> = Vec::new();
+    let mut answers: Vec<Known<'_>> = Vec::new();
     for secret in wanted {
         // User and password of one database login come with one answer.
-        let known = |answer: &Answer<'_>| {
+        let known = |answer: &Known<'_>| {
             let of = answer.of;
             (&of.path, of.version, &of.parameters)
                 == (&secret.path, secret.version, &secret.parameters)
@@ -84,9 +83,9 @@ pub(super) async fn all(
             place
         } else {
             let found = find(session, secret, &mut engines).await?;
-            read.leases.extend(lease(secret, &found.answer));
-            let fields = fields(session, secret, found)?;
-            answers.push(Answer { of: secret, fields });
+            read.leases.extend(lease(secret, &found.answer.value));
+            let fields = fields(session, secret, &found)?;
+            answers.push(Known { of: secret, fields });
             answers.len() - 1
         };
         let value = field::value(secret, &answers[place].fields)?;
@@ -101,7 +100,7 @@ struct Found {
     /// As the API knows it.
     path: String,
     is_v2: bool,
-    answer: Value,
+    answer: Answer,
 }
 
 async fn find(
@@ -114,9 +113,10 @@ async fn find(
         return issue(session, secret, path).await;
     }
     let query = secret.version.map(|version| format!("version={version}"));
-    match session.get(&path, query).await {
+    let get = || Ask::get(&path, query.clone());
+    match session.answer(Repeating::Harmless, get).await {
         Ok(answer) => Ok(Found { path, is_v2, answer }),
-        Err(failed) => Err(refusal(session, secret, &path, &failed)),
+        Err(failed) => Err(refusal::told(session, secret, &path, &failed)),
     }
 }
 
@@ -128,7 +128,7 @@ async fn issue(
     path: String,
 ) -> Result<Found, SecretError> {
     let body = json!(secret.parameters);
-    let answer = session.ask(Repeating::Costs, || Ask::post(&path, body.clone())).await;
+    let answer = session.answer(Repeating::Costs, || Ask::post(&path, body.clone())).await;
     let step = Step::Ask { doing: "issue", path: path.clone() };
     let answer = answer.map_err(|failed| session.error(&step, &failed))?;
     Ok(Found { path, is_v2: false, answer })
@@ -144,18 +144,24 @@ fn lease(secret: &SecretRef, answer: &Value) -> Option<Leased> {
     })
 }
 
-fn fields(
-    session: &Session<'_>,
-    secret: &SecretRef,
-    mut found: Found,
-) -> Result<Map<String, Value>, SecretError> {
-    let data = &mut found.answer["data"];
-    let fields = if found.is_v2 { data["data"].take() } else { data.take() };
-    if let Value::Object(fields) = fields {
-        return Ok(fields);
-    }
-    let deleted = deleted(secret, &found.answer);
-    Err(deleted.unwrap_or_else(|| missing(session, secret, &found.path)).into())
+/// What the fields of an answer stand in.
+#[derive(Deserialize)]
+struct Envelope<T> {
+    data: T,
+}
+
+fn fields(session: &Session<'_>, secret: &SecretRef, found: &Found) -> Result<Fields, SecretError> {
+    let text = &found.answer.text;
+    let fields = if found.is_v2 {
+        serde_json::from_slice::<Envelope<Envelope<Fields>>>(text).map(|outer| outer.data.data)
+    } else {
+        serde_json::from_slice::<Envelope<Fields>>(text).map(|outer| outer.data)
+    };
+    // What stands there in place of fields may be secret too: the text of the error is dropped.
+    fields.map_err(|_| {
+        let deleted = refusal::deleted(secret, &found.answer.value);
+        deleted.unwrap_or_else(|| refusal::missing(session, secret, &found.path)).into()
+    })
 }
 
 /// The path as the API wants it, and whether it is one of KV v2.
@@ -170,7 +176,7 @@ async fn api_path(
             (Some(kv), _) => (path.split_inclusive('/').next().unwrap_or_default().to_owned(), kv),
             (None, Some(engine)) => (engine.mount.clone(), engine.kv),
             (None, None) => {
-                let engine = find_engine(session, path).await?;
+                let engine = engine::find(session, path).await?;
                 let found = (engine.mount.clone(), engine.kv);
                 engines.push(engine);
                 found
@@ -189,69 +195,4 @@ async fn api_path(
         Some(rest) if kv == KvVersion::V2 => Ok((format!("{mount}data/{rest}"), true)),
         _ => Ok((path.clone(), false)),
     }
-}
-
-async fn find_engine(session: &Session<'_>, path: &str) -> Result<Engine, SecretError> {
-    let found = engine(session, path).await;
-    Ok(found.map_err(|failed| session.error(&Step::Mounts(path.to_owned()), &failed))?)
-}
-
-/// Asks which engine a path belongs to. The token needs any grant there, and none beside.
-pub(super) async fn engine(session: &Session<'_>, path: &str) -> Result<Engine, Failed> {
-    let answer = session.get(&format!("sys/internal/ui/mounts/{path}"), None).await?;
-    let data = &answer["data"];
-    let mount = data["path"].as_str().unwrap_or_default();
-    let is_kv = matches!(data["type"].as_str(), Some("kv" | "generic"));
-    let kv = match data["options"]["version"].as_str() {
-        Some("2") if is_kv => KvVersion::V2,
-        _ if is_kv => KvVersion::V1,
-        _ => KvVersion::Raw,
-    };
-    if mount.ends_with('/') && path.starts_with(mount) {
-        Ok(Engine { mount: mount.to_owned(), kv })
-    } else {
-        Err(Failed::malformed("the answer names no mount of that path"))
-    }
-}
-
-/// Tells the many meanings of a refused read apart.
-fn refusal(session: &Session<'_>, secret: &SecretRef, path: &str, failed: &Failed) -> SecretError {
-    if let Failure::Status { code: 404, errors, body } = &failed.failure {
-        if let Some(deleted) = deleted(secret, body) {
-            return deleted.into();
-        }
-        if body["warnings"].as_array().is_some_and(|warnings| !warnings.is_empty()) {
-            return SecretMissing::WrongKv { name: secret.name.clone(), path: secret.path.clone() }
-                .into();
-        }
-        if errors.is_empty() && body.is_object() {
-            return missing(session, secret, path).into();
-        }
-    }
-    session.error(&Step::Read(path.to_owned()), failed).into()
-}
-
-fn missing(session: &Session<'_>, secret: &SecretRef, path: &str) -> SecretMissing {
-    let path = match secret.version {
-        Some(version) => format!("{path} in version {version}"),
-        None => path.to_owned(),
-    };
-    SecretMissing::Path { name: secret.name.clone(), path, at: session.at().to_owned() }
-}
-
-/// A deleted version answers with its metadata in place of its fields.
-fn deleted(secret: &SecretRef, answer: &Value) -> Option<SecretMissing> {
-    let metadata = answer["data"]["metadata"].as_object()?;
-    let when = metadata.get("deletion_time")?.as_str()?;
-    let destroyed = metadata.get("destroyed").and_then(Value::as_bool).unwrap_or(false);
-    if when.is_empty() && !destroyed {
-        return None;
-    }
-    Some(SecretMissing::Deleted {
-        name: secret.name.clone(),
-        path: secret.path.clone(),
-        version: metadata.get("version").map(Value::to_string).unwrap_or_default(),
-        when: when.to_owned(),
-        destroyed,
-    })
 }

@@ -13,11 +13,18 @@ use rustify::enums::{RequestMethod, RequestType, ResponseType};
 use rustify::errors::ClientError;
 use serde_json::Value;
 use vaultrs::api::EndpointMiddleware;
+use zeroize::Zeroizing;
 
 use super::failure::Failure;
 
 /// What stands for no `Retry-After`.
 const NONE: u64 = u64::MAX;
+
+/// An answer, and its text, in which numbers are as they were written.
+pub(super) struct Answer {
+    pub(super) value: Value,
+    pub(super) text: Zeroizing<Vec<u8>>,
+}
 
 /// One server, with the token that its requests carry.
 pub(super) struct Transport {
@@ -55,15 +62,16 @@ impl Transport {
     }
 
     /// Sends one request. An empty answer is `null`.
-    pub(super) async fn send<E: Endpoint>(&self, endpoint: E) -> Result<Value, Failure> {
+    pub(super) async fn send<E: Endpoint>(&self, endpoint: E) -> Result<Answer, Failure> {
         self.http.retry_after.store(NONE, Ordering::Relaxed);
         let answer = endpoint.with_middleware(&self.middle).exec(&self.http).await?;
-        let body = answer.response.body();
-        if body.is_empty() {
-            return Ok(Value::Null);
+        let text = Zeroizing::new(answer.response.into_body());
+        if text.is_empty() {
+            return Ok(Answer { value: Value::Null, text });
         }
         let malformed = Failure::Malformed { words: "the answer is not JSON" };
-        serde_json::from_slice(body).map_err(|_| malformed)
+        let value = serde_json::from_slice(&text).map_err(|_| malformed)?;
+        Ok(Answer { value, text })
     }
 
     /// How long the last answer asked us to wait.
@@ -81,24 +89,22 @@ fn some(kept: &AtomicU64) -> Option<u64> {
     Some(kept.load(Ordering::Relaxed)).filter(|number| *number != NONE)
 }
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<Response<Vec<u8>>, ClientError>> + Send + 'a>>;
+type Answering<'a> =
+    Pin<Box<dyn Future<Output = Result<Response<Vec<u8>>, ClientError>> + Send + 'a>>;
 
 impl Client for Remembering {
-    fn send<'a, 'b>(&'a self, request: Request<Vec<u8>>) -> Answer<'b>
+    fn send<'a, 'b>(&'a self, request: Request<Vec<u8>>) -> Answering<'b>
     where
         'a: 'b,
         Self: 'b,
     {
         Box::pin(async move {
             let answer = self.inner.send(request).await?;
-            // Vault writes seconds; a proxy's date is left to our own pauses.
-            let asked = answer.headers().get(header::RETRY_AFTER);
-            let seconds = asked.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-            self.retry_after.store(seconds.unwrap_or(NONE), Ordering::Relaxed);
-            let date = answer.headers().get(header::DATE).and_then(|value| value.to_str().ok());
-            let date = date.and_then(|text| httpdate::parse_http_date(text).ok());
-            let since = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
-            self.date.store(since.map_or(NONE, |since| since.as_secs()), Ordering::Relaxed);
+            let text = |name| answer.headers().get(name).and_then(|value| value.to_str().ok());
+            let date = text(header::DATE).and_then(unix);
+            let wait = text(header::RETRY_AFTER).and_then(|asked| wait(asked, date));
+            self.retry_after.store(wait.unwrap_or(NONE), Ordering::Relaxed);
+            self.date.store(date.unwrap_or(NONE), Ordering::Relaxed);
             Ok(answer)
         })
     }
@@ -106,6 +112,18 @@ impl Client for Remembering {
     fn base(&self) -> &str {
         self.inner.base()
     }
+}
+
+/// Seconds that a `Retry-After` asks for: a number, or a date, which is by the clock that the answer's own
+/// `Date` tells and not by ours. Source: RFC 9110, 10.2.3.
+fn wait(asked: &str, date: Option<u64>) -> Option<u64> {
+    asked.trim().parse().ok().or_else(|| Some(unix(asked)?.saturating_sub(date?)))
+}
+
+/// Unix seconds of an HTTP date.
+fn unix(text: &str) -> Option<u64> {
+    let date = httpdate::parse_http_date(text.trim()).ok()?;
+    date.duration_since(UNIX_EPOCH).ok().map(|since| since.as_secs())
 }
 
 /// A request of any path: vaultrs's own reads drop the envelope, and quote values in errors.
@@ -149,5 +167,28 @@ impl Endpoint for Ask {
 
     fn body(&self) -> Result<Option<Vec<u8>>, ClientError> {
         Ok(self.body.as_ref().map(|body| body.to_string().into_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_a_server_asks_to_wait() {
+        let date = unix("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date, Some(784_111_777));
+        for (asked, date, seconds) in [
+            ("7", None, Some(7)),
+            (" 0 ", date, Some(0)),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", date, Some(30)),
+            ("Sunday, 06-Nov-94 08:50:07 GMT", date, Some(30)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", date, Some(0)),
+            ("Sun, 06 Nov 1994 08:50:07 GMT", None, None),
+            ("-1", date, None),
+            ("soon", date, None),
+        ] {
+            assert_eq!(wait(asked, date), seconds, "{asked}");
+        }
     }
 }

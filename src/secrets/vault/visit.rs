@@ -5,76 +5,19 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
+
+mod facts;
 
 use super::client::{Failed, Session, Token};
 use super::failure::Failure;
 use super::message::Step;
 use super::{VaultError, VaultSettings, read};
-use crate::plan::KvVersion;
 use crate::secrets::Secret;
-
-/// The server as it says it is, before any login.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct ServerState {
-    /// Of the program.
-    pub version: String,
-    /// Whether it was ever set up.
-    pub initialized: bool,
-    /// Whether its storage is locked.
-    pub sealed: bool,
-    /// Its clock, in Unix seconds, as the answer's `Date` has it.
-    pub clock_unix: Option<u64>,
-}
-
-/// What a login gives.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LoginFacts {
-    /// `service` or `batch`.
-    pub token_type: String,
-    /// How long the token lives.
-    pub lives_seconds: u64,
-    /// The names of its policies, those of the identity among them.
-    pub policies: Vec<String>,
-}
-
-/// What the server knows of a secret id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SecretIdFacts {
-    /// Names it without being it.
-    pub accessor: String,
-    /// RFC 3339.
-    pub created: String,
-    /// RFC 3339; never where `None`.
-    pub expires: Option<String>,
-    /// Logins that are left; without limit where `None`.
-    pub uses_left: Option<u64>,
-    /// Addresses that it is bound to; none means any.
-    pub bound_to: Vec<String>,
-}
-
-/// An engine that a path belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
-    /// With a slash at the end.
-    pub mount: String,
-    /// How it lays out its paths.
-    pub kv: KvVersion,
-}
-
-impl Layout {
-    /// Whether paths have `data/` in them.
-    pub fn is_versioned(&self) -> bool {
-        self.kv == KvVersion::V2
-    }
-
-    /// Whether it is no KV engine at all.
-    pub fn is_other(&self) -> bool {
-        self.kv == KvVersion::Raw
-    }
-}
+use facts::text;
+pub(super) use facts::texts;
+pub use facts::{Layout, LoginFacts, SecretIdFacts, ServerState};
 
 /// One visit. [`Visit::leave`] has to be called at its end, else the token stays until its time is over.
 pub struct Visit<'a> {
@@ -163,7 +106,9 @@ impl<'a> Visit<'a> {
         let secret_id = String::from_utf8_lossy(secret_id.expose());
         let answer = self.session.post(&path, &json!({ "secret_id": secret_id })).await;
         let answer = self.unless_forbidden("look the secret_id up by", &path, answer)?;
-        Ok(answer.filter(|answer| answer["data"].is_object()).map(|answer| facts(&answer["data"])))
+        Ok(answer
+            .filter(|answer| answer["data"].is_object())
+            .map(|answer| SecretIdFacts::read(&answer["data"])))
     }
 
     /// What the token may do at each path; `None` where the policy does not even let it ask.
@@ -236,26 +181,4 @@ impl<'a> Visit<'a> {
     pub(super) fn failed(&self, doing: &'static str, path: &str, failed: &Failed) -> VaultError {
         self.session.error(&Step::Ask { doing, path: path.to_owned() }, failed)
     }
-}
-
-fn facts(answer: &Value) -> SecretIdFacts {
-    // Go's zero time stands for never.
-    let expires = text(&answer["expiration_time"]);
-    let uses = answer["secret_id_num_uses"].as_u64();
-    SecretIdFacts {
-        accessor: text(&answer["secret_id_accessor"]),
-        created: text(&answer["creation_time"]),
-        expires: (!expires.is_empty() && !expires.starts_with("0001-")).then_some(expires),
-        uses_left: uses.filter(|uses| *uses > 0),
-        bound_to: texts(&answer["cidr_list"]),
-    }
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
-/// The strings of a list; none of what is no list.
-pub(super) fn texts(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().map(text).collect()
 }

@@ -12,6 +12,8 @@ use longshore::secrets::vault::{AppRole, RoleId, SecretId, VaultSettings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod configured;
+
 const ROOT: &str = "root-of-a-test";
 
 /// The server's binary. There is no test without it.
@@ -42,6 +44,7 @@ pub struct Bao {
     second_address: Option<String>,
     client: reqwest::Client,
     unseal_key: String,
+    root: String,
 }
 
 /// The files of a second listener that speaks TLS.
@@ -123,7 +126,8 @@ impl Bao {
         let address = format!("{scheme}://127.0.0.1:{port}");
         let client = admin_client(&dir.path().join("vault-ca.pem"));
         let second_address = second.map(|(port, _)| format!("https://127.0.0.1:{port}"));
-        Some(Self { child, dir, address, second_address, client, unseal_key })
+        let root = ROOT.to_owned();
+        Some(Self { child, dir, address, second_address, client, unseal_key, root })
     }
 
     /// `http(s)://127.0.0.1:port`.
@@ -174,7 +178,7 @@ impl Bao {
         let url = format!("{}/v1/{path}", self.address);
         loop {
             let request = self.client.request(method.parse().unwrap(), &url);
-            let request = request.header("X-Vault-Token", ROOT);
+            let request = request.header("X-Vault-Token", &self.root);
             let request = request.header("X-Vault-Namespace", namespace).body(body.to_string());
             let answer = request.send().await.unwrap();
             let status = answer.status();
@@ -188,10 +192,17 @@ impl Bao {
         }
     }
 
+    /// The same with a body that is sent as it is written.
+    pub async fn admin_text(&self, path: &str, body: &'static str) {
+        let request = self.client.post(format!("{}/v1/{path}", self.address));
+        let answer = request.header("X-Vault-Token", &self.root).body(body).send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    }
+
     /// The names in a list; none where there is no such list.
     pub async fn listed(&self, path: &str) -> Vec<String> {
         let url = format!("{}/v1/{path}?list=true", self.address);
-        let answer = self.client.get(url).header("X-Vault-Token", ROOT).send().await.unwrap();
+        let answer = self.client.get(url).header("X-Vault-Token", &self.root).send().await.unwrap();
         let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
         let keys = answer["data"]["keys"].as_array().cloned().unwrap_or_default();
         keys.iter().map(|key| key.as_str().unwrap().to_owned()).collect()
@@ -219,7 +230,7 @@ impl Bao {
     /// Has the answer to a POST wrapped, and returns the wrapping token.
     pub async fn wrapped(&self, namespace: &str, path: &str) -> String {
         let request = self.client.post(format!("{}/v1/{path}", self.address));
-        let request = request.header("X-Vault-Token", ROOT).header("X-Vault-Wrap-TTL", "5m");
+        let request = request.header("X-Vault-Token", &self.root).header("X-Vault-Wrap-TTL", "5m");
         let answer = request.header("X-Vault-Namespace", namespace).body("{}").send();
         let text = answer.await.unwrap().text().await.unwrap();
         let answer: Value = serde_json::from_str(&text).unwrap();

@@ -26,6 +26,7 @@ pub mod job_json;
 pub mod job_shape;
 pub mod lifecycle;
 pub mod names;
+pub mod postgres;
 pub mod private_engine;
 pub mod real;
 pub mod recorder;

@@ -196,6 +196,13 @@ impl RunningJob {
         });
     }
 
+    /// The job's log so far.
+    pub fn output_so_far(&self) -> String {
+        self.watch.wait(Duration::from_secs(1), "the log", |seen| {
+            Some(String::from_utf8_lossy(&seen.trace).into_owned())
+        })
+    }
+
     /// Waits until a call such as `prepare` or `run build_script` was started; returns its pid.
     pub fn wait_for_call(&self, name: &str, limit: Duration) -> i32 {
         self.watch.wait(limit, &format!("call {name}"), |seen| {

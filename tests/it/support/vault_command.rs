@@ -63,6 +63,14 @@ impl Person {
         person
     }
 
+    /// Trusts this authority alone.
+    pub fn trust(&self, ca: &Path) {
+        let settings = self.path("settings.toml");
+        let text = std::fs::read_to_string(&settings).unwrap();
+        let table = format!("[vault]\nca_file = \"{}\"\n", ca.display());
+        std::fs::write(settings, text.replace("[vault]\n", &table)).unwrap();
+    }
+
     /// A file beside the settings.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -14,7 +14,7 @@ fn too_large(indices: &[usize]) -> Vec<(usize, Unmaskable)> {
 }
 
 fn left_out(values: &[&str], room: usize, long_room: usize) -> Vec<(usize, Unmaskable)> {
-    within(&secrets(values), room, long_room).1
+    within(&secrets(values), MaskOptions::default(), (room, long_room)).1
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn each_value_takes_its_bytes_from_the_room() {
 fn what_another_value_has_already_takes_no_room() {
     assert_eq!(left_out(&["abcd", "abcd"], BYTES_OF_FOUR_LETTERS, 0), []);
     let long = "x".repeat(MAX_FORM + 1);
-    let bytes = |values: &[&str]| bytes(&of_all(&secrets(values)).0.long);
+    let bytes = |values: &[&str]| bytes(&of_all(&secrets(values), MaskOptions::default()).0.long);
     assert_eq!(bytes(&[&long, &long]), bytes(&[&long]));
     assert_eq!(left_out(&[&long, &long], MAX_PATTERN_BYTES, bytes(&[&long])), []);
 }
@@ -40,19 +40,22 @@ fn what_another_value_has_already_takes_no_room() {
 fn long_forms_have_a_room_of_their_own() {
     let values = ["x", "y"].map(|letter| letter.repeat(MAX_FORM + 1));
     let values = [values[0].as_str(), &values[1], "abcd"];
-    let bytes = bytes(&of_all(&secrets(&values)).0.long) / 2;
+    let bytes = bytes(&of_all(&secrets(&values), MaskOptions::default()).0.long) / 2;
     assert!(bytes > MAX_FORM);
     assert_eq!(left_out(&values, MAX_PATTERN_BYTES, bytes * 2), []);
     assert_eq!(left_out(&values, MAX_PATTERN_BYTES, bytes * 2 - 1), too_large(&[1]));
     assert_eq!(left_out(&values, MAX_PATTERN_BYTES, bytes - 1), too_large(&[0, 1]));
-    assert_eq!(of_all(&secrets(&values)).1, []);
+    assert_eq!(of_all(&secrets(&values), MaskOptions::default()).1, []);
 }
 
 #[test]
 fn a_value_is_too_short_though_an_escape_of_it_is_not() {
-    assert_eq!(of_all(&secrets(&["\"a\""])).1, [(0, Unmaskable::TooShort)]);
+    assert_eq!(of_all(&secrets(&["\"a\""]), MaskOptions::default()).1, [(0, Unmaskable::TooShort)]);
     let short_lines = "abc\n".repeat(MAX_INLINE_VALUE / 4 + 1);
-    assert_eq!(of_all(&secrets(&[&short_lines])).1, [(0, Unmaskable::TooShort)]);
+    assert_eq!(
+        of_all(&secrets(&[&short_lines]), MaskOptions::default()).1,
+        [(0, Unmaskable::TooShort)]
+    );
 }
 
 #[test]
@@ -88,4 +91,17 @@ fn base64_has_its_lines_as_forms() {
             assert!(forms.patterns.contains(&Form(line.to_vec())), "{columns}");
         }
     }
+}
+
+#[test]
+fn a_reversed_value_is_one_more_form_and_its_lines_are() {
+    let reversed = MaskOptions { reversed: true, ..MaskOptions::default() };
+    let forms = of_all(&secrets(&["first line é\nsecond line"]), reversed).0.patterns;
+    let has = |form: &str| forms.contains(&Form(form.as_bytes().to_vec()));
+    assert!(has("é enil tsrif") && has("enil dnoces") && has("enil dnoces\né enil tsrif"));
+    assert!(forms.contains(&Form(b"\xa9\xc3 enil tsrif".to_vec())));
+    assert!(!has("first line é".chars().rev().skip(1).collect::<String>().as_str()));
+    // Too short to be told from other text.
+    let forms = of_all(&secrets(&["abcdefg"]), reversed).0.patterns;
+    assert!(!forms.contains(&Form(b"gfedcba".to_vec())));
 }

@@ -51,7 +51,7 @@ impl Patterns {
     }
 
     /// The longest suffix of `text` that is a proper prefix of a pattern.
-    fn live(&self, text: &[u8]) -> usize {
+    pub(super) fn live(&self, text: &[u8]) -> usize {
         let patterns = self.patterns.iter().map(|pattern| searched(pattern));
         let prefixes = patterns.flat_map(|pattern| (0..pattern.len()).map(|end| &pattern[..end]));
         prefixes.filter(|prefix| text.ends_with(prefix)).map(<[u8]>::len).max().unwrap_or(0)

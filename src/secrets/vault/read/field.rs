@@ -1,9 +1,14 @@
 //! Takes a reference's value out of the fields of its path. Pure; errors name fields, never values.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 
 use crate::plan::SecretRef;
 use crate::secrets::{Secret, SecretMissing};
+
+/// Fields as they came: a number's digits are as they were written, 1.10 is no 1.1.
+pub(super) type Fields = BTreeMap<String, Box<RawValue>>;
 
 /// A value.
 #[derive(Debug)]
@@ -15,57 +20,123 @@ pub(super) struct Taken {
 }
 
 /// The bytes of a reference's field, or all fields as one JSON object.
-pub(super) fn value(
-    secret: &SecretRef,
-    fields: &Map<String, Value>,
-) -> Result<Taken, SecretMissing> {
-    let Some(field) = &secret.field else { return Ok(json(&Value::Object(fields.clone()))) };
+pub(super) fn value(secret: &SecretRef, fields: &Fields) -> Result<Taken, SecretMissing> {
+    let Some(field) = &secret.field else {
+        let mut json = Json::default();
+        json.object(fields);
+        return Ok(json.taken());
+    };
     let (name, path) = (secret.name.clone(), secret.path.clone());
-    match fields.get(field) {
-        Some(Value::String(text)) => {
-            Ok(Taken { whole: Secret::new(text.as_bytes()), inside: Vec::new() })
-        }
-        Some(Value::Null) => Err(SecretMissing::Null { name, path, field: field.clone() }),
-        // 1.10 has become 1.1 by now, and a number of 30 digits has lost some.
-        Some(Value::Number(number)) if number.is_f64() => {
-            let reason = format!(
-                "field {field:?} of {path} is a number with a fraction or very many digits, which do not \
-                 come as they were written; store it as a string"
-            );
-            Err(SecretMissing::Reference { name, reason })
-        }
-        Some(other) => Ok(json(other)),
-        None => {
-            let mut has: Vec<String> = fields.keys().cloned().collect();
-            has.sort_unstable();
-            Err(SecretMissing::Field { name, path, field: field.clone(), has })
+    let Some(raw) = fields.get(field) else {
+        let has = fields.keys().cloned().collect();
+        return Err(SecretMissing::Field { name, path, field: field.clone(), has });
+    };
+    match Kind::of(raw.get()) {
+        Kind::Null => Err(SecretMissing::Null { name, path, field: field.clone() }),
+        Kind::Text(text) => Ok(plain(&text)),
+        Kind::Number | Kind::Boolean => Ok(plain(raw.get())),
+        Kind::Array(_) | Kind::Object(_) => {
+            let mut json = Json::default();
+            json.value(raw.get());
+            Ok(json.taken())
         }
     }
 }
 
-fn json(value: &Value) -> Taken {
-    let mut inside = Vec::new();
-    if value.is_object() || value.is_array() {
-        texts(value, &mut inside);
-    }
-    Taken { whole: Secret::new(value.to_string()), inside }
+fn plain(text: &str) -> Taken {
+    Taken { whole: Secret::new(text), inside: Vec::new() }
 }
 
-fn texts(value: &Value, found: &mut Vec<Secret>) {
-    match value {
-        Value::Null | Value::Bool(_) => {}
-        Value::String(text) if text.is_empty() => {}
-        Value::String(text) => found.push(Secret::new(text.as_bytes())),
-        Value::Number(number) => found.push(Secret::new(number.to_string())),
-        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
-        Value::Object(fields) => fields.values().for_each(|item| texts(item, found)),
+/// What a JSON text is.
+enum Kind {
+    Null,
+    Boolean,
+    Number,
+    Text(String),
+    Array(Vec<Box<RawValue>>),
+    Object(Fields),
+}
+
+impl Kind {
+    /// Of a text that was found to be JSON before.
+    fn of(raw: &str) -> Self {
+        let parsed = match raw.as_bytes().first() {
+            Some(b'"') => serde_json::from_str(raw).map(Self::Text),
+            Some(b'[') => serde_json::from_str(raw).map(Self::Array),
+            Some(b'{') => serde_json::from_str(raw).map(Self::Object),
+            Some(b'n') => Ok(Self::Null),
+            Some(b't' | b'f') => Ok(Self::Boolean),
+            _ => Ok(Self::Number),
+        };
+        // The text of its error is dropped: it may quote the value.
+        parsed.unwrap_or(Self::Null)
+    }
+}
+
+/// Compact JSON on its way, and what stands in it.
+#[derive(Default)]
+struct Json {
+    text: String,
+    inside: Vec<Secret>,
+}
+
+impl Json {
+    fn value(&mut self, raw: &str) {
+        match Kind::of(raw) {
+            Kind::Null | Kind::Boolean => self.text.push_str(raw),
+            Kind::Number => {
+                self.text.push_str(raw);
+                self.inside.push(Secret::new(raw));
+            }
+            Kind::Text(text) => {
+                self.quoted(&text);
+                if !text.is_empty() {
+                    self.inside.push(Secret::new(text));
+                }
+            }
+            Kind::Array(items) => {
+                self.list('[', &items, |json, item| json.value(item.get()));
+                self.text.push(']');
+            }
+            Kind::Object(fields) => self.object(&fields),
+        }
+    }
+
+    fn object(&mut self, fields: &Fields) {
+        self.list('{', fields, |json, (name, value)| {
+            json.quoted(name);
+            json.text.push(':');
+            json.value(value.get());
+        });
+        self.text.push('}');
+    }
+
+    fn list<T>(
+        &mut self,
+        begin: char,
+        items: impl IntoIterator<Item = T>,
+        write: impl Fn(&mut Self, T),
+    ) {
+        self.text.push(begin);
+        for (number, item) in items.into_iter().enumerate() {
+            if number > 0 {
+                self.text.push(',');
+            }
+            write(self, item);
+        }
+    }
+
+    fn quoted(&mut self, text: &str) {
+        self.text.push_str(&serde_json::Value::from(text).to_string());
+    }
+
+    fn taken(self) -> Taken {
+        Taken { whole: Secret::new(self.text), inside: self.inside }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::plan::SecretForm;
 
@@ -79,12 +150,10 @@ mod tests {
             parameters: std::collections::BTreeMap::default(),
             form: SecretForm::Variable,
         };
-        let Value::Object(fields) = json!({"text": "one\ntwo", "number": 5432, "no": null, "yes": true,
-            "fraction": 1.10, "long": 123_456_789_012_345_678_901_234_567_890.0_f64, "empty": "",
-            "map": {"b": ["deep", {"c": 7}], "a": ""}})
-        else {
-            unreachable!()
-        };
+        let fields = r#"{"text": "one\ntwo", "number": 5432, "no": null, "yes": true, "fraction": 1.10,
+            "long": 123456789012345678901234567890, "exponent": 1E+5, "empty": "",
+            "map": {"b": ["deep", {"c": 7.50, "<": null}], "a": ""}}"#;
+        let fields: Fields = serde_json::from_str(fields).unwrap();
         let text = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
         value(&secret, &fields)
             .map(|taken| (text(&taken.whole), taken.inside.iter().map(text).collect()))
@@ -97,7 +166,10 @@ mod tests {
             ("number", "5432", vec![]),
             ("yes", "true", vec![]),
             ("empty", "", vec![]),
-            ("map", r#"{"a":"","b":["deep",{"c":7}]}"#, vec!["deep", "7"]),
+            ("fraction", "1.10", vec![]),
+            ("long", "123456789012345678901234567890", vec![]),
+            ("exponent", "1E+5", vec![]),
+            ("map", r#"{"a":"","b":["deep",{"<":null,"c":7.50}]}"#, vec!["deep", "7.50"]),
         ] {
             let inside = inside.into_iter().map(str::to_owned).collect();
             assert_eq!(take(Some(field)), Ok((whole.to_owned(), inside)), "{field}");
@@ -108,9 +180,7 @@ mod tests {
     fn what_is_no_value_names_the_field() {
         for (field, word) in [
             ("no", "\"no\" of kv/a is null"),
-            ("fraction", "store it as a string"),
-            ("long", "store it as a string"),
-            ("none", "it has \"empty\", \"fraction\", \"long\", \"map\", \"no\""),
+            ("none", "it has \"empty\", \"exponent\", \"fraction\", \"long\", \"map\", \"no\""),
         ] {
             let error = take(Some(field)).unwrap_err().to_string();
             assert!(error.contains(word), "{field}: {error}");
@@ -121,7 +191,8 @@ mod tests {
     #[test]
     fn a_whole_secret_is_one_object_and_its_texts_are_told() {
         let (whole, inside) = take(None).unwrap();
-        assert!(whole.starts_with(r#"{"empty":"","fraction":1.1,"#), "{whole}");
-        assert_eq!(inside, ["1.1", "1.2345678901234568e+29", "deep", "7", "5432", "one\ntwo"]);
+        assert!(whole.starts_with(r#"{"empty":"","exponent":1E+5,"fraction":1.10,"#), "{whole}");
+        let long = "123456789012345678901234567890";
+        assert_eq!(inside, ["1E+5", "1.10", long, "deep", "7.50", "5432", "one\ntwo"]);
     }
 }
