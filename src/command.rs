@@ -15,7 +15,7 @@ use crate::agent::mask;
 use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
-use crate::host::{self, gc, prune, reap};
+use crate::host::{self, gc, prune, reap, status};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;

@@ -207,7 +207,7 @@ async fn slots<E: Engine>(
     prefix: &str,
 ) -> Result<Slots, EngineError> {
     let taken: BTreeSet<&String> = containers.iter().flat_map(|one| &one.networks).collect();
-    let networks = engine.networks("longshore.kind=slot").await?;
+    let networks = engine.networks(Some("longshore.kind=slot")).await?;
     let own = networks.iter().filter(|network| network.name.starts_with(prefix));
     let (used, idle): (Vec<_>, Vec<_>) = own.partition(|network| taken.contains(&network.name));
     Ok(Slots { used: used.len(), idle: idle.len() })

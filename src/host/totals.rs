@@ -138,7 +138,10 @@ impl Totals {
             }
             _ => {}
         }
-        self.left += count(entry, "left");
+        // What a prune leaves is in use, and no trouble.
+        if matches!(entry.event.as_str(), "removed" | "collected" | "reaped") {
+            self.left += count(entry, "left");
+        }
     }
 
     fn open(&mut self, entry: &Entry, time: u64) -> &mut Open {

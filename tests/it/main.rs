@@ -62,6 +62,7 @@ mod real_shells;
 mod real_slots;
 mod real_sources;
 mod real_stages;
+mod real_status;
 mod stages_over_fakes;
 mod support;
 mod tree;

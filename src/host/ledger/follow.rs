@@ -96,13 +96,18 @@ fn read(mut file: File, from: u64, take: &mut impl FnMut(Option<Entry>)) -> io::
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::time::SystemTime;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, SystemTime};
 
     use super::super::Event;
     use super::*;
 
+    static NOW: AtomicU64 = AtomicU64::new(0);
+
+    /// Each at another time, as events are.
     fn removing(ledger: &Ledger, job: &str) {
-        ledger.append(&Event::Removing { job }, SystemTime::UNIX_EPOCH).unwrap();
+        let now = Duration::from_millis(NOW.fetch_add(1, Ordering::Relaxed));
+        ledger.append(&Event::Removing { job }, SystemTime::UNIX_EPOCH + now).unwrap();
     }
 
     fn follow(ledger: &Ledger, position: &mut Position) -> Vec<String> {
