@@ -22,7 +22,7 @@ pub(super) struct Audience {
 #[derive(Debug, PartialEq)]
 pub(super) enum Parcel {
     Output(Channel, Bytes),
-    Exit(StageExit),
+    Exit(Box<StageExit>),
 }
 
 /// The row of frames.
@@ -60,7 +60,7 @@ impl State {
         }
         let exit = self.exit.clone()?;
         self.exit_sent = true;
-        Some((self.audience, Parcel::Exit(exit)))
+        Some((self.audience, Parcel::Exit(Box::new(exit))))
     }
 }
 

@@ -10,11 +10,11 @@ use super::cgroup::{field, number, text};
 use super::protocol::{DiskFacts, PidFacts, Usage};
 
 /// Counters at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Moment {
     at: Instant,
     counters: Counters,
-    free: Option<u64>,
+    disks: Vec<Disk>,
 }
 
 /// Ever growing numbers of the container's life.
@@ -35,7 +35,7 @@ impl Moment {
             network: network("/proc/net/dev".as_ref()),
             refused_forks: field(cgroup, &["pids.events", "pids/pids.events"], "max"),
         };
-        Self { at: Instant::now(), counters, free: space().map(|(free, _)| free) }
+        Self { at: Instant::now(), counters, disks: disks("/proc/self/mounts".as_ref()) }
     }
 
     /// What was used since.
@@ -57,11 +57,7 @@ impl Moment {
                 refused: refused.map_or(0, |(now, then)| now.saturating_sub(then)),
                 limit: number(cgroup, &["pids.max", "pids/pids.max"]),
             },
-            space: self.free.zip(space()).map(|(free_before, (free, size))| DiskFacts {
-                free_before,
-                free,
-                size,
-            }),
+            space: fullest(&self.disks, now.disks),
         }
     }
 }
@@ -108,11 +104,46 @@ fn network(path: &Path) -> Option<(u64, u64)> {
     Some(lines.fold((0, 0), |(received, sent), line| (received + line.0, sent + line.1)))
 }
 
-/// Bytes free for an ordinary user and bytes in all, where the container's own files and, as a rule, the
-/// daemon's volumes are.
-fn space() -> Option<(u64, u64)> {
-    let about = rustix::fs::statvfs("/").ok()?;
-    Some((about.f_bavail.checked_mul(about.f_frsize)?, about.f_blocks.checked_mul(about.f_frsize)?))
+/// A disk that the container's files are on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Disk {
+    place: String,
+    /// Bytes free for an ordinary user.
+    free: u64,
+    size: u64,
+}
+
+/// The root and what is mounted below it to be written to: as a rule one disk of the daemon's, but a
+/// volume may be smaller. The engine's own files and what lies in memory are none of them.
+fn disks(mounts: &Path) -> Vec<Disk> {
+    let text = std::fs::read_to_string(mounts).unwrap_or_default();
+    text.lines().filter_map(writable).filter_map(|place| room(&place)).collect()
+}
+
+/// The place of a line of `/proc/self/mounts` that is a disk to write to.
+fn writable(line: &str) -> Option<String> {
+    let mut words = line.split(' ').skip(1);
+    let (place, kind, options) = (words.next()?, words.next()?, words.next()?);
+    let of_kernel = ["/proc", "/sys", "/dev", "/etc", "/run", "/.longshore"];
+    let is_file = |place: &str| std::fs::metadata(place).is_ok_and(|about| !about.is_dir());
+    let other = matches!(kind, "proc" | "sysfs" | "cgroup" | "cgroup2")
+        || of_kernel.iter().any(|directory| place.starts_with(directory))
+        || options.split(',').any(|option| option == "ro");
+    (!other && !is_file(place)).then(|| place.to_owned())
+}
+
+fn room(place: &str) -> Option<Disk> {
+    let about = rustix::fs::statvfs(place).ok()?;
+    let free = about.f_bavail.checked_mul(about.f_frsize)?;
+    Some(Disk { place: place.to_owned(), free, size: about.f_blocks.checked_mul(about.f_frsize)? })
+}
+
+/// The one with the least room now, as it was before.
+fn fullest(before: &[Disk], now: Vec<Disk>) -> Option<DiskFacts> {
+    let Disk { place, free, size } =
+        now.into_iter().filter(|disk| disk.size > 0).min_by_key(|disk| disk.free)?;
+    let free_before = before.iter().find(|disk| disk.place == place)?.free;
+    Some(DiskFacts { place, free_before, free, size })
 }
 
 #[cfg(test)]
@@ -169,5 +200,29 @@ mod tests {
             "Inter-| Receive | Transmit\n face |bytes\n    lo: 9 0 0 0 0 0 0 0 9 0\n  eth0: 100 1 0 0 0 0 0 0 200 2\n",
         )]);
         assert_eq!(network(&root.path().join("dev")), Some((100, 200)));
+    }
+
+    #[test]
+    fn disks_are_what_a_job_can_fill() {
+        let root = root(&[(
+            "mounts",
+            "overlay / overlay rw,relatime 0 0\nproc /proc proc rw 0 0\n\
+             tmpfs /dev/shm tmpfs rw 0 0\n/dev/sda1 /etc/hosts ext4 rw 0 0\n\
+             /dev/sda1 /tmp ext4 rw 0 0\n/dev/sda1 /usr ext4 ro,relatime 0 0\n",
+        )]);
+        let found = disks(&root.path().join("mounts"));
+        let places: Vec<&str> = found.iter().map(|disk| disk.place.as_str()).collect();
+        assert_eq!(places, ["/", "/tmp"]);
+    }
+
+    #[test]
+    fn the_fullest_disk_counts() {
+        let disk = |place: &str, free| Disk { place: place.to_owned(), free, size: 100 };
+        let before = [disk("/", 90), disk("/builds", 8)];
+        let told = fullest(&before, vec![disk("/", 80), disk("/builds", 1)]);
+        let expected =
+            DiskFacts { place: "/builds".to_owned(), free_before: 8, free: 1, size: 100 };
+        assert_eq!(told, Some(expected));
+        assert_eq!(fullest(&before, Vec::new()), None);
     }
 }

@@ -66,7 +66,7 @@ pub(super) async fn send(outflow: std::sync::Arc<Outflow>, frames: mpsc::Sender<
             Parcel::Output(channel, bytes) => {
                 vec![Frame::new(to, channel, FrameKind::Whole, bytes)]
             }
-            Parcel::Exit(exit) => Frame::answer(to, Reply::Exited(Box::new(exit))),
+            Parcel::Exit(exit) => Frame::answer(to, Reply::Exited(exit)),
         };
         for frame in ready {
             if frames.send(frame).await.is_err() {

@@ -46,12 +46,21 @@ impl CacheKey {
 
     /// The mount for jobs that work as this user: files in it belong to who made them.
     pub(super) fn mount(&self, target: &str, user: &str, project: &str) -> MountPlan {
+        self.volume_at(target, project, &[user])
+    }
+
+    /// The mount of another volume that the operator wants kept, at this place.
+    pub(super) fn mount_of(&self, target: &str, user: &str, project: &str) -> MountPlan {
+        self.volume_at(target, project, &[user, target])
+    }
+
+    fn volume_at(&self, target: &str, project: &str, parts: &[&str]) -> MountPlan {
         let labels = [("longshore.kind", "cache"), ("longshore.cache", project)];
         let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
         MountPlan {
             target: target.to_owned(),
             source: MountSource::Volume {
-                name: self.volume(user),
+                name: self.volume(parts),
                 labels: Labels::from(labels),
                 tmpfs_bytes: None,
             },
@@ -59,9 +68,9 @@ impl CacheKey {
         }
     }
 
-    fn volume(&self, user: &str) -> String {
+    fn volume(&self, parts: &[&str]) -> String {
         let mut hash = Sha256::new();
-        for part in [self.server.as_str(), user] {
+        for part in [self.server.as_str()].iter().chain(parts) {
             hash.update(part);
             hash.update([0]);
         }

@@ -7,7 +7,7 @@ use super::container::{Labels, LimitPlan};
 use super::prune::{PrunePolicy, Repository};
 use super::{
     BrokerPlan, CacheKey, HostFacts, JobKey, JobPlan, NetworkPlan, Refusal, Rights, ServicePlan,
-    image, notice, secret, service,
+    VolumePlan, image, notice, secret, service,
 };
 
 /// What a job's objects may outlive its timeout by: `after_script` and the last uploads.
@@ -47,6 +47,10 @@ pub fn compile(
     let images = services.iter().map(|service| &service.image);
     notices.extend(notice::floating([&image].into_iter().chain(images)));
     notices.extend(services.iter().flat_map(ServicePlan::unsafe_in_force));
+    let shared = CacheKey::of(context);
+    let volumes = settings.docker.volumes.iter().map(|one| VolumePlan::of(one, &shared));
+    let volumes: Vec<VolumePlan> = volumes.collect();
+    notices.extend(volumes.iter().filter_map(VolumePlan::unsafe_in_force));
     Ok(JobPlan {
         key: JobKey::of(job),
         project: project.clone(),
@@ -58,7 +62,8 @@ pub fn compile(
         project_dir: project_dir(context, settings)?,
         builds_dir: settings.builds_dir.clone(),
         cache_dir: settings.cache_dir.clone(),
-        cache: (!job.cache.is_empty()).then(|| CacheKey::of(context)),
+        cache: (!job.cache.is_empty()).then_some(shared),
+        volumes,
         agent_volume: host.agent_volume.clone(),
         file_variables_bytes: settings.limits.file_variables().0,
         limits: limits(&settings.limits),

@@ -28,6 +28,7 @@ mod service;
 mod shape;
 pub mod slot;
 pub mod sweep;
+mod volume;
 
 pub use broker::{BrokerPlan, Quota};
 pub use cache::CacheKey;
@@ -39,6 +40,7 @@ pub use network::NetworkPlan;
 pub use refusal::Refusal;
 pub use secret::{FileMode, KvVersion, SECRET_FILES, SecretForm, SecretRef};
 pub use service::{Check, ServiceEnv, ServicePlan};
+pub use volume::VolumePlan;
 
 use container::{Labels, LimitPlan};
 use login::VaultLogin;
@@ -98,6 +100,8 @@ pub struct JobPlan {
     pub cache_dir: String,
     /// The volume that keeps them; `None` where the job declares none.
     pub cache: Option<CacheKey>,
+    /// What the operator mounts into all containers of the job.
+    pub volumes: Vec<VolumePlan>,
     /// Name of the agent volume.
     pub agent_volume: String,
     /// Bytes of the tmpfs for GitLab's file variables.

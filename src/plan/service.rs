@@ -178,9 +178,13 @@ impl JobPlan {
         self.key.name(&super::removal::service(index))
     }
 
-    /// The containers of the job's services on this network.
-    pub fn service_containers(&self, network: &str) -> Vec<ContainerPlan> {
-        let shaped = |(index, service)| self.service_container(index, service, network);
+    /// The containers of the services of a job whose image has this `USER`, on this network.
+    pub fn service_containers(&self, network: &str, image_user: &str) -> Vec<ContainerPlan> {
+        let user = self.user(image_user);
+        let shaped = |(index, service)| ContainerPlan {
+            mounts: self.volume_mounts(&user).collect(),
+            ..self.service_container(index, service, network)
+        };
         self.services.iter().enumerate().map(shaped).collect()
     }
 

@@ -83,7 +83,8 @@ impl JobPlan {
             self.cache_dir.clone(),
             DOCKER_CONFIG.to_owned(),
         ];
-        std::iter::once(self.builds_dir.clone()).chain(parents).chain(own).collect()
+        let all = std::iter::once(self.builds_dir.clone()).chain(parents).chain(own);
+        all.chain(self.kept_volumes()).collect()
     }
 
     /// Where the runner's scripts write file variables.
@@ -156,7 +157,7 @@ impl JobPlan {
         let user = self.user(image_user);
         let cache =
             self.cache.as_ref().map(|cache| cache.mount(&self.cache_dir, &user, &self.project));
-        own.into_iter().chain(cache).collect()
+        own.into_iter().chain(cache).chain(self.volume_mounts(&user)).collect()
     }
 
     fn agent_source(&self) -> MountSource {

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ByteSize, LoginRule, MirrorRule, Patterns, Period, Problem, SocketMode, Subnet, project, value,
+    ByteSize, LoginRule, MirrorRule, Patterns, Period, Problem, SocketMode, Subnet, Volume,
+    project, value,
 };
 
 /// `[docker]`
@@ -56,6 +57,8 @@ pub struct DockerSettings {
     pub slot_pool: Option<Subnet>,
     /// Further labels of all that a job has; `$NAME` in a value stands for the job's variable.
     pub labels: BTreeMap<String, String>,
+    /// Mounted into all containers of jobs.
+    pub volumes: Vec<Volume>,
 }
 
 impl Default for DockerSettings {
@@ -81,6 +84,7 @@ impl Default for DockerSettings {
             slot_prefix: "longshore-slot-".to_owned(),
             slot_pool: None,
             labels: BTreeMap::new(),
+            volumes: Vec::new(),
         }
     }
 }

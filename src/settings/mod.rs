@@ -26,6 +26,7 @@ mod shell;
 mod subnet;
 mod value;
 mod vault;
+mod volume;
 
 pub use amount::{Share, Ulimit};
 pub use broker::{BrokerSettings, PushRule};
@@ -45,6 +46,7 @@ pub use shell::Shell;
 pub use subnet::Subnet;
 pub use value::{ByteSize, Patterns, Period};
 pub use vault::{AppRoleSettings, VaultSettings};
+pub use volume::{Volume, VolumeSource};
 
 /// The dotted key of the first value that does not hold, and what is wrong with it.
 type Problem = Result<(), (String, String)>;
@@ -192,6 +194,7 @@ impl Settings {
         self.helper.check("helper", &self.limits)?;
         self.service_container.check("service_container", &self.limits)?;
         self.check_shares()?;
+        volume::check("docker.volumes", &self.docker.volumes, self)?;
         self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;
         self.broker.check("broker")?;

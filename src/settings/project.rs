@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{
     BrokerSettings, IsolationSettings, LimitOverrides, LimitSettings, NetworkSettings, Patterns,
-    Period, Problem, PullPolicy, Settings, Shell, value,
+    Period, Problem, PullPolicy, Settings, Shell, Volume, value, volume,
 };
 
 /// What a job gets at `/var/run/docker.sock`.
@@ -118,6 +118,9 @@ pub struct ProjectRule {
     /// Besides `docker.labels`.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// Besides `docker.volumes`.
+    #[serde(default)]
+    pub volumes: Vec<Volume>,
     /// Instead of single limits.
     #[serde(default)]
     pub limits: LimitOverrides,
@@ -158,6 +161,8 @@ impl ProjectRule {
         let services = general.service_container.with(&self.service_container);
         services.check("project.service_container", &limits)?;
         check_labels("project.labels", &self.labels)?;
+        let volumes = [general.docker.volumes.as_slice(), &self.volumes].concat();
+        volume::check("project.volumes", &volumes, general)?;
         if self.auth_file.as_ref().is_some_and(|file| !file.is_absolute()) {
             return Err(("project.auth_file".to_owned(), "write an absolute path".to_owned()));
         }
@@ -186,6 +191,7 @@ impl ProjectRule {
         docker.default_image = self.default_image.clone().or(docker.default_image.take());
         docker.helper_image = self.helper_image.clone().or(docker.helper_image.take());
         docker.labels.extend(self.labels.clone());
+        docker.volumes.extend(self.volumes.iter().cloned());
         settings.limits = settings.limits.with(&self.limits);
         settings.isolation = settings.isolation.with(&self.isolation);
         settings.network = settings.network.with(&self.network);

@@ -34,7 +34,7 @@ pub async fn start<E: Engine>(
         helper.image.clone_from(&image.reference);
         seccomp::inline(helper)?;
     }
-    let mut services = call.plan.service_containers(&network);
+    let mut services = call.plan.service_containers(&network, &images.job.facts.user);
     for (service, image) in services.iter_mut().zip(&images.services) {
         service.image.clone_from(&image.reference);
         seccomp::inline(service)?;

@@ -41,7 +41,7 @@ pub fn problems(exit: &StageExit) -> Vec<String> {
     let found = [
         memory(exit),
         pids(exit),
-        exit.usage.space.filter(|_| failed).and_then(disk),
+        exit.usage.space.as_ref().filter(|_| failed).and_then(disk),
         signal(exit),
         exit.survivors.then(|| {
             "a process of this stage hangs in the kernel and could not be killed".to_owned()
@@ -52,7 +52,15 @@ pub fn problems(exit: &StageExit) -> Vec<String> {
 
 /// Whether the disk was full before the stage had done anything: then its failure is the host's.
 pub fn was_full(exit: &StageExit) -> bool {
-    exit.usage.space.is_some_and(|space| space.free_before < FULL && space.free < FULL)
+    exit.usage
+        .space
+        .as_ref()
+        .is_some_and(|space| is_full(space, space.free_before) && is_full(space, space.free))
+}
+
+/// A volume may be smaller than what is little on a disk.
+fn is_full(space: &DiskFacts, free: u64) -> bool {
+    free < FULL.min(space.size / 64)
 }
 
 fn memory(exit: &StageExit) -> Option<String> {
@@ -80,17 +88,18 @@ fn pids(exit: &StageExit) -> Option<String> {
     })
 }
 
-fn disk(space: DiskFacts) -> Option<String> {
-    (space.free < FULL).then(|| {
-        let whose = if space.free_before < FULL {
+fn disk(space: &DiskFacts) -> Option<String> {
+    is_full(space, space.free).then(|| {
+        let whose = if is_full(space, space.free_before) {
             "it was so before this stage began: the operator of this runner has to make room"
         } else {
             "write less, or ask the operator of this runner for room"
         };
         format!(
-            "the disk of this runner is full: {} free of {}\n  {whose}",
+            "the disk of this runner is full: {} free of {} at {}\n  {whose}",
             size(space.free),
-            size(space.size)
+            size(space.size),
+            space.place
         )
     })
 }

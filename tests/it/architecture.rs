@@ -61,11 +61,15 @@ const PURE: [&str; 8] = [
 ];
 
 /// What they must not name.
-const IMPURE: [&[&str]; 9] = [
+const IMPURE: [&[&str]; 12] = [
     &["std", "time", "SystemTime"],
     &["std", "time", "Instant"],
     &["std", "fs"],
-    &["std", "net"],
+    // An address is a value as any other.
+    &["std", "net", "TcpListener"],
+    &["std", "net", "TcpStream"],
+    &["std", "net", "ToSocketAddrs"],
+    &["std", "net", "UdpSocket"],
     &["std", "process"],
     &["std", "thread"],
     &["std", "env"],

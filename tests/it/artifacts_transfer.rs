@@ -4,7 +4,10 @@
 use crate::support::api::{Answer, FakeApi};
 use crate::support::stand_in::StandIn;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
+use std::time::Duration;
 
 fn with_file() -> (FakeApi, StandIn) {
     let home = StandIn::new();
@@ -24,6 +27,42 @@ fn the_guard_is_answered_at_once() {
     let ended = StandIn::new().call(&["--version"]);
     ended.assert_code(0);
     assert!(ended.stdout.starts_with("Version:      "), "{}", ended.stdout);
+}
+
+/// Seen in a benchmark: one upload in ten ended in a reset that the server had to report.
+#[test]
+fn an_answer_is_heard_to_its_end() {
+    let home = StandIn::new();
+    home.write("file", "content");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\r\n0\r\n\r\n") {
+            let mut part = [0; 4096];
+            let count = client.read(&mut part).unwrap();
+            seen.extend_from_slice(&part[..count]);
+        }
+        client.write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n").unwrap();
+        // Who does not wait for the content would be gone by now.
+        std::thread::sleep(Duration::from_millis(300));
+        client.write_all(b"{}").unwrap();
+        client.read(&mut [0; 16]).expect("an orderly end, not a reset")
+    });
+    home.call(&[
+        "artifacts-uploader",
+        "--url",
+        &url,
+        "--token",
+        "t",
+        "--id",
+        "7",
+        "--path",
+        "file",
+    ])
+    .assert_code(0);
+    assert_eq!(server.join().unwrap(), 0, "nothing more is sent");
 }
 
 #[test]

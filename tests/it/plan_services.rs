@@ -160,7 +160,7 @@ fn a_service_is_a_container_of_its_own() {
         job["services"] =
             json!([{"name": "db", "executor_opts": {"docker": {"user": "70"}}}, {"name": "cache"}]);
     });
-    let containers = plan.service_containers("n");
+    let containers = plan.service_containers("n", "");
     let names: Vec<&str> = containers.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, [plan.service_name(0), plan.service_name(1)]);
     let ContainerPlan { user, network, own_process, .. } = &containers[0];

@@ -55,7 +55,7 @@ fn whole(plan: &JobPlan, image_user: &str) -> Value {
         "plan": plan,
         "job": plan.job_container(image_user),
         "helper": plan.helper_container(image_user),
-        "services": plan.service_containers("longshore-slot-3"),
+        "services": plan.service_containers("longshore-slot-3", ""),
         "removal": plan.removal(),
         "user_env": plan.user_env("longshore-slot-3"),
         "directories": plan.directories(),

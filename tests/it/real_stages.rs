@@ -1,10 +1,12 @@
 //! Each stage a runner may ask for, on the real daemon: which container it runs in, what its failure, its
 //! retries and its own time limit come to, and what the flags that change scripts mean.
 
+use std::process::Command;
 use std::time::Duration;
 
 use crate::support::call::Exit;
 use crate::support::job_json::FakeJob;
+use crate::support::names::{OwnImage, unique};
 use crate::support::real::{BUSYBOX, Host, assert_says, await_gone, busybox, left_of, stderr};
 use crate::support::running::{FailureReason, JobResult, JobStatus};
 
@@ -81,6 +83,35 @@ fn a_step_that_fails_ends_the_job_with_its_code_and_skips_the_rest() {
     assert_says(&result.call("step_release").stdout(), &["built\n"]);
     assert_says(&result.call("after_script").stdout(), &["afterwards failed\n"]);
     assert!(!result.call_names().contains(&"run step_brand_new".to_owned()));
+}
+
+/// A delivery of this project, whose pipeline's images are on the host as `test` and as `latest`.
+#[test]
+fn a_delivery_whose_step_fails_prunes_nothing() {
+    let project = unique();
+    let repository = format!("registry.example.com/group/{project}");
+    let [test, latest] = ["test", "latest"].map(|tag| format!("{repository}:{tag}"));
+    let made = OwnImage::make();
+    for tag in [&test, &latest] {
+        let tagged = Command::new("docker").args(["tag", &made.tag, tag]).status().unwrap();
+        assert!(tagged.success());
+    }
+    let kept = [OwnImage { tag: test.clone() }, OwnImage { tag: latest }];
+    let host = Host::new();
+    let delivery = |step: &str| {
+        busybox(["true"])
+            .stage("delivery")
+            .project(993, &format!("group/{project}"))
+            .registry_image(&repository)
+            .step("release", [step])
+    };
+    let failed = host.run(&delivery("exit 3"));
+    assert_eq!(failed.exit_code, Some(3));
+    assert!(!failed.trace_text().contains("longshore: prunes"), "{}", failed.trace_text());
+    let passed = host.run(&delivery("true"));
+    let told = format!("longshore: prunes {test}\n");
+    assert_says(&passed.assert_success().trace_text(), &[&told]);
+    drop((made, kept));
 }
 
 /// The stages the runner repeats, with the variable that says how often. Each attempt but the last fails.

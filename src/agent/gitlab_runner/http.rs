@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// For a connection to come about.
 const CONNECT: Duration = Duration::from_secs(30);
+/// As much of an answer that nobody wants is read.
+const MOST_UNWANTED: usize = 64 * 1024;
 /// As much of an error's body as is worth showing.
 const SHOWN: usize = 1000;
 
@@ -70,6 +72,18 @@ pub(super) async fn accepted(
     let retry_after = after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
     let detail = detail(response).await;
     Err(TransferError::Status { who, status, detail, hint: hint(status), retry_after })
+}
+
+/// Reads an answer whose content does not matter to its end. A connection that is closed over unread bytes is
+/// a reset to the other side, which some proxies log as a broken upload.
+pub(super) async fn heard_out(mut response: Response) {
+    let mut bytes = 0;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        bytes += chunk.len();
+        if bytes > MOST_UNWANTED {
+            break;
+        }
+    }
 }
 
 /// The first of what the server says, on one line.

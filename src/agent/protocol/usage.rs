@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// What a stage used; `None` where the container's kernel interfaces tell nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// From its start until nothing of it was left.
     pub wall: Duration,
@@ -17,7 +17,7 @@ pub struct Usage {
     pub network: Option<(u64, u64)>,
     /// The limit of processes.
     pub pids: PidFacts,
-    /// The disk under the container.
+    /// The disk with the least room.
     pub space: Option<DiskFacts>,
 }
 
@@ -30,9 +30,11 @@ pub struct PidFacts {
     pub limit: Option<u64>,
 }
 
-/// The disk that a container's files are on, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The fullest of the disks that a container's files are on, in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskFacts {
+    /// Where it is mounted in the container.
+    pub place: String,
     /// Free when the stage began.
     pub free_before: u64,
     /// Free when it ended.

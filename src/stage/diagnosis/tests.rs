@@ -20,9 +20,13 @@ fn ended(status: ExitStatus) -> StageExit {
             disk: Some((1536, 20)),
             network: Some((5 << 20, 0)),
             pids: PidFacts { refused: 0, limit: Some(64) },
-            space: Some(DiskFacts { free_before: 1 << 30, free: 1 << 30, size: 2 << 30 }),
+            space: Some(disk(1 << 30, 1 << 30)),
         },
     }
+}
+
+fn disk(free_before: u64, free: u64) -> DiskFacts {
+    DiskFacts { place: "/builds".to_owned(), free_before, free, size: 10 << 30 }
 }
 
 #[test]
@@ -76,15 +80,18 @@ fn the_limit_of_processes_is_told_with_its_number() {
 fn a_full_disk_is_the_hosts_where_it_was_full_before() {
     let on = |free_before, free| {
         let mut exit = ended(ExitStatus::Code(1));
-        exit.usage.space = Some(DiskFacts { free_before, free, size: 10 << 30 });
+        exit.usage.space = Some(disk(free_before, free));
         exit
     };
     let filled = on(1 << 30, 0);
-    assert!(problems(&filled)[0].contains("full: 0 B free of 10.0 GiB\n  write less"));
+    assert!(problems(&filled)[0].contains("full: 0 B free of 10.0 GiB at /builds\n  write less"));
     assert!(!was_full(&filled));
     let before = on(0, 4096);
     assert!(problems(&before)[0].contains("the operator of this runner has to make room"));
     assert!(was_full(&before));
+    let mut small = on(5 << 20, 4 << 20);
+    small.usage.space = Some(DiskFacts { size: 6 << 20, ..disk(5 << 20, 4 << 20) });
+    assert_eq!(problems(&small), [""; 0], "a small volume has little room and is not full");
     let passed = StageExit { status: ExitStatus::Code(0), ..filled };
     assert_eq!(problems(&passed), [""; 0]);
 }

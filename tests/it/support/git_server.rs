@@ -22,6 +22,11 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With these files in the last commit besides.
+    pub(crate) fn with(files: &[(&str, &str)]) -> Self {
         let directory = TempDir::with_prefix("longshore-test-git-").unwrap();
         let submodule = repository(directory.path(), "part");
         commit(&submodule, &[("part.txt", "of the submodule\n")]);
@@ -35,7 +40,7 @@ impl Served {
         let local = ["-c", "protocol.file.allow=always", "submodule", "-q", "add", "../part.git"];
         git(&work, &["config", "remote.origin.url", &directory.path().join("x").to_string_lossy()]);
         git(&work, &local);
-        commit(&work, &[]);
+        commit(&work, files);
         publish(directory.path(), "project");
         let sha = git(&work, &["rev-parse", "HEAD"]);
         let address = own_address();

@@ -141,7 +141,7 @@ fn sources(job: &FakeJob, moment: &Moment) -> String {
                 "{fresh}mkdir -p {project}\ncd {project}\ngit init -q .\n\
                  git config remote.origin.url {url}\n\
                  git fetch -q --no-tags --depth {depth} origin {refspec}\n\
-                 git checkout -q -f --detach {sha}\ngit clean -qffdx\necho \"Checked out {sha}\"\n{submodules}",
+                 git checkout -q -f --detach {sha}\ngit clean -qffdx\necho \"Checked out {sha}\"\n{LFS}{submodules}",
                 submodules = submodules(job),
                 url = quote(&job.git.repo_url),
                 depth = job.git.depth.max(1),
@@ -151,6 +151,10 @@ fn sources(job: &FakeJob, moment: &Moment) -> String {
         }
     }
 }
+
+/// Large files, where the sources have some.
+const LFS: &str = "if grep -qs filter=lfs .gitattributes; then\n\
+                   git lfs install --local >/dev/null\ngit lfs pull\nfi\n";
 
 fn submodules(job: &FakeJob) -> String {
     let recursive = match job.value_of("GIT_SUBMODULE_STRATEGY") {

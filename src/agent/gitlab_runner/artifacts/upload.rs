@@ -3,6 +3,7 @@
 
 use super::super::archive::{Format, Packing, collect, pack};
 use super::super::error::TransferError;
+use super::super::http::heard_out;
 use super::super::retry::with_retries;
 use super::super::say;
 use super::coordinator::Coordinator;
@@ -89,7 +90,10 @@ impl Sending<'_> {
             None => Ok(Vec::new()),
         };
         match (sent, result) {
-            (Ok(_), result) => result,
+            (Ok(answer), result) => {
+                heard_out(answer).await;
+                result
+            }
             (Err(_), Err(cause)) if !is_hang_up(&cause) => Err(cause),
             (Err(error), _) => Err(error),
         }
