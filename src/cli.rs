@@ -171,7 +171,7 @@ pub struct StatusArgs {
     /// Answer as JSON.
     #[arg(long)]
     pub json: bool,
-    /// Answer in Prometheus' text format, for node_exporter's textfile collector.
+    /// Answer in Prometheus' text format, for the textfile collector of its node exporter.
     #[arg(long, conflicts_with = "json")]
     pub prometheus: bool,
     /// Write the answer to this file, as a whole or not at all.

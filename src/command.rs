@@ -111,52 +111,41 @@ fn dispatch(
         Command::Cleanup => cleanup::hand_over(world, &settings),
         Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
         Command::Local(args) => block_on(local::run(*args, settings, world, stdio)),
-        Command::Reap(args) => {
-            let settings = call::read_settings(&settings)?;
-            block_on(async {
-                let engine = engine(&settings);
-                let engine = engine.as_ref().map_err(CallError::system);
-                reap::command(engine, &settings, world, &args, stdio).await
-            })
-        }
-        Command::Gc(args) => {
-            let settings = call::read_settings(&settings)?;
-            block_on(async {
-                let engine = engine(&settings)?;
-                gc::command(&engine, &settings, world, &args, stdio).await
-            })
-        }
-        Command::Prune(args) => {
-            let settings = call::read_settings(&settings)?;
-            block_on(async {
-                let engine = engine(&settings)?;
-                prune::command::command(&engine, &settings, world, &args, stdio).await
-            })
-        }
-        Command::Status(args) => {
-            let settings = call::read_settings(&settings)?;
-            block_on(async {
-                let engine = engine(&settings);
-                status::command(engine, &settings, world, &args, stdio).await
-            })
-        }
-        Command::Ledger(args) => {
-            ledger::show::command(&call::read_settings(&settings)?, world, &args, stdio)
-        }
-        Command::Vault(command) => {
-            let settings = call::read_settings(&settings)?;
-            block_on(host::vault::command(command, &settings, world, stdio))
-        }
-        Command::Worker => {
-            let settings = call::read_settings(&settings)?;
-            block_on(async {
-                let engine = engine(&settings)?;
-                cleanup::work(&engine, &settings, world, stdio).await
-            })
-        }
         Command::Mask(MaskCommand::Add(args)) => mask_add(args, stdio),
         // main looks for it before all else.
         Command::Agent => Ok(Outcome::SystemFault),
+        of_host => {
+            let settings = call::read_settings(&settings)?;
+            block_on(on_host(of_host, &settings, world, stdio))
+        }
+    }
+}
+
+/// The commands that look after the host and know no job.
+async fn on_host(
+    command: Command,
+    settings: &Settings,
+    world: &World,
+    stdio: Stdio,
+) -> Result<Outcome, CallError> {
+    match command {
+        Command::Reap(args) => {
+            let engine = engine(settings);
+            let engine = engine.as_ref().map_err(CallError::system);
+            reap::command(engine, settings, world, &args, stdio).await
+        }
+        Command::Gc(args) => gc::command(&engine(settings)?, settings, world, &args, stdio).await,
+        Command::Prune(args) => {
+            prune::command::command(&engine(settings)?, settings, world, &args, stdio).await
+        }
+        Command::Status(args) => {
+            status::command(engine(settings), settings, world, &args, stdio).await
+        }
+        Command::Ledger(args) => ledger::show::command(settings, world, &args, stdio),
+        Command::Vault(command) => host::vault::command(command, settings, world, stdio).await,
+        Command::Worker => cleanup::work(&engine(settings)?, settings, world, stdio).await,
+        // Those of a job, which are done before.
+        _ => Ok(Outcome::SystemFault),
     }
 }
 

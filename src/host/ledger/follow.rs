@@ -148,7 +148,9 @@ mod tests {
         let mut position = Position::default();
         follow(&ledger, &mut position);
         let jobs: Vec<String> = (0..30).map(|number| format!("{number}-job")).collect();
-        jobs.iter().for_each(|job| removing(&ledger, job));
+        for job in &jobs {
+            removing(&ledger, job);
+        }
         let read = follow(&ledger, &mut position);
         assert!(jobs.ends_with(&read) && read.len() > 6, "{read:?}");
     }
@@ -165,7 +167,9 @@ mod tests {
         assert_eq!(follow(&ledger, &mut position), ["2-job"]);
         // The same inode as before, and longer.
         fs::write(directory.path().join("ledger.jsonl"), "").unwrap();
-        (3..9).for_each(|number| removing(&ledger, &format!("{number}-job")));
+        for number in 3..9 {
+            removing(&ledger, &format!("{number}-job"));
+        }
         assert_eq!(follow(&ledger, &mut position).len(), 6);
     }
 

@@ -101,7 +101,9 @@ fn status() -> Status {
     let mut totals = Totals::default();
     totals.jobs.insert("success".into(), 7);
     let mut times = Histogram::default();
-    [0.01, 0.3, 70.0, 5000.0].into_iter().for_each(|seconds| times.add(seconds));
+    for seconds in [0.01, 0.3, 70.0, 5000.0] {
+        times.add(seconds);
+    }
     totals.stages.insert("build_script".into(), times.clone());
     totals.stages.insert("odd\\\"\nname".into(), times);
     totals.freed.insert("gc".into(), [("images".into(), 12_345_678_901)].into());
