@@ -66,6 +66,9 @@ async fn each_once(engine: &FakeEngine) -> Vec<Option<Fault>> {
         fault(engine.remove_network("slot").await),
         fault(engine.volumes("longshore").await),
         fault(engine.remove_volume("volume").await),
+        fault(engine.data_root().await),
+        fault(engine.disk_usage().await),
+        fault(engine.prune_build_cache(&prune).await),
     ]
 }
 
@@ -76,7 +79,7 @@ async fn every_method_can_be_told_to_lose_its_answer() {
     for verb in Verb::ALL {
         engine.trouble(verb, 1, Trouble::FailAfter(Fault::Deadline));
     }
-    assert_eq!(each_once(&engine).await, [Some(Fault::Deadline); 21]);
+    assert_eq!(each_once(&engine).await, [Some(Fault::Deadline); 24]);
     assert_eq!(engine.unmet(), []);
     // All of it was done nevertheless: it ends as it began, but for the image pulled and the one removed.
     assert_eq!(engine.left("longshore.job=1"), [""; 0]);
