@@ -49,7 +49,8 @@ pub enum Command {
         longshore local --protected --variables-file /root/registry.env")]
     Local(Box<LocalArgs>),
     /// Remove what jobs left behind whose runner is gone.
-    #[command(after_help = "Examples:\n  longshore reap --plan --json\n  longshore reap")]
+    #[command(after_help = "Examples:\n  longshore reap --plan --json\n  longshore reap\n  \
+        longshore reap --force-orphans")]
     Reap(ReapArgs),
     /// Remove the tags that pipelines left on this host, by the rules of [prune] in the settings.
     ///
@@ -129,6 +130,20 @@ pub struct ReapArgs {
     /// Answer as JSON.
     #[arg(long)]
     pub json: bool,
+    /// The manual reset.
+    #[command(flatten)]
+    pub orphans: OrphanArgs,
+}
+
+/// Options of `reap` about containers that cannot be told apart by owner.
+#[derive(Debug, Default, Args)]
+pub struct OrphanArgs {
+    /// Instead: list the containers that jobs with the raw Docker socket left running, ask, and remove them.
+    #[arg(long)]
+    pub force_orphans: bool,
+    /// Do not ask.
+    #[arg(long, requires = "force_orphans")]
+    pub yes: bool,
 }
 
 /// Options of `prune`; each narrows what is meant.

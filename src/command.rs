@@ -15,7 +15,7 @@ use crate::agent::mask;
 use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
-use crate::host::{self, gc, prune, reap, status};
+use crate::host::{self, gc, orphans, prune, reap, status};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -28,7 +28,7 @@ use crate::settings::Settings;
 use crate::stage::call::{self, Call};
 use crate::stage::error::CallError;
 use crate::stage::sink::RunnerSink;
-use crate::stage::{cleanup, config, leases, prepare, run, vault};
+use crate::stage::{admission, cleanup, config, leases, prepare, run, vault};
 use crate::world::{Stdio, World};
 
 /// Room in the pipe to the runner; with the default of 64 KiB a stage's output waits for every 64 KiB.
@@ -131,6 +131,9 @@ async fn on_host(
     match command {
         Command::Reap(args) => {
             let engine = engine(settings);
+            if args.orphans.force_orphans {
+                return orphans::reset(&engine?, settings, world, &args, stdio).await;
+            }
             let engine = engine.as_ref().map_err(CallError::system);
             reap::command(engine, settings, world, &args, stdio).await
         }
@@ -202,7 +205,9 @@ fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
         let source = vault::source(&call.settings, call.world).of_job(call);
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
         log.mask(call.masks.set());
+        let admitted = Box::pin(admission::enter(call, &engine, &mut log)).await?;
         Box::pin(prepare::prepare(call, &engine, &source, &mut log)).await?;
+        admitted.done();
         Ok(Outcome::Success)
     });
     unless_orphaned(call, outcome)

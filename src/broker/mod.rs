@@ -10,8 +10,14 @@
 //! Everything in this room but `transport`, `forward` and `tunnel` is pure: no socket, no clock, no
 //! randomness.
 
+pub mod answer;
+pub mod name;
 pub mod outgoing;
 pub mod policy;
 pub mod refusal;
 pub mod request;
 pub mod view;
+pub mod workspace;
+
+#[cfg(test)]
+mod stand_in;

@@ -21,7 +21,12 @@ pub struct Outgoing {
     pub answer: Answer,
     /// What the view is told once the daemon said 2xx (for a pull, push or build: once its stream ended
     /// without an `error`).
-    pub note: Option<Note>,
+    pub notes: Vec<Note>,
+    /// Symbolic links to be put into a container once it is created, before its id is told to anybody:
+    /// path in the container, and where it points. See `workspace::archive`.
+    pub links: Vec<Link>,
+    /// Lines for the job log: what is unusual, though it is allowed.
+    pub told: Vec<String>,
 }
 
 /// The body of an [`Outgoing`].
@@ -100,6 +105,15 @@ pub enum Shape {
     Progress,
 }
 
+/// A symbolic link in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Where it is.
+    pub at: String,
+    /// Where it points.
+    pub to: String,
+}
+
 /// A kind of object with an owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -116,12 +130,14 @@ pub enum Kind {
 /// What has become of the job's objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// The answer's `Id` (a volume's `Name`) is the job's, under this name of its own.
+    /// This is the job's, under this name of its own.
     Created {
         /// What it is.
         kind: Kind,
-        /// As the job calls it.
+        /// As the job calls it; empty for what has an id only.
         name: String,
+        /// Its id, where it is known before: a volume's name. Else it is the answer's `Id`.
+        id: Option<String>,
     },
     /// It is gone.
     Removed {

@@ -39,6 +39,12 @@ impl Refusal {
         Self { status, ..self }
     }
 
+    /// Not worth a line in the job log.
+    #[must_use]
+    pub fn untold(self) -> Self {
+        Self { told: false, ..self }
+    }
+
     /// An object that is absent, or another's, which must look the same: the daemon's own words.
     pub fn absent(kind: Absent, name: &str) -> Self {
         let message = match kind {

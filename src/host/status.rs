@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
 use crate::cli::StatusArgs;
@@ -20,7 +19,7 @@ use super::last_use::unix;
 use super::lease::Leases;
 use super::space::{self, Seen, Space};
 use super::totals::{self, LastGc, Totals};
-use super::{gc, reap};
+use super::{gc, orphans, queue, reap};
 
 mod prometheus;
 mod show;
@@ -40,8 +39,12 @@ pub struct Status {
     pub jobs: Vec<Job>,
     /// Jobs that wait for a place.
     pub waiting: usize,
+    /// Jobs that may be there at once.
+    pub max_jobs: Option<u32>,
     /// Networks for jobs.
     pub slots: Slots,
+    /// Containers that jobs with the raw socket left running.
+    pub left_running: Vec<String>,
     /// The room on the daemon's disk.
     pub space: Option<Space>,
     /// Why that cannot be seen, where it cannot.
@@ -134,7 +137,8 @@ async fn gather<E: Engine>(
         time: unix(now),
         version: env!("CARGO_PKG_VERSION"),
         engine: settings.docker.host.clone(),
-        waiting: waiting(run_dir),
+        waiting: queue::waiting(run_dir),
+        max_jobs: settings.admission.max_jobs,
         leases: Leases::at(run_dir).held().unwrap_or_default(),
         last_reap: modified(&run_dir.join("reap.lock")).max(totals.last_reaped),
         last_gc: totals.last_gc,
@@ -167,6 +171,8 @@ impl Status {
         let containers = engine.containers(None).await?;
         self.jobs = jobs(&containers, &settings.docker.slot_prefix);
         self.slots = slots(engine, &containers, &settings.docker.slot_prefix).await?;
+        let orphans = orphans::left(settings, &containers).into_iter();
+        self.left_running = orphans.map(|one| one.name).collect();
         let leftovers = reap::plan(engine, settings, world).await?.into_iter();
         // An idle slot waits for the next job.
         self.leftovers =
@@ -211,21 +217,6 @@ async fn slots<E: Engine>(
     let own = networks.iter().filter(|network| network.name.starts_with(prefix));
     let (used, idle): (Vec<_>, Vec<_>) = own.partition(|network| taken.contains(&network.name));
     Ok(Slots { used: used.len(), idle: idle.len() })
-}
-
-/// Jobs that wait for a place: a file for each, whose name says so and whose lock says that it lives.
-fn waiting(run_dir: &Path) -> usize {
-    let Ok(entries) = fs::read_dir(run_dir.join("queue")) else { return 0 };
-    let waits = |entry: &fs::DirEntry| {
-        let name = entry.file_name();
-        let waits = name.to_str().is_some_and(|name| name.split('.').nth(2) == Some("waits"));
-        let locked = || {
-            fs::File::open(entry.path())
-                .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
-        };
-        waits && locked()
-    };
-    entries.flatten().filter(waits).count()
 }
 
 fn modified(path: &Path) -> Option<u64> {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::job::Stage;
 use crate::settings::{Capacity, Shell, SocketMode};
 
+pub mod admission;
 mod alias;
 pub mod auth_config;
 mod broker;
@@ -19,6 +20,7 @@ pub mod key;
 pub mod login;
 mod network;
 mod notice;
+pub mod orphan;
 pub mod owner;
 pub mod prune;
 mod refusal;

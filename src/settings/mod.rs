@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+mod admission;
 mod amount;
 mod broker;
 mod docker;
@@ -28,6 +29,7 @@ mod value;
 mod vault;
 mod volume;
 
+pub use admission::AdmissionSettings;
 pub use amount::{Share, Ulimit};
 pub use broker::{BrokerSettings, PushRule};
 pub use docker::{DockerSettings, PullPolicy};
@@ -71,6 +73,8 @@ pub struct Settings {
     pub broker: BrokerSettings,
     /// How many jobs the runner runs at once, as `concurrent` in its config.toml.
     pub concurrency: Option<u32>,
+    /// How many jobs are let in at once.
+    pub admission: AdmissionSettings,
     /// Limits of each container.
     pub limits: LimitSettings,
     /// What the job container may do to its host.
@@ -112,6 +116,7 @@ impl Default for Settings {
             docker: DockerSettings::default(),
             broker: BrokerSettings::default(),
             concurrency: None,
+            admission: AdmissionSettings::default(),
             limits: LimitSettings::default(),
             isolation: IsolationSettings::default(),
             network: NetworkSettings::default(),
@@ -194,6 +199,7 @@ impl Settings {
         self.helper.check("helper", &self.limits)?;
         self.service_container.check("service_container", &self.limits)?;
         self.check_shares()?;
+        self.admission.check(self)?;
         volume::check("docker.volumes", &self.docker.volumes, self)?;
         self.project.iter().try_for_each(|rule| rule.check(self))?;
         self.docker.check()?;

@@ -1,7 +1,7 @@
 //! An IPv4 network as people write it, `10.20.0.0/16`, and what two of them have in common.
 
+use core::net::Ipv4Addr;
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use serde::de::Error;

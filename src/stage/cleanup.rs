@@ -86,6 +86,7 @@ pub async fn work<E: Engine>(
     };
     let objects = objects.iter().map(ToString::to_string);
     let left: Vec<String> = objects.chain(tokens).chain(unpruned).collect();
+    // No masks: names out of the job's key, the daemon's words about them, and tokens by their accessors.
     let event = Event::Removed { job: &plan.job, left: &left };
     Ledger::at(&settings.state_dir).append(&event, (world.clock)()).map_err(CallError::system)?;
     if left.is_empty() { Ok(Outcome::Success) } else { Err(CallError::system(left.join("; "))) }

@@ -10,7 +10,7 @@ use super::images::Images;
 use super::pull::Ready;
 use super::services::{self, is_missing_network};
 use super::slot::{self, SlotLock};
-use super::{agent_volume, removal, seccomp, slot_network};
+use super::{admission, agent_volume, removal, seccomp, slot_network};
 
 /// What `prepare` made.
 #[derive(Debug)]
@@ -75,6 +75,7 @@ async fn create_job<E: Engine>(
         let name = slot::free(&call.settings.docker.slot_prefix, &containers);
         job.network = ContainerNetwork::Named { name, aliases };
     }
+    admission::mark(call, &mut job);
     let network = match &job.network {
         ContainerNetwork::Named { name, .. } | ContainerNetwork::Join(name) => name.clone(),
         ContainerNetwork::Slot { .. } => String::new(),

@@ -1,6 +1,7 @@
 //! The conductors: one file for each of the runner's four calls, and what they share. They decide
 //! nothing that `plan` could decide, and know the engine and Vault only by their ports.
 
+pub mod admission;
 pub mod again;
 pub mod agent_volume;
 pub mod attach;

@@ -2,7 +2,7 @@
 //! call they were ordered for, and what runs in a container is the test's choice.
 
 use futures_util::{FutureExt, StreamExt};
-use longshore::engine::{Engine, Fault, ImageFacts, Output};
+use longshore::engine::{CachePrune, Engine, Fault, ImageFacts, Output};
 use longshore::plan::container::{
     ContainerNetwork, ContainerPlan, IsolationPlan, Labels, LimitPlan, ResolverPlan,
 };
@@ -44,6 +44,7 @@ async fn each_once(engine: &FakeEngine) -> Vec<Option<Fault>> {
         answer.err().map(|error| error.fault)
     }
     let labels = Labels::new();
+    let prune = CachePrune { keep_bytes: 0, unused_for: std::time::Duration::ZERO };
     vec![
         fault(engine.ping().await),
         fault(engine.containers(None).await),

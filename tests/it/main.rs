@@ -39,6 +39,7 @@ mod plan_rules;
 mod plan_services;
 mod plans;
 mod properties;
+mod real_admission;
 mod real_cache;
 mod real_canary;
 mod real_cancel;

@@ -95,6 +95,23 @@ fn no_plan_tells_a_secret() {
     }
 }
 
+/// What cleanup's worker knows of a job, and says of it: names out of the job's key. So its lines in the ledger
+/// need no masks.
+#[test]
+fn what_is_removed_is_named_by_the_jobs_key_alone() {
+    for case in ["trivial", "build", "delivery"] {
+        let removal = compiled(case).removal();
+        let service = |name: &str| name.strip_prefix("service-").map(str::parse::<usize>);
+        for name in removal.containers.iter().chain(&removal.volumes) {
+            let rest = name.strip_prefix(&format!("longshore-{}-", removal.job));
+            let rest = rest.unwrap_or_else(|| panic!("{name} of {}", removal.job));
+            let is_known = ["job", "helper", "builds", "tmp"].contains(&rest);
+            assert!(is_known || matches!(service(rest), Some(Ok(_))), "{name}");
+        }
+        assert!(removal.job.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'));
+    }
+}
+
 #[test]
 fn stages_go_where_they_belong() {
     let (with_helper, alone) = (compiled("build"), compiled("trivial"));

@@ -1,6 +1,6 @@
 //! What the agent is asked to look at on its container's network. Pure.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};

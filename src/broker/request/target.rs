@@ -13,11 +13,11 @@ const NEWEST: u32 = 52;
 
 /// A target taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
+pub(super) struct Target {
     /// Segments of the path behind the version.
-    pub segments: Vec<String>,
-    /// Query, decoded once; each key once.
-    pub query: Vec<(String, String)>,
+    pub(super) segments: Vec<String>,
+    /// Query, decoded once; each key once, but for those in [`REPEATED`].
+    pub(super) query: Vec<(String, String)>,
 }
 
 impl Target {
@@ -25,7 +25,7 @@ impl Target {
     ///
     /// # Errors
     /// Where it is not exactly one path as Docker's clients write it.
-    pub fn read(target: &str) -> Result<Self, Refusal> {
+    pub(super) fn read(target: &str) -> Result<Self, Refusal> {
         let malformed = |message: &str| Refusal::malformed("target", message);
         if target.len() > MAX_TARGET {
             return Err(malformed("the request line is too long").with_status(414));
@@ -86,6 +86,9 @@ fn check_version(segment: &str) -> Result<(), Refusal> {
     }
 }
 
+/// Keys that clients write once for each of their values.
+const REPEATED: [&str; 2] = ["t", "names"];
+
 fn pairs(query: &str) -> Result<Vec<(String, String)>, Refusal> {
     let malformed = |message: &str| Refusal::malformed("query", message);
     let mut all: Vec<(String, String)> = Vec::new();
@@ -94,10 +97,10 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, Refusal> {
         let (Some(key), Some(value)) = (decode(key), decode(value)) else {
             return Err(malformed("the query is not percent-encoded UTF-8"));
         };
-        if key.contains(';') || value.contains('\0') {
+        if value.contains('\0') {
             return Err(malformed("the query has characters that none of Docker's has"));
         }
-        if all.iter().any(|(known, _)| *known == key) {
+        if !REPEATED.contains(&key.as_str()) && all.iter().any(|(known, _)| *known == key) {
             return Err(malformed("a key of the query comes twice"));
         }
         all.push((key, value));
@@ -113,6 +116,8 @@ fn decode(text: &str) -> Option<String> {
         decoded.push(match byte {
             b'%' => (hex(bytes.next()?)? << 4) | hex(bytes.next()?)?,
             b'+' => b' ',
+            // A separator to some readers.
+            b';' => return None,
             0x21..=0x7e => byte,
             _ => return None,
         });

@@ -78,9 +78,15 @@ fn engine(status: &Status, page: &mut Page) {
 
 fn now(status: &Status, page: &mut Page) {
     page.gauge("jobs_waiting", "Jobs that wait for a place on this host.", status.waiting);
+    if let Some(most) = status.max_jobs {
+        page.gauge("max_jobs", "Jobs that may be there at once.", most);
+    }
     page.gauge("image_leases", "Images held for jobs that begin.", status.leases.len());
     if status.engine_error.is_none() {
         page.gauge("jobs", "Jobs whose containers are there.", status.jobs.len());
+        let left = status.left_running.len();
+        let help = "Containers that jobs with the raw socket left running.";
+        page.gauge("left_running_containers", help, left);
         page.head("slots", "gauge", "Networks for jobs, by whether a job is on them.");
         page.sample("slots", &[("state", "used")], status.slots.used);
         page.sample("slots", &[("state", "idle")], status.slots.idle);

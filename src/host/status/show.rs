@@ -24,10 +24,11 @@ pub(super) fn text(status: &Status, settings: &Settings) -> String {
     lines.add("gc", &last_gc(status, settings));
     let reap = status.last_reap.map(|then| format!("{} ago", ago(then, status.time)));
     lines.add("reap", reap.as_deref().unwrap_or("not since this host's boot"));
-    for (name, held) in [("leases", &status.leases)] {
-        for image in held {
-            lines.add(name, &format!("{image} is held for a job that begins"));
-        }
+    for image in &status.leases {
+        lines.add("leased", &format!("{image} is held for a job that begins"));
+    }
+    for name in &status.left_running {
+        lines.add("running", &format!("{name} was left by a job with the raw socket"));
     }
     for left in &status.leftovers {
         lines.add("left over", &format!("{}: {}", left.name, left.reason));
@@ -55,7 +56,8 @@ fn jobs(status: &Status) -> String {
         count => format!(", {count} waiting"),
     };
     let slots = status.slots;
-    format!("{count}{waiting}; slots: {} used, {} idle", slots.used, slots.idle)
+    let most = status.max_jobs.map(|most| format!(" of {most}")).unwrap_or_default();
+    format!("{count}{most}{waiting}; slots: {} used, {} idle", slots.used, slots.idle)
 }
 
 fn of_job(job: &Job, now: u64) -> String {

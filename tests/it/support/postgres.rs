@@ -94,6 +94,13 @@ impl Postgres {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// When a user ends, in Unix seconds.
+    pub fn ends(&self, user: &str) -> u64 {
+        let when = "SELECT extract(epoch FROM rolvaliduntil)::bigint FROM pg_roles";
+        let sql = format!("{when} WHERE rolname = '{user}'");
+        self.asked("postgres", ADMIN_PASSWORD, &sql).parse().unwrap()
+    }
+
     /// How many users that an engine made there are.
     pub fn made_users(&self) -> String {
         let sql = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'v-%'";

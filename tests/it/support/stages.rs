@@ -9,7 +9,7 @@ use std::process::Stdio as Pipe;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use longshore::cli::ReapArgs;
+use longshore::cli::{OrphanArgs, ReapArgs};
 use longshore::engine::ImageFacts;
 use longshore::host::reap;
 use longshore::job::{JobContext, Stage};
@@ -158,7 +158,7 @@ impl Life {
     }
 
     pub(crate) async fn reap(&self) -> Result<Outcome, CallError> {
-        let args = ReapArgs { plan: false, json: false };
+        let args = ReapArgs { plan: false, json: false, orphans: OrphanArgs::default() };
         reap::command(Ok(&self.engine), &self.settings, &self.world, &args, stdio(b"")).await
     }
 }

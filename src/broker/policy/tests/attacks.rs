@@ -1,0 +1,411 @@
+//! What must never pass: the requests of the attack list, and their like. Each is told from its cause: the
+//! rule that refuses it is written beside it.
+
+use crate::broker::request::Method::{self, Delete, Get, Head, Post, Put};
+use crate::broker::stand_in::{EXEC, SECRET, VICTIM, WEB, ask, refused};
+use crate::broker::{outgoing, policy::Decision};
+
+/// Method, target, body, status and rule.
+type Case<'a> = (Method, &'a str, &'a str, u16, &'a str);
+
+fn check(cases: &[Case<'_>]) {
+    for (method, target, body, status, rule) in cases {
+        let refusal = refused(*method, target, body);
+        let told = (refusal.status, refusal.rule);
+        assert_eq!(told, (*status, *rule), "{target} {body}: {}", refusal.message);
+    }
+}
+
+/// A create with this in its body.
+fn create(body: &str) -> (u16, &'static str) {
+    let body = format!(r#"{{"Image":"busybox:1",{body}}}"#);
+    let refusal = refused(Post, "/containers/create", &body);
+    (refusal.status, refusal.rule)
+}
+
+#[test]
+fn json_with_two_readings() {
+    for (body, status, rule) in [
+        (r#""HostConfig":{"privileged":true}"#, 403, "field"),
+        (r#""HostConfig":{},"hostconfig":{"Privileged":true}"#, 403, "field"),
+        (r#""HostConfig":{"Privileged":true},"HostConfig":{}"#, 400, "json"),
+        (r#""HoſtConfig":{"Privileged":true}"#, 403, "field"),
+        (r#""Ho\u017ftConfig":{"Privileged":true}"#, 403, "field"),
+        (r#""HostConfig":{"\u0050rivileged":true}"#, 403, "privileged"),
+        (r#""Nonsense":1"#, 403, "field"),
+        (r#""HostConfig":{"Nonsense":[]}"#, 403, "field"),
+        (r#""HostConfig":[]"#, 400, "type"),
+        (r#""HostConfig":"x""#, 400, "type"),
+        (r#""Tty":"yes""#, 400, "type"),
+        (r#""Cmd":[1]"#, 400, "type"),
+        (r#""Labels":{"a":1}"#, 400, "type"),
+        (r#""Labels":{"a":"1","a":"2"}"#, 400, "json"),
+    ] {
+        assert_eq!(create(body), (status, rule), "{body}");
+    }
+    let deep = format!(r#"{{"Image":"busybox:1","Labels":{}1{}}}"#, "[".repeat(20), "]".repeat(20));
+    check(&[
+        (Post, "/containers/create", r#"{"Image":"busybox:1"}{"HostConfig":{}}"#, 400, "json"),
+        (Post, "/containers/create", "", 400, "json"),
+        (Post, "/containers/create", "[]", 400, "type"),
+        (Post, "/containers/create", &deep, 400, "json"),
+        (Post, "/containers/create", "{}", 400, "field"),
+    ]);
+}
+
+#[test]
+fn targets_with_two_readings() {
+    check(&[
+        (Post, "/v1.41/%63ontainers/create", "", 400, "path"),
+        (Post, "/v1.41/containers%2fcreate", "", 400, "path"),
+        (Post, "/v1.41/containers/x/../create", "", 400, "path"),
+        (Post, "/v1.41//containers/create", "", 400, "path"),
+        (Post, "/v1.41/containers/./create", "", 400, "path"),
+        (Get, "/v1.41/containers/json/", "", 400, "path"),
+        (Get, "/v1.41/images/..%2f..%2fcontainers%2fjson/json", "", 400, "path"),
+        (Get, "/v1.41/images/a%252fb/json", "", 400, "path"),
+        (Post, "/v1.12/containers/create", "", 400, "version"),
+        (Post, "/v01.41/containers/create", "", 400, "version"),
+        (Post, "/v1.410/containers/create", "", 400, "version"),
+        (Post, "/v1.041/containers/create", "", 400, "version"),
+        (Get, "/v1.41", "", 400, "target"),
+        (Post, "http://evil/v1.41/containers/create", "", 400, "target"),
+        (Get, "*", "", 400, "target"),
+        (Get, "/containers/json?all=1&all=0", "", 400, "query"),
+        (Get, "/containers/json?al%6C=1&all=0", "", 400, "query"),
+        (Get, "/containers/json?all=1;limit=1", "", 400, "query"),
+        (Get, "/containers/json?filters=%ff", "", 400, "query"),
+        (Get, "/containers/json?filters=%00", "", 400, "query"),
+        (Get, "/containers/json?nonsense=1", "", 403, "query"),
+        (Get, "/containers/json?filters=[]", "", 400, "filters"),
+        (Get, "/containers/json?filters={%22x%22:[%221%22]}", "", 403, "filters"),
+    ]);
+    let form = crate::broker::request::Head {
+        method: Post,
+        target: "/containers/prune".to_owned(),
+        content_type: Some("application/x-www-form-urlencoded".to_owned()),
+        has_body: true,
+    };
+    assert_eq!(crate::broker::request::route(&form).unwrap_err().status, 400);
+    let create = crate::broker::request::Head { target: "/containers/create".to_owned(), ..form };
+    assert_eq!(crate::broker::request::route(&create).unwrap_err().status, 415);
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn the_host() {
+    for (host, rule) in [
+        (r#""Privileged":true"#, "privileged"),
+        (r#""Binds":["/:/h"]"#, "binds"),
+        (r#""Binds":["/builds/../etc:/h"]"#, "binds"),
+        (r#""Binds":["/buildsx:/h"]"#, "binds"),
+        (r#""Binds":["/var/run/docker.sock:/var/run/docker.sock"]"#, "binds"),
+        (r#""Binds":["./x:/h"]"#, "binds"),
+        (r#""Binds":["~:/h"]"#, "binds"),
+        (r#""Binds":["..:/h"]"#, "binds"),
+        (r#""Binds":["data:/h:rshared"]"#, "mounts"),
+        (r#""Binds":["data:/proc/sys"]"#, "mounts"),
+        (r#""Binds":["data:/h/../proc"]"#, "mounts"),
+        (r#""Binds":["data:/"]"#, "mounts"),
+        (r#""Binds":["data:/.longshore/bin"]"#, "mounts"),
+        (r#""Mounts":[{"Type":"bind","Source":"/","Target":"/h"}]"#, "binds"),
+        (r#""Mounts":[{"Type":"npipe","Source":"x","Target":"/h"}]"#, "mounts"),
+        (
+            r#""Mounts":[{"Type":"volume","Target":"/h","VolumeOptions":{"DriverConfig":{"Name":"local","Options":{"type":"none","o":"bind","device":"/"}}}}]"#,
+            "volumes",
+        ),
+        (
+            r#""Mounts":[{"Type":"tmpfs","Target":"/h","TmpfsOptions":{"Options":[["suid"]]}}]"#,
+            "mounts",
+        ),
+        (r#""Tmpfs":{"/h":"suid"}"#, "mounts"),
+        (r#""Tmpfs":{"/h":"dev"}"#, "mounts"),
+        (r#""VolumeDriver":"nfs""#, "volumes"),
+        (r#""Devices":[{"PathOnHost":"/dev/vda"}]"#, "devices"),
+        (r#""DeviceCgroupRules":["b *:* rwm"]"#, "devices"),
+        (r#""DeviceRequests":[{"Count":-1,"Capabilities":[["gpu"]]}]"#, "devices"),
+        (r#""CapAdd":["ALL"]"#, "capabilities"),
+        (r#""CapAdd":["SYS_ADMIN"]"#, "capabilities"),
+        (r#""CapAdd":["cap_net_raw"]"#, "capabilities"),
+        (r#""SecurityOpt":["seccomp=unconfined"]"#, "security"),
+        (r#""SecurityOpt":["apparmor=unconfined"]"#, "security"),
+        (r#""SecurityOpt":["no-new-privileges:false"]"#, "security"),
+        (r#""SecurityOpt":["systempaths=unconfined"]"#, "security"),
+        (r#""Sysctls":{"kernel.msgmax":"1"}"#, "security"),
+        (r#""Sysctls":{"net.ipv4.ip_forward":"1"}"#, "security"),
+        (r#""PidMode":"host""#, "namespace"),
+        (r#""IpcMode":"host""#, "namespace"),
+        (r#""UTSMode":"host""#, "namespace"),
+        (r#""UsernsMode":"host""#, "namespace"),
+        (r#""CgroupnsMode":"host""#, "namespace"),
+        (r#""CgroupParent":"/""#, "namespace"),
+        (r#""CgroupParent":"/../../x""#, "namespace"),
+        (r#""Runtime":"io.containerd.runc.v1""#, "security"),
+        (r#""GroupAdd":["0"]"#, "security"),
+        (r#""Annotations":{"run.oci.handler":"krun"}"#, "security"),
+        (r#""OomScoreAdj":-1000"#, "limits"),
+        (r#""OomKillDisable":true"#, "limits"),
+        (r#""Ulimits":[{"Name":"nofile","Soft":1,"Hard":9999999}]"#, "limits"),
+        (r#""Ulimits":[{"Name":"nice","Soft":1,"Hard":1}]"#, "limits"),
+        (r#""MemorySwappiness":60"#, "limits"),
+        (r#""StorageOpt":{"size":"1G"}"#, "limits"),
+        (r#""CpusetCpus":"0""#, "limits"),
+        (r#""RestartPolicy":{"Name":"always"}"#, "restart"),
+        (r#""LogConfig":{"Type":"fluentd","Config":{}}"#, "log"),
+        (r#""LogConfig":{"Type":"local","Config":{"fluentd-address":"x"}}"#, "field"),
+        (r#""PortBindings":{"22/tcp":[{"HostIp":"0.0.0.0","HostPort":"22"}]}"#, "publish"),
+        (r#""PortBindings":{"80/tcp":[{"HostIp":"10.0.0.1","HostPort":"8080"}]}"#, "publish"),
+        (r#""NetworkMode":"host""#, "network"),
+        (r#""Links":["web:web"]"#, "network"),
+        (r#""Dns":["10.0.0.1"]"#, "network"),
+        (r#""ExtraHosts":["h:host-gateway"]"#, "extra-hosts"),
+        (r#""ExtraHosts":["h:169.254.169.254"]"#, "extra-hosts"),
+        (r#""MaskedPaths":["/x"]"#, "security"),
+        (r#""ReadonlyPaths":["/x"]"#, "security"),
+    ] {
+        assert_eq!(create(&format!(r#""HostConfig":{{{host}}}"#)), (403, rule), "{host}");
+    }
+}
+
+#[test]
+fn empty_lists_that_take_a_protection_away() {
+    // `[]` is not `null` here: the daemon takes an empty list for "hide nothing".
+    for field in ["MaskedPaths", "ReadonlyPaths"] {
+        let body = format!(r#"{{"Image":"busybox:1","HostConfig":{{"{field}":[]}}}}"#);
+        match ask(Post, "/containers/create", &body) {
+            Decision::Allow(outgoing) => {
+                assert!(!format!("{:?}", outgoing.body).contains(field), "{body}");
+            }
+            other => assert!(matches!(other, Decision::Refuse(_))),
+        }
+    }
+}
+
+#[test]
+fn other_ways_to_the_host() {
+    let volume = |options: &str| format!(r#"{{"Name":"v","DriverOpts":{options}}}"#);
+    check(&[
+        (
+            Post,
+            "/volumes/create",
+            &volume(r#"{"type":"ext4","device":"/dev/vda1"}"#),
+            403,
+            "volumes",
+        ),
+        (Post, "/volumes/create", &volume(r#"{"type":"proc","device":"proc"}"#), 403, "volumes"),
+        (Post, "/volumes/create", &volume(r#"{"type":"nfs","o":"addr=10.0.0.1"}"#), 403, "volumes"),
+        (Post, "/volumes/create", r#"{"Name":"v","Driver":"x"}"#, 403, "volumes"),
+        (Post, "/volumes/create", r#"{"Name":"../v"}"#, 400, "name"),
+        (Post, "/networks/create", r#"{"Name":"n","Driver":"macvlan"}"#, 403, "network"),
+        (
+            Post,
+            "/networks/create",
+            r#"{"Name":"n","IPAM":{"Config":[{"Subnet":"169.254.169.0/24"}]}}"#,
+            403,
+            "network",
+        ),
+        (
+            Post,
+            "/networks/create",
+            r#"{"Name":"n","Options":{"com.docker.network.bridge.name":"docker0"}}"#,
+            403,
+            "field",
+        ),
+        (Post, "/networks/create", r#"{"Name":"n","Ingress":true}"#, 403, "network"),
+        (Post, "/networks/create", r#"{"Name":"bridge"}"#, 403, "network"),
+        (Post, &format!("/containers/{WEB}/exec"), r#"{"Privileged":true}"#, 403, "privileged"),
+        (Post, "/containers/web/update", r#"{"RestartPolicy":{"Name":"always"}}"#, 403, "restart"),
+        (Post, "/containers/web/update", r#"{"CgroupParent":"/"}"#, 403, "update"),
+        (Post, "/containers/web/start", r#"{"Binds":["/:/h"]}"#, 400, "body"),
+        (Post, "/v1.20/containers/web/copy", "", 400, "version"),
+        (Post, "/containers/web/copy", "", 403, "endpoint"),
+        (Get, "/containers/web/attach/ws", "", 403, "endpoint"),
+        (Post, "/swarm/init", "", 403, "endpoint"),
+        (Post, "/services/create", "", 403, "endpoint"),
+        (Post, "/grpc", "", 403, "endpoint"),
+        (Post, "/session", "", 403, "endpoint"),
+        (Get, "/system/df", "", 403, "endpoint"),
+        (Get, "/plugins", "", 403, "endpoint"),
+        (Get, "/debug/pprof/heap", "", 403, "endpoint"),
+        (Get, "/libpod/containers/json", "", 403, "endpoint"),
+        (Post, "/images/load", "", 403, "endpoint"),
+        (Get, "/images/search?term=x", "", 403, "endpoint"),
+        (Put, "/containers/web/archive?path=/proc", "", 403, "archive"),
+        (Get, "/containers/web/archive?path=/x/../sys/fs", "", 403, "archive"),
+        (Get, "/containers/web/top?ps_args=-o%20$(id)", "", 403, "top"),
+        (Post, "/images/create?fromSrc=http://127.0.0.1/x", "", 403, "import"),
+        (Post, "/images/create?fromImage=evil.example/x&tag=1", "", 403, "registry"),
+        (Post, "/auth", r#"{"serveraddress":"http://127.0.0.1:9"}"#, 403, "registry"),
+    ]);
+}
+
+#[test]
+fn builds() {
+    for (query, rule) in [
+        ("remote=http://127.0.0.1/x", "build-remote"),
+        ("networkmode=host", "network"),
+        ("networkmode=container:victim", "network"),
+        ("cgroupparent=/", "build"),
+        ("extrahosts=a:1.2.3.4", "build"),
+        ("session=x", "build-session"),
+        ("version=2", "build-session"),
+        ("outputs=[{}]", "build-session"),
+        ("securityopt=[%22seccomp=unconfined%22]", "build"),
+        ("ulimits=[{}]", "build"),
+        ("t=registry.example/team/other:1", "image-name"),
+        ("t=registry.example/team/app-two:1", "image-name"),
+        ("t=docker.example/library/busybox:1", "image-name"),
+        ("t=app&t=other.example/x", "image-name"),
+        ("labels={%22longshore.job%22:%22x%22}", "labels"),
+        ("nonsense=1", "query"),
+    ] {
+        assert_eq!(refused(Post, &format!("/build?{query}"), "").rule, rule, "{query}");
+    }
+    let secret = format!(r#"buildargs={{"A":"x{SECRET}"}}"#).replace('"', "%22");
+    for tag in
+        ["", "&t=app:1", "&t=registry.example/team/app/sub:1", "&t=registry.example/team/app:1&t=x"]
+    {
+        assert_eq!(refused(Post, &format!("/build?{secret}{tag}"), "").rule, "build-arg-secret");
+    }
+    assert_eq!(refused(Post, "/build?networkmode=victimnet", "").status, 404);
+    assert_eq!(refused(Post, "/build?dockerfile=../x", "").status, 400);
+}
+
+#[test]
+fn another_jobs_container_is_like_none() {
+    let calls: [(Method, &str); 22] = [
+        (Get, "json"),
+        (Get, "logs?stdout=1"),
+        (Get, "top"),
+        (Get, "stats"),
+        (Get, "changes"),
+        (Get, "export"),
+        (Head, "archive?path=/etc"),
+        (Get, "archive?path=/etc"),
+        (Put, "archive?path=/etc"),
+        (Post, "start"),
+        (Post, "stop"),
+        (Post, "restart"),
+        (Post, "kill"),
+        (Post, "pause"),
+        (Post, "unpause"),
+        (Post, "resize?h=1&w=1"),
+        (Post, "wait"),
+        (Post, "rename?name=x"),
+        (Post, "attach?stream=1"),
+        (Post, "update"),
+        (Post, "exec"),
+        (Delete, ""),
+    ];
+    for (method, call) in calls {
+        let body = if matches!(call, "update" | "exec") { "{}" } else { "" };
+        let at = |name: &str| format!("/containers/{name}/{call}").trim_end_matches('/').to_owned();
+        // A name, a full id, the beginning of one, a name that is also the beginning of an id.
+        for other in ["victim", VICTIM, &VICTIM[..12], "longshore-8-deadbeef-job"] {
+            let refusal = refused(method, &at(other), body);
+            assert_eq!((refusal.status, refusal.told), (404, false), "{call}");
+            let absent = refused(method, &at("nothing"), body);
+            let shown = String::from_utf8(absent.body()).unwrap().replace("nothing", other);
+            assert_eq!(String::from_utf8(refusal.body()).unwrap(), shown);
+            assert_eq!(refusal.message, format!("No such container: {other}"));
+        }
+    }
+    check(&[
+        (Post, &format!("/exec/{VICTIM}/start"), "{}", 404, "absent"),
+        (Post, &format!("/commit?container={VICTIM}&repo=x"), "{}", 404, "absent"),
+        (Get, "/networks/victimnet", "", 404, "absent"),
+        (Get, "/networks/host", "", 404, "absent"),
+        (Delete, "/networks/victimnet", "", 404, "absent"),
+        (Get, "/volumes/longshore-8-deadbeef-builds", "", 404, "absent"),
+        (Get, "/volumes/longshore-7-0badcafe-builds", "", 404, "absent"),
+        (Delete, "/volumes/victimdata", "", 404, "absent"),
+        (Get, "/images/victim.example/x:1/json", "", 404, "absent"),
+        (Get, "/images/python:3.13/history", "", 404, "absent"),
+        (Post, "/networks/net/connect", &format!(r#"{{"Container":"{VICTIM}"}}"#), 404, "absent"),
+        (Post, "/networks/bridge2/connect", r#"{"Container":"web"}"#, 404, "absent"),
+    ]);
+    for mode in ["NetworkMode", "IpcMode"] {
+        let body = format!(r#""HostConfig":{{"{mode}":"container:{VICTIM}"}}"#);
+        assert_eq!(create(&body), (404, "absent"));
+    }
+    assert_eq!(create(&format!(r#""HostConfig":{{"VolumesFrom":["{VICTIM}"]}}"#)), (404, "absent"));
+    assert_eq!(create(r#""HostConfig":{"NetworkMode":"victimnet"}"#), (404, "absent"));
+    assert_eq!(
+        create(r#""NetworkingConfig":{"EndpointsConfig":{"victimnet":{}}}"#),
+        (404, "absent")
+    );
+}
+
+#[test]
+fn images_of_others() {
+    check(&[
+        (Post, "/containers/create", r#"{"Image":"python:3.13"}"#, 404, "absent"),
+        (Post, "/containers/create", r#"{"Image":"sha256:0000"}"#, 404, "absent"),
+        (Post, "/images/python:3.13/tag?repo=x", "", 404, "absent"),
+        (
+            Post,
+            "/images/busybox:1/tag?repo=registry.example/other/app&tag=latest",
+            "",
+            403,
+            "image-name",
+        ),
+        (Post, "/images/busybox:1/tag?repo=library.example/x", "", 403, "image-name"),
+        (Post, "/images/registry.example/other/app/push?tag=test", "", 403, "push"),
+        (Post, "/images/registry.example/team/app/push?tag=latest", "", 403, "push"),
+        (Post, "/images/registry.example/team/app/push", "", 403, "push"),
+        (Post, "/images/busybox/push?tag=1", "", 403, "push"),
+        (Delete, "/images/python:3.13", "", 404, "absent"),
+        (Delete, "/images/registry.example/team/app:other", "", 404, "absent"),
+        (Delete, "/images/dddddddddddd", "", 403, "image-remove"),
+        (Get, "/images/get?names=python:3.13", "", 404, "absent"),
+        (Get, "/distribution/evil.example/x/json", "", 403, "registry"),
+        (Post, "/commit?container=web&repo=registry.example/other/x", "{}", 403, "image-name"),
+        (Post, "/commit?container=web&changes=ENV%20A=1", "{}", 403, "commit"),
+    ]);
+}
+
+#[test]
+fn our_labels_are_ours() {
+    for key in ["longshore.job", "Longshore.Job", "longshore.kind"] {
+        assert_eq!(create(&format!(r#""Labels":{{"{key}":"x"}}"#)), (403, "labels"));
+    }
+    check(&[
+        (Post, "/networks/create", r#"{"Name":"n","Labels":{"longshore.job":"x"}}"#, 403, "labels"),
+        (Post, "/volumes/create", r#"{"Name":"n","Labels":{"longshore.job":"x"}}"#, 403, "labels"),
+    ]);
+}
+
+#[test]
+fn too_much() {
+    let mut view = crate::broker::stand_in::view();
+    let body = r#"{"Image":"busybox:1"}"#;
+    let mut ask = |kind, target: &str, body: &str| {
+        for number in 0..4 {
+            view.adopt(kind, &format!("{number:064}"), "x");
+        }
+        match crate::broker::stand_in::ask_of(&view, Post, target, body) {
+            Decision::Refuse(refusal) => (refusal.status, refusal.rule),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(ask(outgoing::Kind::Container, "/containers/create", body), (429, "quota"));
+    assert_eq!(ask(outgoing::Kind::Network, "/networks/create", r#"{"Name":"n"}"#), (429, "quota"));
+    assert_eq!(ask(outgoing::Kind::Volume, "/volumes/create", r#"{"Name":"n"}"#), (429, "quota"));
+    assert_eq!(ask(outgoing::Kind::Exec, "/containers/web/exec", "{}"), (429, "quota"));
+    let _ = EXEC;
+}
+
+#[test]
+fn no_refusal_shows_a_value() {
+    for body in [
+        format!(r#"{{"Image":"busybox:1","HostConfig":{{"Binds":["/{SECRET}:/x"]}}}}"#),
+        format!(r#"{{"Image":"busybox:1","HostConfig":{{"CapAdd":["{SECRET}"]}}}}"#),
+        format!(r#"{{"Image":"busybox:1","HostConfig":{{"ExtraHosts":["{SECRET}"]}}}}"#),
+        format!(r#"{{"Image":"busybox:1","Tty":"{SECRET}"}}"#),
+        format!(r#"{{"Image":"busybox:1","User":{{"{SECRET}":1}}}}"#),
+        format!(r#"{{"Image":"busybox:1","HostConfig":{{"Ulimits":[{{"Name":"{SECRET}"}}]}}}}"#),
+    ] {
+        let refusal = refused(Post, "/containers/create", &body);
+        assert!(!refusal.message.contains("geheim"), "{}", refusal.message);
+    }
+}

@@ -1,0 +1,320 @@
+//! Who waits for a place on this host, in the order of coming: one empty file a job, whose name says all
+//! there is to say and whose lock says that its `prepare` still lives.
+//!
+//! Nothing here outlives its process but the file: a job keeps number and time between the tries of its
+//! `prepare`, and whoever died stands in nobody's way. It decides nothing.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::plan::admission::Weight;
+
+/// The files of those that wait.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    directory: PathBuf,
+}
+
+/// What the name of a file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the order of coming.
+    pub number: u64,
+    /// When its job's first `prepare` came, since the boot.
+    pub first: Duration,
+    /// Whether it was let in; its container may not be there yet.
+    pub admitted: bool,
+    /// What its job may use.
+    pub weight: Weight,
+    /// The job.
+    pub key: String,
+}
+
+/// One of those that wait or were let in, as the others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Who it is.
+    pub entry: Entry,
+    /// Whether its `prepare` lives.
+    pub alive: bool,
+}
+
+/// A place in the queue. Dropped it lets go of its lock, and the file stays for the job's next try.
+#[derive(Debug)]
+pub struct Ticket {
+    directory: PathBuf,
+    /// As it stands in the name.
+    pub entry: Entry,
+    #[expect(dead_code, reason = "closing it releases the lock")]
+    lock: File,
+}
+
+/// The lock on the queue as a whole, held until dropped.
+#[derive(Debug)]
+pub struct QueueLock(#[expect(dead_code, reason = "closing it releases the lock")] File);
+
+impl Entry {
+    fn name(&self) -> String {
+        let (first, Weight { memory_bytes, nano_cpus }) = (self.first.as_millis(), self.weight);
+        let state = if self.admitted { "in" } else { "waits" };
+        let (number, key) = (self.number, &self.key);
+        format!("{number}.{first}.{state}.{memory_bytes}.{nano_cpus}.{key}")
+    }
+
+    /// `None` for a file that is none of ours.
+    fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.splitn(6, '.');
+        let mut part = || parts.next();
+        let number = part()?.parse().ok()?;
+        let first = Duration::from_millis(part()?.parse().ok()?);
+        let admitted = match part()? {
+            "in" => true,
+            "waits" => false,
+            _ => return None,
+        };
+        let (memory_bytes, nano_cpus) = (part()?.parse().ok()?, part()?.parse().ok()?);
+        let weight = Weight { memory_bytes, nano_cpus };
+        let key = part().filter(|key| !key.is_empty())?.to_owned();
+        Some(Self { number, first, admitted, weight, key })
+    }
+}
+
+impl Queue {
+    /// The queue of this host.
+    ///
+    /// # Errors
+    /// When its directory cannot be made.
+    pub fn open(run_dir: &Path) -> io::Result<Self> {
+        let directory = run_dir.join("queue");
+        DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        Ok(Self { directory })
+    }
+
+    /// The lock that who reads and changes the queue holds; `None` while another does.
+    ///
+    /// # Errors
+    /// When its file cannot be made.
+    pub fn try_lock(&self) -> io::Result<Option<QueueLock>> {
+        let file = open(&self.directory.join("lock"))?;
+        Ok(locked(&file)?.then_some(QueueLock(file)))
+    }
+
+    /// Takes the job's place: the one of its earlier try, else the last.
+    ///
+    /// # Errors
+    /// When its file cannot be made.
+    pub fn enter(
+        &self,
+        key: &str,
+        weight: Weight,
+        now: Duration,
+        _lock: &QueueLock,
+    ) -> io::Result<Ticket> {
+        let entries = self.entries()?;
+        for earlier in entries.iter().filter(|one| one.key == key) {
+            let file = open(&self.directory.join(earlier.name()))?;
+            if locked(&file)? {
+                // From before a boot, where the directory is on a disk.
+                let first = if earlier.first > now { now } else { earlier.first };
+                let entry = Entry { first, admitted: false, weight, ..earlier.clone() };
+                fs::rename(self.directory.join(earlier.name()), self.directory.join(entry.name()))?;
+                return Ok(Ticket { directory: self.directory.clone(), entry, lock: file });
+            }
+        }
+        let number = entries.iter().map(|one| one.number).max().unwrap_or(0).saturating_add(1);
+        let entry = Entry { number, first: now, admitted: false, weight, key: key.to_owned() };
+        let lock = open(&self.directory.join(entry.name()))?;
+        locked(&lock)?;
+        Ok(Ticket { directory: self.directory.clone(), entry, lock })
+    }
+
+    /// All but this one, in their order.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn others(&self, than: &Ticket, _lock: &QueueLock) -> io::Result<Vec<Standing>> {
+        let entries = self.entries()?.into_iter().filter(|one| one.name() != than.entry.name());
+        let standing = |entry: Entry| {
+            let path = self.directory.join(entry.name());
+            // Gone meanwhile is dead too: a job that is done takes its file away.
+            let alive = File::open(path).is_ok_and(|file| !locked(&file).unwrap_or(false));
+            Standing { entry, alive }
+        };
+        Ok(entries.map(standing).collect())
+    }
+
+    /// Takes the file of one that is dead away.
+    pub fn forget(&self, dead: &Entry, _lock: &QueueLock) {
+        // It stands in nobody's way; another look tries again.
+        let _ = fs::remove_file(self.directory.join(dead.name()));
+    }
+
+    fn entries(&self) -> io::Result<Vec<Entry>> {
+        let mut all = Vec::new();
+        for file in fs::read_dir(&self.directory)? {
+            all.extend(file?.file_name().to_str().and_then(Entry::parse));
+        }
+        all.sort_unstable_by_key(|entry: &Entry| entry.number);
+        Ok(all)
+    }
+}
+
+/// How many wait on this host, for people and metrics: it looks without the queue's lock.
+pub fn waiting(run_dir: &Path) -> usize {
+    let queue = Queue { directory: run_dir.join("queue") };
+    let lives = |entry: &Entry| {
+        let locked = |file| flock(&file, FlockOperation::NonBlockingLockShared).is_err();
+        File::open(queue.directory.join(entry.name())).is_ok_and(locked)
+    };
+    let waits = |entry: &Entry| !entry.admitted && lives(entry);
+    queue.entries().map_or(0, |entries| entries.iter().filter(|entry| waits(entry)).count())
+}
+
+impl Ticket {
+    /// Says to the others that this job was let in.
+    ///
+    /// # Errors
+    /// When its file cannot be renamed: somebody took it away.
+    pub fn admit(&mut self, _lock: &QueueLock) -> io::Result<()> {
+        let entry = Entry { admitted: true, ..self.entry.clone() };
+        fs::rename(self.path(), self.directory.join(entry.name()))?;
+        self.entry = entry;
+        Ok(())
+    }
+
+    /// Leaves the queue for good.
+    pub fn leave(self) {
+        // Without its lock it stands in nobody's way.
+        let _ = fs::remove_file(self.path());
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.join(self.entry.name())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
+/// Whether the lock on this file could be had at once.
+fn locked(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Time since the boot, sleep included. No clock that is set can change it.
+///
+/// # Errors
+/// When `/proc` does not tell.
+pub fn since_boot() -> io::Result<Duration> {
+    let text = fs::read_to_string("/proc/uptime")?;
+    let seconds = text.split_whitespace().next().and_then(|word| word.parse().ok());
+    let known = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    known.ok_or_else(|| io::Error::other("/proc/uptime does not begin with a number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1000);
+
+    struct Ground {
+        _directory: tempfile::TempDir,
+        queue: Queue,
+    }
+
+    impl Ground {
+        fn new() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let queue = Queue::open(directory.path()).unwrap();
+            Self { _directory: directory, queue }
+        }
+
+        fn lock(&self) -> QueueLock {
+            self.queue.try_lock().unwrap().unwrap()
+        }
+
+        fn enter(&self, key: &str, now: Duration) -> Ticket {
+            self.queue.enter(key, Weight::default(), now, &self.lock()).unwrap()
+        }
+
+        fn others(&self, than: &Ticket) -> Vec<(String, bool)> {
+            let others = self.queue.others(than, &self.lock()).unwrap();
+            others.into_iter().map(|one| (one.entry.key, one.alive)).collect()
+        }
+    }
+
+    #[test]
+    fn a_name_says_all() {
+        let weight = Weight { memory_bytes: 4 << 30, nano_cpus: 1_500_000_000 };
+        let first = Duration::from_millis(834_223_311);
+        let key = "1234-ab12cd34".to_owned();
+        let entry = Entry { number: 17, first, admitted: true, weight, key };
+        assert_eq!(Entry::parse(&entry.name()), Some(entry));
+        for odd in ["lock", "1.2.in.3.4.", "1.2.out.3.4.k", "-1.2.in.3.4.k", "1.2.in", ""] {
+            assert_eq!(Entry::parse(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn those_that_live_stand_in_the_order_of_coming() {
+        let ground = Ground::new();
+        let [_one, two, three] = ["a", "b", "c"].map(|key| ground.enter(key, NOW));
+        drop(two);
+        let seen = ground.others(&three);
+        assert_eq!(seen, [("a".to_owned(), true), ("b".to_owned(), false)]);
+        fs::write(ground.queue.directory.join("somebody's"), "").unwrap();
+        assert_eq!(ground.others(&three), seen);
+    }
+
+    #[test]
+    fn the_next_try_of_a_job_has_the_place_and_the_time_of_the_first() {
+        let ground = Ground::new();
+        let mut first = ground.enter("a", NOW);
+        first.admit(&ground.lock()).unwrap();
+        let other = ground.enter("b", NOW);
+        drop(first);
+        let again = ground.enter("a", NOW * 2);
+        assert_eq!((again.entry.number, again.entry.first), (1, NOW));
+        assert!(!again.entry.admitted);
+        assert_eq!(ground.others(&other), [("a".to_owned(), true)]);
+        again.leave();
+        assert_eq!(ground.others(&other), []);
+        // What was written before a boot is in the future.
+        drop(ground.enter("c", NOW * 3));
+        assert_eq!(ground.enter("c", NOW).entry.first, NOW);
+    }
+
+    #[test]
+    fn two_that_live_are_never_one() {
+        let ground = Ground::new();
+        let [one, two] = ["a", "a"].map(|key| ground.enter(key, NOW));
+        assert_ne!(one.entry.number, two.entry.number);
+        assert_eq!(ground.others(&one), [("a".to_owned(), true)]);
+    }
+
+    #[test]
+    fn only_one_holds_the_queue() {
+        let ground = Ground::new();
+        let held = ground.lock();
+        assert!(ground.queue.try_lock().unwrap().is_none());
+        drop(held);
+        assert!(ground.queue.try_lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn time_goes_on() {
+        let before = since_boot().unwrap();
+        assert!(before > Duration::ZERO && since_boot().unwrap() >= before);
+    }
+}
