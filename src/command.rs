@@ -13,9 +13,11 @@ use zeroize::Zeroizing;
 
 use crate::agent::mask;
 use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
+use crate::engine::EngineError;
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
-use crate::host::{self, gc, orphans, prune, reap, status};
+use crate::host::reap::{self, Reap};
+use crate::host::{self, gc, orphans, prune, status};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -28,7 +30,7 @@ use crate::settings::Settings;
 use crate::stage::call::{self, Call};
 use crate::stage::error::CallError;
 use crate::stage::sink::RunnerSink;
-use crate::stage::{admission, cleanup, config, leases, prepare, run, vault};
+use crate::stage::{admission, cleanup, config, leases, prepare, removal_lock, run, vault};
 use crate::world::{Stdio, World};
 
 /// Room in the pipe to the runner; with the default of 64 KiB a stage's output waits for every 64 KiB.
@@ -134,8 +136,8 @@ async fn on_host(
             if args.orphans.force_orphans {
                 return orphans::reset(&engine?, settings, world, &args, stdio).await;
             }
-            let engine = engine.as_ref().map_err(CallError::system);
-            reap::command(engine, settings, world, &args, stdio).await
+            let reap = Reap { engine: engine.as_ref(), settings, world };
+            reap::command(reap, &args, stdio).await
         }
         Command::Gc(args) => gc::command(&engine(settings)?, settings, world, &args, stdio).await,
         Command::Prune(args) => {
@@ -188,6 +190,8 @@ fn read_value(stdin: &mut impl Read) -> Result<Secret, CallError> {
 }
 
 fn answer_config(call: &Call<'_>, mut stdio: Stdio) -> Result<Outcome, CallError> {
+    // Only should the runner be killed is it missed.
+    drop(reap::directories::note(call));
     let json = serde_json::to_string(&config::answer(call)).map_err(CallError::system)?;
     writeln!(stdio.stdout, "{json}").map_err(CallError::system)?;
     Ok(Outcome::Success)
@@ -203,6 +207,8 @@ fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
     let outcome = block_on(async {
         let engine = engine(&call.settings)?.metered(&call.meter);
         let source = vault::source(&call.settings, call.world).of_job(call);
+        settle(call).await?;
+        reap::turn::start_when_due(call);
         let mut log = JobLog::new(stdio.stdout, call.world.clock);
         log.mask(call.masks.set());
         let admitted = Box::pin(admission::enter(call, &engine, &mut log)).await?;
@@ -211,6 +217,14 @@ fn answer_prepare(call: &Call<'_>, stdio: Stdio) -> Result<Outcome, CallError> {
         Ok(Outcome::Success)
     });
     unless_orphaned(call, outcome)
+}
+
+/// Lets the worker of this job's last try finish: it removes by the names that this try is about to use.
+async fn settle(call: &Call<'_>) -> Result<(), CallError> {
+    let settled = removal_lock::settle(&call.settings.run_dir, call.plan.key.as_str()).await;
+    settled.map_err(|error| {
+        CallError::system(format!("the cleanup of this job's last try does not end: {error}"))
+    })
 }
 
 /// Where the runner was killed during this call, nobody else will ever call `cleanup` for its job.
@@ -262,8 +276,8 @@ fn remember(call: &Call<'_>, stage: &str, outcome: &Result<Outcome, CallError>) 
     call.record(&Event::Stage { job, stage, outcome, code, seconds });
 }
 
-fn engine(settings: &Settings) -> Result<DockerEngine, CallError> {
-    Ok(DockerEngine::new(&settings.docker.host, Deadlines::default())?)
+fn engine(settings: &Settings) -> Result<DockerEngine, EngineError> {
+    DockerEngine::new(&settings.docker.host, Deadlines::default())
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {

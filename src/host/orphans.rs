@@ -102,7 +102,7 @@ async fn remove<E: Engine>(
         }
     }
     if !gone.is_empty() {
-        let event = Event::Reaped { objects: &gone };
+        let event = Event::Reaped { objects: &gone, left: &failed };
         // History, not state: what is gone is gone whether it is written down or not.
         drop(Ledger::at(&settings.state_dir).append(&event, (world.clock)()));
     }

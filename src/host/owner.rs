@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io;
+use std::time::SystemTime;
 
-use crate::plan::owner::Owner;
+use crate::plan::owner::{Moment, Owner};
+use crate::world::World;
 
 /// Describes the process `pid` as an owner.
 ///
@@ -33,6 +35,14 @@ pub fn is_alive(owner: &Owner) -> io::Result<Option<bool>> {
         return Ok(None);
     }
     Ok(Some(start_time(owner.pid).is_ok_and(|start| start == owner.start_time)))
+}
+
+/// The time by both clocks. Where `/proc` does not tell the uptime, no deadline is over.
+pub fn now(world: &World) -> Moment {
+    let unix = (world.clock)().duration_since(SystemTime::UNIX_EPOCH);
+    let uptime = fs::read_to_string("/proc/uptime").ok();
+    let uptime = uptime.as_deref().and_then(|text| text.split(['.', ' ']).next()?.parse().ok());
+    Moment { unix: unix.map_or(0, |since| since.as_secs()), uptime: uptime.unwrap_or(0) }
 }
 
 fn pid_namespace() -> io::Result<String> {

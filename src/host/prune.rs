@@ -76,6 +76,8 @@ pub struct Done {
     pub bytes: u64,
     /// The engine failed: the plan is to be tried once more.
     pub unfinished: bool,
+    /// `latest` is not what it was.
+    pub moved: bool,
 }
 
 /// What there is, for a plan.
@@ -110,6 +112,7 @@ pub async fn act<E: Engine>(engine: &E, leases: &Leases, plan: &Pending) -> Done
     if plan.references.is_empty() {
         return done;
     }
+    // For the count of bytes alone, which is none then.
     let before = engine.images().await.unwrap_or_default();
     for (reference, image) in plan.references.iter().zip(&plan.images) {
         match remove(engine, leases, (reference, image)).await {
@@ -124,7 +127,9 @@ pub async fn act<E: Engine>(engine: &E, leases: &Leases, plan: &Pending) -> Done
     match engine.images().await {
         Ok(after) => {
             done.bytes = freed(&before, &after);
-            done.left.extend(moved(plan, &after));
+            let told = moved(plan, &after);
+            done.moved = told.is_some();
+            done.left.extend(told);
         }
         Err(error) => done.left.push(error.to_string()),
     }

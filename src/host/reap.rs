@@ -1,199 +1,218 @@
-//! `longshore reap`: removes what jobs left behind whose runner is gone, and ends their access to Vault.
-//! Observe, plan, act.
+//! `longshore reap`: removes what jobs left behind whose runner is gone, finishes cleanups that were cut
+//! short, and ends such jobs' access to Vault. Observe, plan, act.
 
-use std::collections::HashSet;
-use std::io::Write;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::SystemTime;
-
-use serde_json::json;
 
 use crate::cli::ReapArgs;
-use crate::engine::{Engine, EngineError, Fault, Removed};
+use crate::engine::{Engine, EngineError};
 use crate::outcome::Outcome;
-use crate::plan::sweep::{self, Doomed, Host, Kind, Object};
-use crate::secrets::vault::Kept;
+use crate::plan::owner::{Moment, Owner};
+use crate::plan::sweep::{self, CUT_SHORT, Doomed};
+use crate::secrets::vault::{Holder, Kept};
 use crate::settings::Settings;
 use crate::stage::error::CallError;
-use crate::stage::{agent_volume, leases, vault};
+use crate::stage::removal_lock::{self, CutShort};
+use crate::stage::{agent_volume, leases, removal, vault};
 use crate::world::{Stdio, World};
 
 use super::ledger::{Event, Ledger};
 use super::{owner, prune};
 
-/// The label that every object of ours carries.
-const OURS: &str = "longshore.kind";
+pub mod directories;
+pub mod observe;
+mod report;
+pub mod turn;
 
-/// The command: plans, removes unless only the plan is wanted, tells.
-///
-/// Access to Vault is ended whether the engine answers or not.
+use directories::Noted;
+use report::{Directory, Report, Token};
+
+/// What a reap works with.
+pub struct Reap<'a, E> {
+    /// The engine, or why there is none: what needs no engine is done all the same.
+    pub engine: Result<&'a E, &'a EngineError>,
+    /// What the operator allows.
+    pub settings: &'a Settings,
+    /// The surroundings.
+    pub world: &'a World,
+}
+
+/// The command: plans, tells, removes unless only the plan is wanted.
 ///
 /// # Errors
 /// When the engine does not answer, or something cannot be removed.
 pub async fn command<E: Engine>(
-    engine: Result<&E, CallError>,
-    settings: &Settings,
-    world: &World,
+    reap: Reap<'_, E>,
     args: &ReapArgs,
     mut stdio: Stdio,
 ) -> Result<Outcome, CallError> {
-    let seen = look(engine, settings, world).await;
-    let tokens = orphans(settings, world);
-    let doomed = seen.as_ref().map_or(&[][..], |(_, doomed)| doomed.as_slice());
-    if seen.is_ok() || !tokens.is_empty() {
-        tell(doomed, &tokens, args, &mut stdio.stdout).map_err(CallError::system)?;
+    let (run_dir, now) = (&reap.settings.run_dir, (reap.world.clock)());
+    // Two at once would do no harm, so a lock that cannot be had is told, and no reason to leave all.
+    let turn = if args.plan { Ok(None) } else { turn::take(run_dir, now) };
+    if !args.plan && matches!(turn, Ok(None)) {
+        return another(args, &mut stdio);
     }
-    let mut failed = Vec::new();
-    match seen {
-        Err(error) => failed.push(error.to_string()),
-        Ok(_) if args.plan => {}
-        Ok((engine, doomed)) => {
-            let errors = act(engine, settings, world, &doomed).await;
-            failed.extend(errors.iter().map(ToString::to_string));
-            failed.extend(prune::finish_interrupted(engine, settings, (world.clock)()).await);
-        }
-    }
+    let found = reap.find().await;
+    found.report.write(args, &mut stdio.stdout).map_err(CallError::system)?;
+    let mut failed = found.report.unknown.clone();
     if !args.plan {
-        let tokens = tokens.into_iter().map(|(token, _)| token).collect();
-        failed.extend(leases::end(settings, world, tokens).await);
+        failed.extend(reap.act(found).await);
     }
+    failed.extend(turn.err().map(|error| {
+        format!("failed to lock {}: {error}; check the setting run_dir", run_dir.display())
+    }));
     if failed.is_empty() {
         return Ok(Outcome::Success);
     }
     Err(CallError::system(failed.join("\n")))
 }
 
-/// An engine that answers, with what has to go there.
-async fn look<'a, E: Engine>(
-    engine: Result<&'a E, CallError>,
-    settings: &Settings,
-    world: &World,
-) -> Result<(&'a E, Vec<Doomed>), CallError> {
-    let engine = engine?;
-    Ok((engine, plan(engine, settings, world).await?))
+fn another(args: &ReapArgs, stdio: &mut Stdio) -> Result<Outcome, CallError> {
+    let text = if args.json {
+        "{\"busy\":true}"
+    } else {
+        "another reap is at work on this host; it does what this one would"
+    };
+    std::io::Write::write_all(&mut stdio.stdout, format!("{text}\n").as_bytes())
+        .map_err(CallError::system)?;
+    Ok(Outcome::Success)
 }
 
-/// A kept token with its file, and why it is nobody's any more.
-type Orphan = ((PathBuf, Kept), &'static str);
-
-/// Vault tokens whose job died before it could end them.
-fn orphans(settings: &Settings, world: &World) -> Vec<Orphan> {
-    let now = now_unix(world);
-    let alive = |owner: &_| owner::is_alive(owner).ok().flatten();
-    let why =
-        |kept: &Kept| sweep::orphaned(&kept.holder.owner, kept.holder.deadline_unix, alive, now);
-    let all = vault::kept(settings).into_iter();
-    all.filter_map(|one| why(&one.1).map(|reason| (one, reason))).collect()
+/// What is to be done, and what doing it takes.
+struct Found {
+    report: Report,
+    tokens: Vec<(PathBuf, Kept)>,
+    directories: Vec<Noted>,
+    /// Notes of directories that are gone.
+    outdated: Vec<Noted>,
+    cut_short: Vec<CutShort>,
 }
 
-fn now_unix(world: &World) -> u64 {
-    (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// What is to be removed now.
-///
-/// # Errors
-/// When the engine or `/proc` does not answer.
-pub async fn plan<E: Engine>(
-    engine: &E,
-    settings: &Settings,
-    world: &World,
-) -> Result<Vec<Doomed>, CallError> {
-    let objects = observe(engine).await?;
-    let now = now_unix(world);
-    let agent = agent_volume::name(&world.executable)?;
-    // An owner that cannot be looked at is left to its deadline.
-    let alive = |owner: &_| owner::is_alive(owner).ok().flatten();
-    let slot_prefix = &settings.docker.slot_prefix;
-    let host = Host { agent_volume: &agent, slot_prefix, now_unix: now };
-    Ok(sweep::plan(&objects, alive, &host))
-}
-
-async fn observe<E: Engine>(engine: &E) -> Result<Vec<Object>, CallError> {
-    let containers = engine.containers(None).await?;
-    let (networks, volumes) = tokio::join!(engine.networks(Some(OURS)), engine.volumes(OURS));
-    let used_networks: HashSet<&String> = containers.iter().flat_map(|one| &one.networks).collect();
-    let mut objects = Vec::new();
-    for network in networks? {
-        let used = used_networks.contains(&network.name);
-        let (name, labels) = (network.name, network.labels);
-        objects.push(Object { kind: Kind::Network, name, labels, used });
+impl<E: Engine> Reap<'_, E> {
+    /// What of the engine's dead jobs left behind, for people and metrics; nothing is removed.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn leftovers(&self) -> Result<Vec<Doomed>, CallError> {
+        let cut_short = removal_lock::cut_short(&self.settings.run_dir).into_iter();
+        let (doomed, _others) =
+            self.plan(&cut_short.map(|one| one.job).collect(), owner::now(self.world)).await?;
+        // An idle slot waits for the next job, and is nobody's.
+        Ok(doomed.into_iter().filter(|one| one.job.is_some()).collect())
     }
-    let used_volumes = containers.iter().flat_map(|one| &one.volumes).collect::<HashSet<_>>();
-    for volume in volumes? {
-        let used = used_volumes.contains(&volume.name);
-        let (name, labels) = (volume.name, volume.labels);
-        objects.push(Object { kind: Kind::Volume, name, labels, used });
-    }
-    let ours = containers.iter().filter(|one| one.labels.contains_key(OURS));
-    objects.extend(ours.map(|one| Object {
-        kind: Kind::Container,
-        name: one.name.clone(),
-        labels: one.labels.clone(),
-        used: true,
-    }));
-    Ok(objects)
-}
 
-/// Removes in the plan's order and collects what cannot be removed.
-async fn act<E: Engine>(
-    engine: &E,
-    settings: &Settings,
-    world: &World,
-    doomed: &[Doomed],
-) -> Vec<EngineError> {
-    let (mut gone, mut failed) = (Vec::new(), Vec::new());
-    for one in doomed {
-        let removed = match one.kind {
-            Kind::Container => engine.remove_container(&one.name).await,
-            Kind::Network => engine.remove_network(&one.name).await,
-            Kind::Volume => engine.remove_volume(&one.name).await,
+    async fn find(&self) -> Found {
+        let now = owner::now(self.world);
+        let cut_short = removal_lock::cut_short(&self.settings.run_dir);
+        let jobs: BTreeSet<String> = cut_short.iter().map(|one| one.job.clone()).collect();
+        let mut report = Report { unfinished: jobs.iter().cloned().collect(), ..Report::default() };
+        match self.plan(&jobs, now).await {
+            Ok((doomed, others)) => (report.remove, report.others) = (doomed, others),
+            Err(error) => report.unknown.push(error.to_string()),
+        }
+        let mut tokens = Vec::new();
+        for (path, kept) in vault::kept(self.settings) {
+            let cut = jobs.contains(&kept.holder.job).then_some(CUT_SHORT);
+            if let Some(reason) = cut.or_else(|| orphaned(&kept.holder, now)) {
+                report.revoke.push(Token::of(&kept.holder, &kept.accessor, reason));
+                tokens.push((path, kept));
+            }
+        }
+        let (there, outdated) =
+            directories::all(self.settings).into_iter().partition::<Vec<_>, _>(Noted::is_there);
+        let mut directories = Vec::new();
+        for one in there {
+            let Some(reason) = orphaned(&one.holder, now) else { continue };
+            let (job, path) = (one.holder.job.clone(), one.path.display().to_string());
+            report.directories.push(Directory { job, path, reason });
+            directories.push(one);
+        }
+        Found { report, tokens, directories, outdated, cut_short }
+    }
+
+    async fn plan(
+        &self,
+        cut_short: &BTreeSet<String>,
+        now: Moment,
+    ) -> Result<(Vec<Doomed>, Vec<String>), CallError> {
+        let engine = self.engine.map_err(CallError::system)?;
+        let objects = observe::all(engine).await?;
+        let agent = agent_volume::name(&self.world.executable)?;
+        let host = sweep::Host {
+            agent_volume: &agent,
+            slot_prefix: &self.settings.docker.slot_prefix,
+            kept_slots: self.settings.concurrency.unwrap_or(1),
+            now,
+            cut_short,
         };
-        match removed {
-            Ok(Removed::Gone) => gone.push(one.name.clone()),
-            Ok(Removed::Absent) => {}
-            // A job took the idle slot after we had looked: it is that job's now.
-            Err(error) if one.kind == Kind::Network && error.fault == Fault::Conflict => {}
-            Err(error) => failed.push(error),
+        let others = sweep::others(&objects).map(|one| one.name.clone()).collect();
+        Ok((sweep::plan(&objects, alive, &host), others))
+    }
+
+    /// Does it all and answers sentences about what could not be done.
+    async fn act(&self, found: Found) -> Vec<String> {
+        let Found { report, tokens, directories, outdated, cut_short } = found;
+        let left = match self.engine {
+            Ok(engine) => removal::sweep_up(engine, &report.remove).await,
+            Err(_) => Vec::new(),
+        };
+        let mut failed: Vec<String> = left.iter().map(ToString::to_string).collect();
+        if let Ok(engine) = self.engine {
+            let now = (self.world.clock)();
+            failed.extend(prune::finish_interrupted(engine, self.settings, now).await);
+        }
+        for one in directories {
+            let path = one.path.display();
+            let removed = one.remove().map_err(|error| format!("failed to remove {path}: {error}"));
+            failed.extend(removed.err());
+        }
+        let unended = leases::end(self.settings, self.world, tokens).await;
+        if unended.is_empty() && report.unknown.is_empty() {
+            failed.extend(self.finish(&cut_short, &report.remove, &left));
+        }
+        failed.extend(unended);
+        self.record(&report, &failed);
+        // A note that stays is looked at again by the next one.
+        for one in outdated {
+            drop(one.forget());
+        }
+        failed
+    }
+
+    /// Says of each cleanup that was cut short that it is done, where it is.
+    fn finish(&self, all: &[CutShort], doomed: &[Doomed], left: &[EngineError]) -> Vec<String> {
+        let is_left = |job: &CutShort| {
+            let mut its = doomed.iter().filter(|one| one.job.as_ref() == Some(&job.job));
+            its.any(|one| left.iter().any(|error| error.object == one.name))
+        };
+        let mut failed = Vec::new();
+        for one in all.iter().filter(|one| !is_left(one)) {
+            self.append(&Event::Removed { job: &one.job, left: &[] });
+            failed.extend(one.finish().err().map(|error| error.to_string()));
+        }
+        failed
+    }
+
+    /// What was done is history, not state: what is gone is gone whether it is written down or not.
+    fn record(&self, report: &Report, failed: &[String]) {
+        let objects = report.remove.iter().map(|one| one.name.clone());
+        let directories = report.directories.iter().map(|one| one.path.clone());
+        let objects: Vec<String> = objects.chain(directories).collect();
+        if !objects.is_empty() || !failed.is_empty() {
+            self.append(&Event::Reaped { objects: &objects, left: failed });
         }
     }
-    if !gone.is_empty() {
-        let event = Event::Reaped { objects: &gone };
-        // History, not state: what is gone is gone whether it is written down or not.
-        drop(Ledger::at(&settings.state_dir).append(&event, (world.clock)()));
+
+    fn append(&self, event: &Event<'_>) {
+        drop(Ledger::at(&self.settings.state_dir).append(event, (self.world.clock)()));
     }
-    failed
 }
 
-fn tell(
-    doomed: &[Doomed],
-    tokens: &[Orphan],
-    args: &ReapArgs,
-    out: &mut impl Write,
-) -> std::io::Result<()> {
-    if args.json {
-        let revoke = tokens.iter().map(|((_, kept), reason)| {
-            json!({"job": kept.holder.job, "accessor": kept.accessor, "reason": reason})
-        });
-        let revoke: Vec<_> = revoke.collect();
-        serde_json::to_writer(&mut *out, &json!({ "remove": doomed, "revoke": revoke }))?;
-        return writeln!(out);
-    }
-    if doomed.is_empty() && tokens.is_empty() {
-        return writeln!(out, "nothing to reap");
-    }
-    let would = if args.plan { "would " } else { "" };
-    for one in doomed {
-        let kind = match one.kind {
-            Kind::Container => "container",
-            Kind::Network => "network",
-            Kind::Volume => "volume",
-        };
-        writeln!(out, "{would}remove {kind} {}: {}", one.name, one.reason)?;
-    }
-    for ((_, kept), reason) in tokens {
-        let (accessor, job) = (&kept.accessor, &kept.holder.job);
-        writeln!(out, "{would}revoke Vault token {accessor} of job {job}: {reason}")?;
-    }
-    Ok(())
+fn orphaned(holder: &Holder, now: Moment) -> Option<&'static str> {
+    sweep::orphaned(&holder.owner, holder.deadline, alive, now)
+}
+
+/// An owner that cannot be looked at is left to its deadline.
+fn alive(owner: &Owner) -> Option<bool> {
+    owner::is_alive(owner).ok().flatten()
 }

@@ -2,8 +2,6 @@
 //! nothing but the counters' own file.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
 use serde::Serialize;
 
@@ -17,9 +15,10 @@ use crate::world::{Stdio, World};
 
 use super::last_use::unix;
 use super::lease::Leases;
+use super::reap::{Reap, turn};
 use super::space::{self, Seen, Space};
 use super::totals::{self, LastGc, Totals};
-use super::{gc, orphans, queue, reap};
+use super::{gc, orphans, queue};
 
 mod prometheus;
 mod show;
@@ -97,7 +96,7 @@ pub struct Slots {
 /// When nothing can be told, or the file cannot be written. A daemon that does not answer is told, and is
 /// an error for people and scripts; a collector of metrics reads of it in them.
 pub async fn command<E: Engine>(
-    engine: Result<E, CallError>,
+    engine: Result<E, EngineError>,
     settings: &Settings,
     world: &World,
     args: &StatusArgs,
@@ -126,7 +125,7 @@ pub async fn command<E: Engine>(
 }
 
 async fn gather<E: Engine>(
-    engine: Result<E, CallError>,
+    engine: Result<E, EngineError>,
     settings: &Settings,
     world: &World,
 ) -> Result<Status, CallError> {
@@ -140,14 +139,14 @@ async fn gather<E: Engine>(
         waiting: queue::waiting(run_dir),
         max_jobs: settings.admission.max_jobs,
         leases: Leases::at(run_dir).held().unwrap_or_default(),
-        last_reap: modified(&run_dir.join("reap.lock")).max(totals.last_reaped),
+        last_reap: turn::last(run_dir).map(unix).max(totals.last_reaped),
         last_gc: totals.last_gc,
         totals,
         ..Status::default()
     };
     let seen = match engine {
         Ok(engine) => status.ask(&engine, settings, world).await,
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     };
     status.engine_error = seen.err().map(|error| error.to_string());
     Ok(status)
@@ -173,10 +172,7 @@ impl Status {
         self.slots = slots(engine, &containers, &settings.docker.slot_prefix).await?;
         let orphans = orphans::left(settings, &containers).into_iter();
         self.left_running = orphans.map(|one| one.name).collect();
-        let leftovers = reap::plan(engine, settings, world).await?.into_iter();
-        // An idle slot waits for the next job.
-        self.leftovers =
-            leftovers.filter(|one| !one.name.starts_with(&settings.docker.slot_prefix)).collect();
+        self.leftovers = Reap { engine: Ok(engine), settings, world }.leftovers().await?;
         Ok(())
     }
 }
@@ -217,10 +213,6 @@ async fn slots<E: Engine>(
     let own = networks.iter().filter(|network| network.name.starts_with(prefix));
     let (used, idle): (Vec<_>, Vec<_>) = own.partition(|network| taken.contains(&network.name));
     Ok(Slots { used: used.len(), idle: idle.len() })
-}
-
-fn modified(path: &Path) -> Option<u64> {
-    fs::metadata(path).and_then(|about| about.modified()).ok().map(unix)
 }
 
 /// How long ago, in one unit: `12m`.

@@ -11,7 +11,10 @@ use super::{
 };
 
 /// What a job's objects may outlive its timeout by: `after_script` and the last uploads.
-const GRACE_SECONDS: u64 = 30 * 60;
+const GRACE_SECONDS: u64 = 25 * 60;
+
+/// What `after_script` may take where the job does not say. Source: GitLab, `RUNNER_AFTER_SCRIPT_TIMEOUT`.
+const AFTER_SCRIPT_SECONDS: u64 = 5 * 60;
 
 /// The timeout where GitLab told none.
 const TIMEOUT_SECONDS: u64 = 60 * 60;
@@ -117,6 +120,13 @@ fn project_dir(context: &JobContext, settings: &Settings) -> Result<String, Refu
     })
 }
 
+/// The job's own word, in the runner's format; what cannot be read the runner passes over too.
+fn after_script_seconds(context: &JobContext) -> u64 {
+    let said = context.variable("RUNNER_AFTER_SCRIPT_TIMEOUT");
+    let said = said.and_then(|text| humantime::parse_duration(text).ok());
+    said.map_or(AFTER_SCRIPT_SECONDS, |duration| duration.as_secs())
+}
+
 fn labels(context: &JobContext, settings: &Settings, host: &HostFacts) -> Labels {
     let job = &context.response;
     let timeout =
@@ -125,16 +135,14 @@ fn labels(context: &JobContext, settings: &Settings, host: &HostFacts) -> Labels
     let mut labels: Labels =
         own.map(|(name, value)| (name.clone(), context.expand(value))).collect();
     host.owner.write(&mut labels);
+    let after_script = after_script_seconds(context).min(timeout);
+    host.now.later(timeout).later(after_script).later(GRACE_SECONDS).write_deadline(&mut labels);
     for (name, value) in [
         ("job", JobKey::of(job).to_string()),
         ("job.name", job.job_info.name.clone()),
         ("project", job.job_info.project_full_path.clone()),
         ("pipeline", job.job_info.pipeline_id.to_string()),
         ("commit", job.git_info.sha.clone()),
-        (
-            "deadline",
-            host.now_unix.saturating_add(timeout).saturating_add(GRACE_SECONDS).to_string(),
-        ),
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
     ] {
         labels.insert(format!("longshore.{name}"), value);

@@ -46,7 +46,7 @@ pub use volume::VolumePlan;
 
 use container::{Labels, LimitPlan};
 use login::VaultLogin;
-use owner::Owner;
+use owner::{Moment, Owner};
 use prune::PrunePolicy;
 
 /// Where the agent volume is mounted in every container of ours.
@@ -69,8 +69,8 @@ pub struct HostFacts {
     pub owner: Owner,
     /// Name of the agent volume.
     pub agent_volume: String,
-    /// Unix seconds.
-    pub now_unix: u64,
+    /// The time.
+    pub now: Moment,
     /// What the host has, for shares of it.
     pub capacity: Capacity,
 }

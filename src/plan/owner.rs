@@ -1,4 +1,4 @@
-//! Who owns a job's objects, as it stands on their labels. Pure.
+//! Who owns a job's objects and until when, as it stands on their labels. Pure.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,5 +39,46 @@ impl Owner {
             pid: labels.get(PID)?.parse().ok()?,
             start_time: labels.get(START)?.parse().ok()?,
         })
+    }
+}
+
+/// A point in time by both clocks of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// Unix seconds, for people and other tools: somebody may set this clock.
+    pub unix: u64,
+    /// Seconds since the host's boot, which nobody sets.
+    pub uptime: u64,
+}
+
+const DEADLINE: &str = "longshore.deadline";
+const DEADLINE_UPTIME: &str = "longshore.deadline.uptime";
+
+impl Moment {
+    /// So many seconds later.
+    #[must_use]
+    pub fn later(self, seconds: u64) -> Self {
+        Self {
+            unix: self.unix.saturating_add(seconds),
+            uptime: self.uptime.saturating_add(seconds),
+        }
+    }
+
+    /// Whether it is over at `now`, in the same boot of the host: only the clock that nobody sets counts, for
+    /// a host whose clock jumps must not lose the jobs that run.
+    pub fn is_over(self, now: Self) -> bool {
+        now.uptime > self.uptime
+    }
+
+    /// Writes it on labels as the job's deadline.
+    pub fn write_deadline(self, labels: &mut Labels) {
+        labels.insert(DEADLINE.to_owned(), self.unix.to_string());
+        labels.insert(DEADLINE_UPTIME.to_owned(), self.uptime.to_string());
+    }
+
+    /// Reads the job's deadline from labels; `None` where they tell none.
+    pub fn read_deadline(labels: &Labels) -> Option<Self> {
+        let seconds = |label: &str| labels.get(label)?.parse().ok();
+        Some(Self { unix: seconds(DEADLINE)?, uptime: seconds(DEADLINE_UPTIME)? })
     }
 }

@@ -1,10 +1,12 @@
-//! What `reap` removes: objects of jobs whose runner is gone or whose deadline has passed. Pure: it is
-//! told who lives and what time it is.
+//! What `reap` removes: objects of jobs whose runner is gone, whose deadline has passed, or whose cleanup
+//! was cut short. Pure: it is told who lives and what time it is.
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use super::container::Labels;
-use super::owner::Owner;
+use super::owner::{Moment, Owner};
 
 /// What kind of object it is; also the order of removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -12,13 +14,13 @@ use super::owner::Owner;
 pub enum Kind {
     /// Uses the others, so it goes first.
     Container,
-    /// A slot network.
+    /// A slot network, or one that a job's script made.
     Network,
     /// A volume.
     Volume,
 }
 
-/// One object that longshore made, as the engine lists it.
+/// One object of the engine, as it lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
     /// What it is.
@@ -29,6 +31,8 @@ pub struct Object {
     pub labels: Labels,
     /// Whether a container uses it.
     pub used: bool,
+    /// Whether a container has its labels from its image, so that they prove nothing.
+    pub inherited: bool,
 }
 
 /// What is to be removed, and why.
@@ -38,6 +42,8 @@ pub struct Doomed {
     pub kind: Kind,
     /// Its name.
     pub name: String,
+    /// Whose it is: the job's key; none for what is the host's.
+    pub job: Option<String>,
     /// Why it goes.
     pub reason: &'static str,
 }
@@ -49,9 +55,23 @@ pub struct Host<'a> {
     pub agent_volume: &'a str,
     /// The settings' slot networks; others belong to another installation.
     pub slot_prefix: &'a str,
-    /// Unix seconds.
-    pub now_unix: u64,
+    /// Slots of lower numbers stay though they are idle: the next jobs take them.
+    pub kept_slots: u32,
+    /// The time.
+    pub now: Moment,
+    /// Keys of jobs whose cleanup began and has nobody any more who would finish it.
+    pub cut_short: &'a BTreeSet<String>,
 }
+
+/// The kind of all that a job's script made through its brokered socket. Such an object carries all of its
+/// job's labels, but has the name that the script gave it.
+pub const BROKERED: &str = "brokered";
+
+/// The label that tells the kind of an object of ours.
+pub const KIND: &str = "longshore.kind";
+
+/// The label that tells whose an object is: the job's key.
+pub const JOB: &str = "longshore.job";
 
 /// Plans a sweep. `alive` tells whether an owner lives, `None` where that cannot be seen from here.
 pub fn plan(
@@ -63,7 +83,8 @@ pub fn plan(
         .iter()
         .filter_map(|object| {
             let reason = reason(object, &alive, host)?;
-            Some(Doomed { kind: object.kind, name: object.name.clone(), reason })
+            let (kind, name) = (object.kind, object.name.clone());
+            Some(Doomed { kind, name, job: object.labels.get(JOB).cloned(), reason })
         })
         .collect();
     doomed.sort_by(|left, right| (left.kind, &left.name).cmp(&(right.kind, &right.name)));
@@ -75,9 +96,9 @@ fn reason(
     alive: impl Fn(&Owner) -> Option<bool>,
     host: &Host<'_>,
 ) -> Option<&'static str> {
-    match object.labels.get("longshore.kind").map(String::as_str) {
+    match object.labels.get(KIND).map(String::as_str) {
         Some("slot") => {
-            let idle = !object.used && object.name.starts_with(host.slot_prefix);
+            let idle = !object.used && is_spare_slot(&object.name, host);
             return idle.then_some("the slot is idle");
         }
         Some("agent") if object.kind == Kind::Volume => {
@@ -88,122 +109,70 @@ fn reason(
         Some("agent") | None => return None,
         Some(_) => {}
     }
-    if !is_named_by_us(object) {
+    if !is_of_a_job(object) {
         return None;
     }
-    let deadline: u64 = object.labels.get("longshore.deadline")?.parse().ok()?;
+    if object.labels.get(JOB).is_some_and(|job| host.cut_short.contains(job)) {
+        return Some(CUT_SHORT);
+    }
+    let deadline = Moment::read_deadline(&object.labels)?;
     let Some(owner) = Owner::read(&object.labels) else {
-        return (host.now_unix > deadline).then_some(TOO_LATE);
+        return deadline.is_over(host.now).then_some(TOO_LATE);
     };
-    orphaned(&owner, deadline, alive, host.now_unix)
+    orphaned(&owner, deadline, alive, host.now)
 }
 
 const TOO_LATE: &str = "its job's deadline has passed";
 
+/// Why the rest of a job goes whose removal was begun.
+pub const CUT_SHORT: &str = "its job's cleanup was cut short";
+
 /// Why something that belongs to a job is nobody's any more, if it is.
 pub fn orphaned(
     owner: &Owner,
-    deadline_unix: u64,
+    deadline: Moment,
     alive: impl Fn(&Owner) -> Option<bool>,
-    now_unix: u64,
+    now: Moment,
 ) -> Option<&'static str> {
-    if now_unix > deadline_unix {
-        return Some(TOO_LATE);
+    // The deadline is of this boot; one of an earlier boot says nothing, but then the owner is gone too.
+    if alive(owner) == Some(false) {
+        return Some("its runner is gone");
     }
-    (alive(owner) == Some(false)).then_some("its runner is gone")
+    deadline.is_over(now).then_some(TOO_LATE)
 }
 
-/// A container inherits its image's labels, so labels alone prove nothing; the name has to fit them.
-fn is_named_by_us(object: &Object) -> bool {
+/// What a live job may take next stays: making a network costs it more than all else.
+fn is_spare_slot(name: &str, host: &Host<'_>) -> bool {
+    let number = name.strip_prefix(host.slot_prefix);
+    number.is_some_and(|number| number.parse().is_ok_and(|number: u32| number >= host.kept_slots))
+}
+
+/// A container inherits its image's labels, so labels alone prove nothing: the name has to fit them, or, for
+/// what a script named, the image must not carry them.
+fn is_of_a_job(object: &Object) -> bool {
     let label = |key: &str| object.labels.get(key).map_or("", String::as_str);
-    let (job, kind) = (label("longshore.job"), label("longshore.kind"));
-    !job.is_empty() && object.name == format!("longshore-{job}-{kind}")
+    let (job, kind) = (label(JOB), label(KIND));
+    let by_us = object.name == format!("longshore-{job}-{kind}");
+    !job.is_empty() && (by_us || (kind == BROKERED && !object.inherited))
+}
+
+/// All that is one job's by its labels, whoever lives.
+pub fn of_job(objects: &[Object], job: &str) -> Vec<Doomed> {
+    let cut_short = BTreeSet::from([job.to_owned()]);
+    let never = Moment { unix: 0, uptime: 0 };
+    let (agent_volume, slot_prefix) = ("", "");
+    let host =
+        Host { agent_volume, slot_prefix, kept_slots: u32::MAX, now: never, cut_short: &cut_short };
+    let its = objects.iter().filter(|one| one.labels.get(JOB).is_some_and(|label| label == job));
+    plan(&its.cloned().collect::<Vec<_>>(), |_| None, &host)
+}
+
+/// Containers that are none of ours: the host's own, and what jobs with the raw socket left. Nobody can
+/// tell one from the other.
+pub fn others(objects: &[Object]) -> impl Iterator<Item = &Object> {
+    let ours = |one: &&Object| one.labels.contains_key(KIND) && is_of_a_job(one);
+    objects.iter().filter(move |one| one.kind == Kind::Container && !ours(one))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn owner() -> Owner {
-        Owner { boot_id: "b".into(), pid_namespace: "n".into(), pid: 1, start_time: 2 }
-    }
-
-    fn object(kind: Kind, label: &str) -> Object {
-        let mut labels = Labels::from([
-            ("longshore.kind".to_owned(), label.to_owned()),
-            ("longshore.job".to_owned(), "7-ab".to_owned()),
-            ("longshore.deadline".to_owned(), "100".to_owned()),
-        ]);
-        owner().write(&mut labels);
-        Object { kind, name: format!("longshore-7-ab-{label}"), labels, used: false }
-    }
-
-    fn at(now_unix: u64) -> Host<'static> {
-        Host { agent_volume: "current", slot_prefix: "longshore-7-ab-", now_unix }
-    }
-
-    fn reason_of(object: &Object, alive: Option<bool>, now: u64) -> Option<&'static str> {
-        plan(std::slice::from_ref(object), |_| alive, &at(now)).first().map(|one| one.reason)
-    }
-
-    #[test]
-    fn another_installations_slots_are_not_ours() {
-        let mut slot = object(Kind::Network, "slot");
-        slot.name = "longshore-other-slot-0".to_owned();
-        assert_eq!(reason_of(&slot, None, 0), None);
-    }
-
-    #[test]
-    fn a_living_owner_keeps_its_things_until_the_deadline() {
-        let job = object(Kind::Container, "job");
-        assert_eq!(reason_of(&job, Some(true), 100), None);
-        assert_eq!(reason_of(&job, Some(true), 101), Some("its job's deadline has passed"));
-    }
-
-    #[test]
-    fn an_owner_that_cannot_be_seen_counts_as_alive() {
-        let job = object(Kind::Container, "job");
-        assert_eq!(reason_of(&job, None, 50), None);
-        assert_eq!(reason_of(&job, Some(false), 50), Some("its runner is gone"));
-    }
-
-    #[test]
-    fn without_our_labels_nothing_is_ours() {
-        let mut foreign = object(Kind::Container, "job");
-        foreign.labels.remove("longshore.kind");
-        assert_eq!(reason_of(&foreign, Some(false), 1000), None);
-    }
-
-    #[test]
-    fn an_image_that_carries_our_labels_does_not_make_its_containers_ours() {
-        let mut inherited = object(Kind::Container, "job");
-        inherited.name = "somebodys-database".to_owned();
-        assert_eq!(reason_of(&inherited, Some(false), 1000), None);
-    }
-
-    #[test]
-    fn idle_slots_and_old_agents_go_and_used_ones_stay() {
-        let mut slot = object(Kind::Network, "slot");
-        assert!(reason_of(&slot, None, 0).is_some());
-        slot.used = true;
-        assert!(reason_of(&slot, None, 0).is_none());
-        let mut agent = object(Kind::Volume, "agent");
-        assert!(reason_of(&agent, None, 0).is_some());
-        agent.name = "current".to_owned();
-        assert!(reason_of(&agent, None, 0).is_none());
-    }
-
-    /// The container that fills an agent volume is its job's; nothing but a volume is the agent's.
-    #[test]
-    fn a_container_that_says_it_is_the_agents_stays() {
-        let container = object(Kind::Container, "agent");
-        assert_eq!(reason_of(&container, Some(false), 1000), None);
-    }
-
-    #[test]
-    fn containers_go_before_what_they_use() {
-        let objects = [object(Kind::Volume, "builds"), object(Kind::Container, "job")];
-        let doomed = plan(&objects, |_| Some(false), &at(0));
-        assert_eq!(doomed[0].kind, Kind::Container);
-    }
-}
+mod tests;

@@ -69,6 +69,8 @@ pub struct Settings {
     pub run_dir: PathBuf,
     /// The engine and the images.
     pub docker: DockerSettings,
+    /// How long after the last reap `prepare` starts another one; zero for never.
+    pub reap_interval: Period,
     /// The brokered Docker socket.
     pub broker: BrokerSettings,
     /// How many jobs the runner runs at once, as `concurrent` in its config.toml.
@@ -114,6 +116,7 @@ impl Default for Settings {
             shell: Shell::default(),
             run_dir: PathBuf::from("/run/longshore"),
             docker: DockerSettings::default(),
+            reap_interval: Period::seconds(300),
             broker: BrokerSettings::default(),
             concurrency: None,
             admission: AdmissionSettings::default(),

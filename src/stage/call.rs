@@ -12,7 +12,7 @@ use crate::host::ledger::{Event, Ledger};
 use crate::host::{capacity, owner};
 use crate::job::JobContext;
 use crate::joblog::masks::Masks;
-use crate::plan::owner::Owner;
+use crate::plan::owner::{Moment, Owner};
 use crate::plan::{self, HostFacts, JobPlan};
 use crate::secrets::vault::Holder;
 use crate::settings::Settings;
@@ -68,7 +68,7 @@ impl<'a> Call<'a> {
         Some(Holder {
             job: self.plan.key.to_string(),
             owner: Owner::read(labels)?,
-            deadline_unix: labels.get("longshore.deadline")?.parse().ok()?,
+            deadline: Moment::read_deadline(labels)?,
         })
     }
 
@@ -133,11 +133,9 @@ fn host_facts(world: &World) -> Result<HostFacts, CallError> {
     let owner = owner::describe(parent.unsigned_abs()).map_err(|error| {
         CallError::system(format!("failed to read who called us from /proc: {error}"))
     })?;
-    let now =
-        (world.clock)().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let capacity = capacity::read().map_err(|error| {
         CallError::system(format!("failed to read what this host has: {error}"))
     })?;
     let agent_volume = agent_volume::name(&world.executable)?;
-    Ok(HostFacts { owner, agent_volume, now_unix: now, capacity })
+    Ok(HostFacts { owner, agent_volume, now: owner::now(world), capacity })
 }

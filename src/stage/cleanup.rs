@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::host::last_use::{Kind, LastUse};
 use crate::host::ledger::{Event, Ledger};
 use crate::host::prune;
+use crate::host::reap::directories;
 use crate::outcome::Outcome;
 use crate::plan::cache;
 use crate::plan::removal::RemovalPlan;
@@ -15,7 +16,7 @@ use crate::settings::Settings;
 use crate::world::{Stdio, World};
 
 use super::error::CallError;
-use super::{call, leases, removal, worker};
+use super::{call, leases, removal, removal_lock, worker};
 
 /// Writes the plan to the ledger and hands it to a worker.
 ///
@@ -49,7 +50,9 @@ pub fn start_worker(
     // History; the worker removes whether it is written down or not.
     drop(Ledger::at(&settings.state_dir).append(&event, (world.clock)()));
     let json = serde_json::to_vec(plan).map_err(CallError::system)?;
-    worker::hand_over(&world.executable, settings_path, &json).map_err(|error| {
+    // Without it nobody knows should the worker be killed; the owner's end and the deadline are left then.
+    let lock = removal_lock::begin(&settings.run_dir, &plan.job).ok();
+    worker::hand_over(&world.executable, settings_path, &json, lock).map_err(|error| {
         CallError::system(format!(
             "failed to start the worker that removes the job's containers: {error}\n  \
              they are removed by the next `longshore reap`"
@@ -75,7 +78,7 @@ pub async fn work<E: Engine>(
     })?;
     note_uses(engine, settings, world, &plan.job).await;
     let (objects, tokens) = tokio::join!(
-        removal::remove(engine, &plan),
+        removal::remove_all(engine, &plan),
         leases::end_of_job(settings, world, &plan.job)
     );
     // A container of the job's own may use what is to go.
@@ -88,8 +91,14 @@ pub async fn work<E: Engine>(
     let left: Vec<String> = objects.chain(tokens).chain(unpruned).collect();
     // No masks: names out of the job's key, the daemon's words about them, and tokens by their accessors.
     let event = Event::Removed { job: &plan.job, left: &left };
-    Ledger::at(&settings.state_dir).append(&event, (world.clock)()).map_err(CallError::system)?;
-    if left.is_empty() { Ok(Outcome::Success) } else { Err(CallError::system(left.join("; "))) }
+    let recorded = Ledger::at(&settings.state_dir).append(&event, (world.clock)());
+    if !left.is_empty() {
+        return Err(CallError::system(left.join("; ")));
+    }
+    directories::forget_gone(settings, &plan.job);
+    removal_lock::finish(&settings.run_dir, &plan.job).map_err(CallError::system)?;
+    recorded.map_err(CallError::system)?;
+    Ok(Outcome::Success)
 }
 
 /// What its containers stand on was in use until now. What cannot be found out or written down only

@@ -28,6 +28,7 @@ pub mod pull;
 pub mod pull_log;
 pub mod ready;
 pub mod removal;
+pub mod removal_lock;
 pub mod run;
 pub mod seccomp;
 pub mod secrets;

@@ -1,10 +1,22 @@
 //! Removes what a job made. Idempotent; "already gone" is success; it collects what cannot be removed
 //! and goes on.
 
-use futures_util::future::join_all;
+use std::time::Duration;
 
-use crate::engine::{Engine, EngineError};
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
+
+use crate::engine::{Engine, EngineError, Fault, Removed};
+use crate::host::reap::observe;
 use crate::plan::removal::RemovalPlan;
+use crate::plan::sweep::{self, Doomed, Kind};
+
+/// How many objects of a kind are removed at once.
+const AT_ONCE: usize = 8;
+
+/// How long a container may take to go that somebody else's removal is at, and between two looks.
+const PATIENCE: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Removes containers side by side, then their volumes; answers what is left, and why.
 pub async fn remove<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<EngineError> {
@@ -12,4 +24,76 @@ pub async fn remove<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<EngineErro
         join_all(plan.containers.iter().map(|name| engine.remove_container(name))).await;
     let volumes = join_all(plan.volumes.iter().map(|name| engine.remove_volume(name))).await;
     containers.into_iter().chain(volumes).filter_map(Result::err).collect()
+}
+
+/// Removes a job's objects by their names, and then whatever else is the job's by its labels: what its
+/// script made, or settings that have changed since; answers what is left, and why.
+pub async fn remove_all<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<EngineError> {
+    let mut left = remove(engine, plan).await;
+    match observe::of_job(engine, &plan.job).await {
+        Ok(objects) => {
+            let doomed = sweep::of_job(&objects, &plan.job);
+            // What could not be removed at first has its second try in there.
+            left.retain(|error| doomed.iter().all(|one| one.name != error.object));
+            left.extend(sweep_up(engine, &doomed).await);
+        }
+        Err(error) => left.push(error),
+    }
+    left
+}
+
+/// Removes what a sweep planned, those that use others first; answers what is left, and why.
+pub async fn sweep_up<E: Engine>(engine: &E, doomed: &[Doomed]) -> Vec<EngineError> {
+    let of = |kind| doomed.iter().filter(move |one| one.kind == kind).map(|one| one.name.as_str());
+    let containers: Vec<&str> = of(Kind::Container).collect();
+    let mut left = remove_each(engine, Kind::Container, containers.iter().copied()).await;
+    left.extend(remove_each(engine, Kind::Network, of(Kind::Network)).await);
+    let volumes = remove_each(engine, Kind::Volume, of(Kind::Volume)).await;
+    let is_used = |error: &EngineError| error.fault == Fault::Conflict;
+    if !volumes.iter().any(is_used) || containers.is_empty() {
+        left.extend(volumes);
+        return left;
+    }
+    // The daemon still is at the removal of a container that somebody asked for who was killed meanwhile.
+    await_end(engine, &containers).await;
+    let again = volumes.iter().map(|error| error.object.as_str());
+    left.extend(remove_each(engine, Kind::Volume, again).await);
+    left
+}
+
+async fn remove_each<'a, E: Engine>(
+    engine: &E,
+    kind: Kind,
+    names: impl Iterator<Item = &'a str>,
+) -> Vec<EngineError> {
+    let removals = stream::iter(names.map(|name| one(engine, kind, name)));
+    removals.buffer_unordered(AT_ONCE).filter_map(async |done| done.err()).collect().await
+}
+
+/// Waits until none of these is there any more, for a while.
+async fn await_end<E: Engine>(engine: &E, containers: &[&str]) {
+    let gone = async {
+        for name in containers {
+            while matches!(engine.inspect(name).await, Ok(Some(_))) {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    };
+    // What is not gone by then is told as what it holds.
+    drop(tokio::time::timeout(PATIENCE, gone).await);
+}
+
+async fn one<E: Engine>(engine: &E, kind: Kind, name: &str) -> Result<Removed, EngineError> {
+    let removed = match kind {
+        Kind::Container => engine.remove_container(name).await,
+        Kind::Network => engine.remove_network(name).await,
+        Kind::Volume => engine.remove_volume(name).await,
+    };
+    match removed {
+        // A job took the idle slot after somebody had looked: it is that job's now.
+        Err(error) if kind == Kind::Network && error.fault == Fault::Conflict => {
+            Ok(Removed::Absent)
+        }
+        removed => removed,
+    }
 }

@@ -44,14 +44,14 @@ fn settings_that_cannot_be_read() {
 #[test]
 fn an_unknown_key_in_the_settings() {
     let host = Host::new().docker("helper_imgae", "\"x\"");
-    let words = ["longshore.toml, line 5", "helper_imgae", "did you mean `helper_image`"];
+    let words = ["longshore.toml, line 6", "helper_imgae", "did you mean `helper_image`"];
     blames_the_host(&host, &busybox(["true"]), &words);
 }
 
 #[test]
 fn a_wrong_type_in_the_settings() {
     let host = Host::new().docker("pull_policy", "3");
-    let words = ["longshore.toml, line 6", "pull_policy", "expected"];
+    let words = ["longshore.toml, line 7", "pull_policy", "expected"];
     blames_the_host(&host, &busybox(["true"]), &words);
 }
 

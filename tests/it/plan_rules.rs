@@ -51,11 +51,24 @@ pub(crate) fn with(text: &str) -> Settings {
 }
 
 #[test]
-fn the_deadline_is_the_timeout_and_half_an_hour() {
-    for (timeout, expected) in [(json!(7200), 7200), (json!(0), 3600)] {
-        let plan = changed("trivial", |job, _| job["runner_info"]["timeout"] = timeout);
-        let deadline: u64 = plan.labels["longshore.deadline"].parse().unwrap();
-        assert_eq!(deadline - facts().now_unix, expected + 30 * 60);
+fn the_deadline_is_the_timeout_and_after_script_and_a_grace() {
+    for (timeout, after_script, expected) in [
+        (json!(7200), None, 7200 + 300),
+        (json!(0), None, 3600 + 300),
+        (json!(7200), Some("1h2m"), 7200 + 3720),
+        (json!(7200), Some("9h"), 7200 * 2),
+        (json!(7200), Some("soon"), 7200 + 300),
+    ] {
+        let plan = changed("trivial", |job, variables| {
+            job["runner_info"]["timeout"] = timeout.clone();
+            let said = after_script
+                .map(|said| ("RUNNER_AFTER_SCRIPT_TIMEOUT".to_owned(), said.to_owned()));
+            variables.extend(said);
+        });
+        let (unix, uptime) = ("longshore.deadline", "longshore.deadline.uptime");
+        let seconds = |label: &str| plan.labels[label].parse::<u64>().unwrap();
+        assert_eq!(seconds(unix) - facts().now.unix, expected + 25 * 60);
+        assert_eq!(seconds(uptime) - facts().now.uptime, expected + 25 * 60);
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use longshore::job::{JobContext, JobError, Stage};
-use longshore::plan::owner::Owner;
+use longshore::plan::owner::{Moment, Owner};
 use longshore::plan::{self, HostFacts, JobPlan, Role};
 use longshore::settings::{Capacity, Settings, SettingsError};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ pub(crate) fn facts() -> HostFacts {
     HostFacts {
         owner,
         agent_volume: "longshore-agent-0123abcd".into(),
-        now_unix: 1_800_000_000,
+        now: Moment { unix: 1_800_000_000, uptime: 1000 },
         capacity: Capacity { memory_bytes: 16 << 30, cpus: 8 },
     }
 }
@@ -144,7 +144,7 @@ fn the_entrypoint_is_the_jobs_or_the_images() {
 
 #[test]
 fn names_do_not_depend_on_the_call() {
-    let later = HostFacts { now_unix: 1_900_000_000, ..facts() };
+    let later = HostFacts { now: Moment { unix: 1_900_000_000, uptime: 2000 }, ..facts() };
     let mut variables = environment("build");
     variables.insert("CI_PROJECT_DIR".into(), String::new());
     variables.insert("CI_JOB_ID".into(), "999".into());

@@ -7,7 +7,7 @@ use longshore::job::expand::expand;
 use longshore::job::{JobContext, Stage};
 use longshore::plan::JobKey;
 use longshore::plan::container::Labels;
-use longshore::plan::owner::Owner;
+use longshore::plan::owner::{Moment, Owner};
 use longshore::plan::prune::{self, LocalImage, PrunePolicy, Seen};
 use longshore::plan::sweep::{self, Host, Kind, Object};
 use longshore::settings::Settings;
@@ -101,6 +101,11 @@ fn owner() -> impl Strategy<Value = Owner> {
     })
 }
 
+/// The clock that somebody may set says nothing.
+fn at(uptime: u64) -> Moment {
+    Moment { unix: 100 - uptime, uptime }
+}
+
 fn object() -> impl Strategy<Value = (Object, Owner, u64)> {
     let kinds = prop::sample::select(vec![Kind::Container, Kind::Network, Kind::Volume]);
     let words = prop::sample::select(vec!["job", "helper", "builds", "tmp", "cache"]);
@@ -109,14 +114,11 @@ fn object() -> impl Strategy<Value = (Object, Owner, u64)> {
             let mut labels = Labels::from([
                 ("longshore.kind".to_owned(), word.to_owned()),
                 ("longshore.job".to_owned(), "7-0011aabb".to_owned()),
-                ("longshore.deadline".to_owned(), deadline.to_string()),
             ]);
             owner.write(&mut labels);
-            (
-                Object { kind, name: format!("longshore-7-0011aabb-{word}"), labels, used },
-                owner,
-                deadline,
-            )
+            at(deadline).write_deadline(&mut labels);
+            let name = format!("longshore-7-0011aabb-{word}");
+            (Object { kind, name, labels, used, inherited: false }, owner, deadline)
         },
     )
 }
@@ -187,7 +189,13 @@ proptest! {
             if unseen.contains(owner) { None } else { Some(living.contains(owner)) }
         };
         let listed: Vec<Object> = objects.iter().map(|(object, ..)| object.clone()).collect();
-        let doomed = sweep::plan(&listed, alive, &Host { agent_volume: "agent", slot_prefix: "slot-", now_unix: now });
+        let doomed = sweep::plan(&listed, alive, &Host {
+            agent_volume: "agent",
+            slot_prefix: "slot-",
+            kept_slots: 1,
+            now: at(now),
+            cut_short: &BTreeSet::new(),
+        });
         // Objects may share a name here: none of those that bear it may be kept.
         for one in &doomed {
             let bearers = objects.iter().filter(|(object, ..)| object.name == one.name && object.kind == one.kind);

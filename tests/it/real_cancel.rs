@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::call::{Exit, Stream};
-use crate::support::real::{Host, assert_says, await_gone, busybox, left_of};
+use crate::support::real::{Host, assert_says, await_gone, busybox, left_of, no_other_reap};
 use crate::support::running::{FailureReason, JobStatus};
 
 const SOON: Duration = Duration::from_mins(1);
@@ -118,6 +118,7 @@ fn when_the_runner_is_killed_during_prepare_nothing_stays() {
 
 #[test]
 fn when_runner_and_driver_are_killed_reap_removes_the_rest() {
+    let _alone = no_other_reap();
     let (host, job) = (Host::new(), busybox(["echo begun", "sleep 300"]));
     let running = host.runner().own_process().start(&job);
     running.wait_for_output("\nbegun", SOON);
@@ -136,11 +137,11 @@ fn when_runner_and_driver_are_killed_reap_removes_the_rest() {
     assert_eq!(running.join().status, JobStatus::Lost);
     await_end(driver);
     assert!(!left_of(&job).is_empty(), "cleanup was never called");
-    let plan = host.bare(&["reap", "--plan"]).output().unwrap();
+    let plan = host.reap_alone(&["--plan"]);
     let container = format!("would remove container longshore-{}-", job.id);
     assert_says(&String::from_utf8_lossy(&plan.stdout), &[&container, "its runner is gone"]);
     assert!(!left_of(&job).is_empty(), "a plan removes nothing");
-    let reaped = host.bare(&["reap"]).output().unwrap();
+    let reaped = host.reap_alone(&[]);
     assert!(left_of(&job).is_empty(), "{reaped:?}");
     assert!(reaped.status.success(), "{reaped:?}");
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
-use longshore::plan::owner::Owner;
+use longshore::plan::owner::{Moment, Owner};
 use longshore::plan::{KvVersion, SecretRef};
 use longshore::secrets::SecretSource as _;
 use longshore::secrets::vault::{Holder, Keeping, Vault, VaultSettings, kept_below};
@@ -26,7 +26,8 @@ fn keeping(run_dir: &TempDir) -> Keeping {
     let owner =
         Owner { boot_id: "boot".into(), pid_namespace: "pid:[1]".into(), pid: 1, start_time: 1 };
     let run_dir = run_dir.path().to_owned();
-    let holder = Holder { job: "7-ab".into(), owner, deadline_unix: u64::MAX };
+    let holder =
+        Holder { job: "7-ab".into(), owner, deadline: Moment { unix: u64::MAX, uptime: u64::MAX } };
     Keeping { holder, run_dir, clock: SystemTime::now }
 }
 
@@ -186,9 +187,9 @@ async fn what_cannot_be_renewed_is_told_once_and_asked_for_no_more() {
 async fn a_secret_that_ends_too_soon_is_warned_of() {
     let (bao, settings) = leasing("1h", json!({})).await;
     let run_dir = memory();
-    for (deadline_unix, warnings) in [(u64::MAX, 1), (0, 0)] {
+    for (unix, warnings) in [(u64::MAX, 1), (0, 0)] {
         let mut keeping = keeping(&run_dir);
-        keeping.holder.deadline_unix = deadline_unix;
+        keeping.holder.deadline.unix = unix;
         let vault = Vault::new(settings.clone()).keeping(keeping);
         let fetched = vault.fetch(&[wanted("secret/app/forever", "value")]).await.unwrap();
         let told = fetched.warnings.iter().filter(|one| one.contains("API_KEY ends in"));

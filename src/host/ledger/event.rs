@@ -135,6 +135,9 @@ pub enum Event<'a> {
     Reaped {
         /// Names of the objects.
         objects: &'a [String],
+        /// What could not be removed or ended, and why.
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        left: &'a [String],
     },
 }
 

@@ -104,7 +104,7 @@ mod tests {
             ledger.append(&Event::Removing { job }, now).unwrap();
         }
         let objects = ["longshore-9-job".to_owned()];
-        ledger.append(&Event::Reaped { objects: &objects }, now).unwrap();
+        ledger.append(&Event::Reaped { objects: &objects, left: &[] }, now).unwrap();
         let mut bytes = Vec::new();
         show(&ledger.history(filter).unwrap(), json, &mut bytes).unwrap();
         String::from_utf8(bytes).unwrap()

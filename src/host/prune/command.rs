@@ -55,12 +55,15 @@ pub async fn command<E: Engine>(
     let _lock = Lock::wait(&settings.run_dir).map_err(CallError::system)?;
     let mut failed = Vec::new();
     for one in &all {
-        failed.extend(carry_out(engine, settings, world, one).await?);
+        let (left, bad) = carry_out(engine, settings, world, one).await?;
+        if bad {
+            failed.extend(left);
+        } else if !args.json {
+            let told = left.iter().try_for_each(|left| writeln!(stdio.stdout, "kept {left}"));
+            told.map_err(CallError::system)?;
+        }
     }
-    if failed.is_empty() {
-        return Ok(Outcome::Success);
-    }
-    Err(CallError::system(failed.join("\n")))
+    if failed.is_empty() { Ok(Outcome::Success) } else { Err(CallError::system(failed.join("\n"))) }
 }
 
 async fn plans<E: Engine>(
@@ -152,13 +155,13 @@ async fn login(
     }
 }
 
-/// Answers what stayed though it was planned.
+/// Answers what stayed though it was planned, and whether something is wrong.
 async fn carry_out<E: Engine>(
     engine: &E,
     settings: &Settings,
     world: &World,
     planned: &Planned,
-) -> Result<Vec<String>, CallError> {
+) -> Result<(Vec<String>, bool), CallError> {
     let now = (world.clock)();
     let ledger = Ledger::at(&settings.state_dir);
     let pending = Pending::new(&planned.job, &planned.policy, &planned.host);
@@ -166,15 +169,16 @@ async fn carry_out<E: Engine>(
     drop(ledger.append(&pending.event(), now));
     let done: Done = super::act(engine, &Leases::at(&settings.run_dir), &pending).await;
     drop(ledger.append(&done.event(&pending.job), now));
-    let mut left = done.left;
+    let (mut left, mut bad) = (done.left, done.unfinished || done.moved);
     if let Some(plan) = &planned.registry {
         let login = login(settings, world, &planned.policy).await?;
         let repository = Repository::new(&planned.policy.repository, login.as_ref())?;
         let done = remote::act(&repository, &planned.policy, (plan, &planned.job)).await;
         drop(ledger.append(&done.event(&planned.job), now));
         left.extend(done.left);
+        bad |= done.failed;
     }
-    Ok(left)
+    Ok((left, bad))
 }
 
 fn tell(all: &[Planned], args: &PruneArgs, out: &mut impl Write) -> io::Result<()> {

@@ -12,6 +12,8 @@ pub struct Untagged {
     pub removed: Vec<String>,
     /// What stayed, and why; and what is wrong.
     pub left: Vec<String>,
+    /// Something of it is not as it should be.
+    pub failed: bool,
 }
 
 impl Untagged {
@@ -54,11 +56,13 @@ pub async fn act(
             Ok(Untag::TookOthers(told)) => {
                 done.removed.push(reference);
                 done.left.push(told);
+                done.failed = true;
                 break;
             }
             Err(error) => {
                 let down = error.fault == Fault::Transient;
                 done.left.push(error.to_string());
+                done.failed = true;
                 if down {
                     break;
                 }
@@ -67,7 +71,9 @@ pub async fn act(
     }
     let rest = tags.map(|one| format!("{}:{}: not tried any more", policy.repository, one.tag));
     done.left.extend(rest);
-    done.left.extend(moved(repository, policy, plan).await);
+    let told = moved(repository, policy, plan).await;
+    done.failed |= told.is_some();
+    done.left.extend(told);
     done
 }
 

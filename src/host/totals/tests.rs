@@ -101,7 +101,7 @@ fn bytes_pulls_stages_and_leftovers_add_up() {
             time,
         );
     }
-    ground.append(&Event::Reaped { objects: &names }, 70);
+    ground.append(&Event::Reaped { objects: &names, left: &[] }, 70);
     let (job, image) = ("1-a", "a:1");
     ground.append(&Event::Pulled { job, image, image_id: "sha256:a", size: 5, seconds: 0.5 }, 71);
     ground.append(&Event::Pruned { job, references: &names, bytes: 7, left: &names }, 72);

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use crate::plan::owner::Owner;
+use crate::plan::owner::{Moment, Owner};
 use crate::secrets::Secret;
 
 /// `TMPFS_MAGIC` and `RAMFS_MAGIC`, see statfs(2).
@@ -32,8 +32,8 @@ pub struct Holder {
     pub job: String,
     /// The runner that asked for the job.
     pub owner: Owner,
-    /// Unix seconds after which the job cannot be running any more.
-    pub deadline_unix: u64,
+    /// After this the job cannot be running any more.
+    pub deadline: Moment,
 }
 
 /// How long something lasts, from when it was given or renewed.

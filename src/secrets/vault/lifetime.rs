@@ -6,7 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use super::client::{Session, Token};
+use super::client::{Failed, Session, Token};
+use super::failure::Failure;
 use super::kept::{self, Directory, Holder, Kept, Lease, Term};
 use super::read::Leased;
 use super::{VaultError, VaultSettings};
@@ -86,7 +87,7 @@ impl KeptToken {
         kept::rewrite(&self.path, &self.kept)
             .map_err(|error| format!("{} cannot be written ({error})", self.path.display()))?;
         let short =
-            |term: &Term| !term.renewable && term.ends_unix() < self.kept.holder.deadline_unix;
+            |term: &Term| !term.renewable && term.ends_unix() < self.kept.holder.deadline.unix;
         let leases = self.kept.leases.iter().filter(|one| short(&one.term));
         let mut warnings: Vec<String> = leases.map(ends_before).collect();
         if short(&self.kept.term) {
@@ -139,7 +140,11 @@ pub(super) async fn end(
 ) -> Result<(), String> {
     if kept.term.ends_unix() >= now_unix {
         let (session, token) = resume(settings, kept, now_unix)?;
-        session.revoke(&token).await.map_or(Ok(()), Err)?;
+        if let Some(left) = session.revoke(&token).await
+            && !is_unknown(&session).await
+        {
+            return Err(left);
+        }
     }
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -147,6 +152,13 @@ pub(super) async fn end(
         }
         _ => Ok(()),
     }
+}
+
+/// Whether the server does not know the token at all: who ended it was killed before saying so here. A token
+/// that may neither end itself nor ask for itself looks the same, and nothing more can be done with it.
+async fn is_unknown(session: &Session<'_>) -> bool {
+    let answer = session.get("auth/token/lookup-self", None).await;
+    matches!(answer, Err(Failed { failure: Failure::Status { code: 403, .. }, .. }))
 }
 
 /// A session with a kept token, with the server that gave it.

@@ -1,13 +1,11 @@
 //! What runs on this host, as far as it stands in the way of one more job: containers of jobs (one that is
 //! being removed still is there), jobs that were let in and have none yet, and what raw-socket jobs left.
 
-use std::time::SystemTime;
-
 use crate::engine::{ContainerSummary, Engine};
 use crate::host::queue::Standing;
 use crate::host::{orphans, owner};
 use crate::plan::admission::Weight;
-use crate::plan::owner::Owner;
+use crate::plan::owner::{Moment, Owner};
 use crate::plan::sweep;
 use crate::stage::call::Call;
 use crate::stage::error::CallError;
@@ -48,11 +46,10 @@ pub(super) async fn lack<E: Engine>(
 
 /// The containers of other jobs, but those that nobody owns any more: `reap` removes them.
 fn jobs<'c>(call: &Call<'_>, containers: &'c [ContainerSummary]) -> Vec<&'c ContainerSummary> {
-    let now = (call.world.clock)().duration_since(SystemTime::UNIX_EPOCH);
-    let now = now.map_or(0, |since| since.as_secs());
+    let now = owner::now(call.world);
     let alive = |owner: &Owner| owner::is_alive(owner).ok().flatten();
     let orphaned = |one: &ContainerSummary| {
-        let deadline = one.labels.get("longshore.deadline")?.parse().ok()?;
+        let deadline = Moment::read_deadline(&one.labels)?;
         sweep::orphaned(&Owner::read(&one.labels)?, deadline, alive, now)
     };
     let own = call.plan.key.as_str();

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use longshore::plan::SecretRef;
-use longshore::plan::owner::Owner;
+use longshore::plan::owner::{Moment, Owner};
 use longshore::secrets::SecretSource;
 use longshore::secrets::vault::{AppRole, Holder, Keeping, RoleId, SecretId, Vault, VaultSettings};
 use longshore::settings::SecretForm;
@@ -95,7 +95,11 @@ async fn prepared(server: &Server, wanted: &[SecretRef]) {
         start_time: 1,
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let holder = Holder { job: "1-bench".to_owned(), owner, deadline_unix: now + 600 };
+    let holder = Holder {
+        job: "1-bench".to_owned(),
+        owner,
+        deadline: Moment { unix: now + 600, uptime: u64::MAX },
+    };
     let keeping = Keeping { holder, run_dir: server.run_dir.clone(), clock: SystemTime::now };
     let fetched = Vault::new(settings).keeping(keeping).fetch(wanted).await.unwrap();
     assert_eq!((fetched.secrets.len(), fetched.warnings.len()), (SECRETS, 0));

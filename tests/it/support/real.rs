@@ -9,6 +9,7 @@ use std::io::{Read, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -51,6 +52,7 @@ impl Host {
         let (top, docker) = ([].into(), [].into());
         let host = Self { directory, top, docker, tables: String::new(), memory: None };
         host.top("state_dir", &format!("{state:?}"))
+            .top("reap_interval", "\"0s\"")
             .top("run_dir", &format!("{run:?}"))
             .docker("host", &format!("{:?}", docker_host()))
             .docker("helper_image", "\"longshore-git:latest\"")
@@ -74,6 +76,11 @@ impl Host {
         let path = directory.path().display().to_string();
         self.memory = Some(directory);
         self.top("run_dir", &format!("{path:?}"))
+    }
+
+    /// `run_dir` of a host [`Self::in_memory`].
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        self.memory.as_ref().unwrap().path().to_owned()
     }
 
     /// The files of kept tokens, of a host [`Self::in_memory`].
@@ -162,6 +169,17 @@ impl Host {
         command
     }
 
+    /// `longshore reap` with these options.
+    pub(crate) fn reap(&self, options: &[&str]) -> Output {
+        let _beside = REAPS.read().unwrap_or_else(PoisonError::into_inner);
+        self.reap_alone(options)
+    }
+
+    /// The same, where the test has [`no_other_reap`] in hand.
+    pub(crate) fn reap_alone(&self, options: &[&str]) -> Output {
+        self.bare(&[&["reap"], options].concat()).output().unwrap()
+    }
+
     /// The binary with these settings and none of the runner's environment.
     pub(crate) fn bare(&self, words: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
@@ -186,6 +204,16 @@ impl Drop for Host {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// A reap takes what any dead job left, other tests' too: all are readers here, and a test that looks at what
+/// a dead job left is the writer meanwhile.
+static REAPS: RwLock<()> = RwLock::new(());
+
+/// Keeps all other tests' reaps out until it is dropped.
+pub(crate) fn no_other_reap() -> RwLockWriteGuard<'static, ()> {
+    // A test that failed with it in hand has nothing to do with the next one.
+    REAPS.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a single call wrote to stderr.

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use longshore::cli::{OrphanArgs, ReapArgs};
-use longshore::engine::ImageFacts;
-use longshore::host::reap;
+use longshore::engine::{Engine as _, ImageFacts};
+use longshore::host::owner;
+use longshore::host::reap::{self, Reap};
 use longshore::job::{JobContext, Stage};
 use longshore::joblog::JobLog;
 use longshore::joblog::output::Output;
@@ -111,7 +112,6 @@ impl Life {
     }
 
     fn call(&self) -> Call<'_> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         let owner = Owner {
             boot_id: "another boot".into(),
             pid_namespace: String::new(),
@@ -120,7 +120,8 @@ impl Life {
         };
         let volume = agent_volume::name(&self.world.executable).unwrap();
         let capacity = Capacity { memory_bytes: 8 << 30, cpus: 2 };
-        let host = HostFacts { owner, agent_volume: volume, now_unix: now, capacity };
+        let host =
+            HostFacts { owner, agent_volume: volume, now: owner::now(&self.world), capacity };
         Call {
             world: &self.world,
             settings_path: self.directory.path().join("longshore.toml"),
@@ -157,9 +158,16 @@ impl Life {
         cleanup::work(&self.engine, &self.settings, &self.world, stdio(&plan)).await
     }
 
+    /// A slot that an earlier job left.
+    pub(crate) async fn spare_slot(&self) {
+        let labels = Labels::from([("longshore.kind".to_owned(), "slot".to_owned())]);
+        self.engine.create_network("longshore-slot-1", None, &labels).await.unwrap();
+    }
+
     pub(crate) async fn reap(&self) -> Result<Outcome, CallError> {
         let args = ReapArgs { plan: false, json: false, orphans: OrphanArgs::default() };
-        reap::command(Ok(&self.engine), &self.settings, &self.world, &args, stdio(b"")).await
+        let (engine, settings, world) = (Ok(&self.engine), &self.settings, &self.world);
+        reap::command(Reap { engine, settings, world }, &args, stdio(b"")).await
     }
 }
 

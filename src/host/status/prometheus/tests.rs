@@ -109,8 +109,12 @@ fn status() -> Status {
     totals.freed.insert("gc".into(), [("images".into(), 12_345_678_901)].into());
     let space =
         Space { path: "/data".into(), bytes: 1000, free_bytes: 400, inodes: 100, free_inodes: 50 };
-    let leftovers =
-        vec![Doomed { kind: Kind::Volume, name: "v".into(), reason: "its runner is gone" }];
+    let leftovers = vec![Doomed {
+        kind: Kind::Volume,
+        name: "v".into(),
+        job: Some("1-a".into()),
+        reason: "its runner is gone",
+    }];
     Status {
         version: "1.2.3",
         slots: Slots { used: 2, idle: 1 },

@@ -13,7 +13,7 @@ fn kept(job: &str) -> Kept {
     let owner = Owner { boot_id: "b".into(), pid_namespace: "n".into(), pid: 1, start_time: 2 };
     let term = Term { since_unix: 100, seconds: 90, renewable: true };
     Kept {
-        holder: Holder { job: job.into(), owner, deadline_unix: 1000 },
+        holder: Holder { job: job.into(), owner, deadline: Moment { unix: 1000, uptime: 1000 } },
         address: "https://vault".into(),
         namespace: None,
         accessor: "accessor".into(),

@@ -1,0 +1,273 @@
+//! `longshore reap` on the real daemon: what it takes of dead jobs, and what it leaves.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::job_json::FakeJob;
+use crate::support::names::unique;
+use crate::support::real::{
+    BINARY, BUSYBOX, Host, assert_says, await_gone, busybox, docker_host, job_container, left_of,
+    no_other_reap,
+};
+use crate::support::running::JobStatus;
+
+const SOON: Duration = Duration::from_mins(1);
+
+fn docker(words: &[&str]) -> String {
+    let output = Command::new("docker").args(["-H", &docker_host()]).args(words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// What all objects of a job carry whose runner is dead.
+const DEAD: [&str; 7] = [
+    "longshore.job=7-00000000",
+    "longshore.owner.boot=another",
+    "longshore.owner.pid-namespace=pid:[1]",
+    "longshore.owner.pid=1",
+    "longshore.owner.start-time=1",
+    "longshore.deadline=99999999999",
+    "longshore.deadline.uptime=99999999999",
+];
+
+/// An object that the command line makes with the labels of a job whose runner is dead; it goes with this
+/// value where nobody else has removed it.
+struct Left {
+    kind: &'static str,
+    name: String,
+}
+
+impl Left {
+    /// `kind` is the word of the command line: `volume`, `network` or `container`.
+    fn by_dead_job(kind: &'static str, name: &str, labelled: &str) -> Self {
+        let kind_label = format!("longshore.kind={labelled}");
+        Self::make(kind, name, &[&DEAD[..], &[&kind_label]].concat())
+    }
+
+    fn make(kind: &'static str, name: &str, labels: &[&str]) -> Self {
+        let labels: Vec<String> = labels.iter().map(|label| format!("--label={label}")).collect();
+        let mut words = vec![kind, "create"];
+        words.extend(labels.iter().map(String::as_str));
+        match kind {
+            "container" => words.extend(["--name", name, BUSYBOX, "true"]),
+            _ => words.push(name),
+        }
+        docker(&words);
+        Self { kind, name: name.to_owned() }
+    }
+
+    fn is_there(&self) -> bool {
+        let words = ["-H", &docker_host(), self.kind, "inspect", &self.name];
+        Command::new("docker").args(words).output().unwrap().status.success()
+    }
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        let words = ["-H", &docker_host(), self.kind, "rm", &self.name];
+        drop(Command::new("docker").args(words).output());
+    }
+}
+
+/// Answers the report; what other tests left at the same time may fail to go.
+fn reap(host: &Host) -> Value {
+    report(&host.reap(&["--json"]))
+}
+
+fn report(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn await_that(what: &str, mut happened: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !happened() {
+        assert!(Instant::now() < deadline, "{what} does not happen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_reap_in_another_pid_namespace_beside_a_live_job_removes_nothing() {
+    let host = Host::new().in_memory();
+    let job = busybox(["echo begun", "sleep 300"]);
+    let running = host.runner().own_process().start(&job);
+    running.wait_for_output("\nbegun", SOON);
+    let before = left(&job);
+    let _alone = no_other_reap();
+    let elsewhere = || {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc", BINARY, "--settings"]);
+        command.arg(host.settings()).args(["reap", "--json"]);
+        text(&command.output().unwrap())
+    };
+    let told = elsewhere();
+    assert!(!told.contains(&job.id.to_string()), "{told}");
+    assert_eq!(left(&job), before);
+    let driver = running.wait_for_call("run build_script", SOON);
+    signal(driver, Signal::STOP);
+    running.kill_runner();
+    signal(driver, Signal::KILL);
+    assert_eq!(running.join().status, JobStatus::Lost);
+    // Nobody can see from there that the runner is gone: the deadline decides.
+    let told = elsewhere();
+    assert!(!told.contains(&job.id.to_string()), "{told}");
+    assert_eq!(left(&job), before);
+    host.reap_alone(&[]);
+    assert_eq!(left_of(&job), Vec::<String>::new());
+}
+
+fn left(job: &FakeJob) -> BTreeSet<String> {
+    left_of(job).into_iter().collect()
+}
+
+fn signal(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+/// An idle slot of this host alone: no other test's reap takes it.
+fn spare_slot(host: Host) -> (Host, Left) {
+    let prefix = format!("{}-slot-", unique());
+    let slot = Left::make("network", &format!("{prefix}7"), &["longshore.kind=slot"]);
+    (host.docker("slot_prefix", &format!("{prefix:?}")), slot)
+}
+
+#[test]
+fn the_second_of_two_reaps_leaves_it_to_the_first() {
+    let (host, slot) = spare_slot(Host::new().in_memory());
+    let lock = File::create(host.run_dir().join("reap.lock")).unwrap();
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let second = host.reap(&[]);
+    assert!(second.status.success(), "{second:?}");
+    assert_says(&text(&second), &["another reap is at work on this host"]);
+    assert_eq!(reap(&host), serde_json::json!({"busy": true}));
+    assert_says(&text(&host.reap(&["--plan"])), &[&format!("would remove network {}", slot.name)]);
+    assert!(slot.is_there());
+    drop(lock);
+    reap(&host);
+    assert!(!slot.is_there());
+}
+
+#[test]
+fn a_job_starts_a_reap_when_the_last_one_is_long_ago() {
+    let (host, slot) = spare_slot(Host::new().in_memory().top("reap_interval", "\"5m\""));
+    host.run(&busybox(["true"])).assert_success();
+    await_that("a reap", || !slot.is_there());
+    await_that("its line", || host.ledger().contains(&slot.name));
+    let (stamp, lock) = (host.run_dir().join("reap.stamp"), host.run_dir().join("reap.lock"));
+    let modified = || fs::metadata(&stamp).unwrap().modified().unwrap();
+    let first = modified();
+    host.run(&busybox(["true"])).assert_success();
+    assert_eq!(modified(), first, "not again within five minutes");
+    let ago = SystemTime::now() - Duration::from_mins(6);
+    File::options().write(true).open(&stamp).unwrap().set_modified(ago).unwrap();
+    host.run(&busybox(["true"])).assert_success();
+    assert!(modified() >= first);
+    // Its end: nobody holds the lock any more.
+    await_that("the end of the reap", || {
+        let lock = File::options().write(true).open(&lock).unwrap();
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
+    });
+}
+
+#[test]
+fn what_a_dead_jobs_script_made_goes_and_what_is_not_ours_is_told_and_stays() {
+    let host = Host::new();
+    let own = unique();
+    let made = ["container", "network", "volume"]
+        .map(|kind| Left::by_dead_job(kind, &format!("{own}-{kind}"), "brokered"));
+    let foreign = Left::make("container", &format!("{own}-foreign"), &["somebodys=1"]);
+    // Whoever commits a job's container has its labels in the image.
+    let image = format!("{own}:1");
+    let labels = DEAD.map(|label| format!("LABEL {label}"));
+    let changes = labels.iter().flat_map(|label| ["--change", label.as_str()]);
+    let words = ["--change", "LABEL longshore.kind=brokered", "/dev/null", &image];
+    docker(&["import"].into_iter().chain(changes).chain(words).collect::<Vec<_>>());
+    let heir = format!("{own}-heir");
+    docker(&["container", "create", "--name", &heir, &image, "true"]);
+    let heir = Left { kind: "container", name: heir };
+    let report = reap(&host);
+    let gone = made.iter().map(Left::is_there).collect::<Vec<_>>();
+    let stayed = (foreign.is_there(), heir.is_there());
+    drop(heir);
+    docker(&["image", "rm", &image]);
+    assert_eq!((gone, stayed), (vec![false; 3], (true, true)), "{report}");
+    let others = report["others"].as_array().unwrap();
+    for name in ["foreign", "heir"] {
+        assert!(others.contains(&format!("{own}-{name}").into()), "{report}");
+    }
+    let told = text(&host.reap(&[]));
+    assert_says(
+        &told,
+        &["not longshore's, and left alone: ", "cannot be told from the host's own"],
+    );
+}
+
+/// The directory that the fake runner made for its job, with all variables in it.
+fn directory_of(runner: &Path) -> std::path::PathBuf {
+    fs::read_dir(runner).unwrap().next().unwrap().unwrap().path()
+}
+
+#[test]
+fn the_directory_of_a_killed_runner_goes_and_that_of_a_live_one_stays() {
+    let host = Host::new().in_memory();
+    let start = |job: &FakeJob| {
+        let runner = host.runner().own_process();
+        let running = runner.start(job);
+        running.wait_for_output("\nbegun", SOON);
+        (directory_of(runner.base_dir()), runner, running)
+    };
+    let jobs = [busybox(["echo begun", "sleep 300"]), busybox(["echo begun", "sleep 300"])];
+    let (dead, _dead_runner, killed) = start(&jobs[0]);
+    let (live, _live_runner, running) = start(&jobs[1]);
+    let driver = killed.wait_for_call("run build_script", SOON);
+    signal(driver, Signal::STOP);
+    killed.kill_runner();
+    signal(driver, Signal::KILL);
+    assert_eq!(killed.join().status, JobStatus::Lost);
+    // Another that has taken its path is not the one that was noted.
+    let aside = dead.with_extension("aside");
+    fs::rename(&dead, &aside).unwrap();
+    fs::create_dir(&dead).unwrap();
+    reap(&host);
+    assert!(dead.exists() && aside.exists() && live.join("response.json").exists());
+    fs::remove_dir(&dead).unwrap();
+    assert_eq!(left_of(&jobs[0]), Vec::<String>::new());
+    assert!(!left_of(&jobs[1]).is_empty());
+    running.cancel();
+    assert_eq!(running.join().status, JobStatus::Canceled);
+    await_gone(&jobs[1]);
+}
+
+/// A worker that is killed leaves the rest of its job to the next reap, though the runner lives.
+#[test]
+fn a_cleanup_that_was_cut_short_is_finished() {
+    let host = Host::new().in_memory();
+    let job = busybox(["true"]);
+    assert!(host.call(&job, &["prepare"]).status.success());
+    let name = job_container(&job);
+    let key = name.trim_start_matches("longshore-").trim_end_matches("-job").to_owned();
+    // What `cleanup` leaves where its worker is killed at once.
+    let removing = host.run_dir().join("removing");
+    fs::create_dir_all(&removing).unwrap();
+    fs::write(removing.join(&key), "").unwrap();
+    let plan = text(&host.reap(&["--plan"]));
+    assert_says(
+        &plan,
+        &[&format!("would remove container {name}: its job's cleanup was cut short")],
+    );
+    reap(&host);
+    assert_eq!(left_of(&job), Vec::<String>::new());
+    assert!(!removing.join(&key).exists());
+    assert_says(&host.ledger(), &["\"event\":\"removed\"", "\"event\":\"reaped\""]);
+}

@@ -1,0 +1,241 @@
+//! Places on the wire between the driver's processes and their servers, at each of which a test can have
+//! the process killed: before the server has heard of a request, or after it has done what was asked and
+//! before anybody hears of that. Nothing of it is in the driver: a proxy in front of the daemon's socket,
+//! and what a stand-in Vault asks before and after each of its answers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::sockopt::socket_peercred;
+use tempfile::TempDir;
+
+use super::real;
+
+/// One request of a job's course: by the n-th of its kind within its call, because the order of what goes
+/// side by side is not always the same.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Point {
+    /// `prepare`, `run build_script`, `worker`, ...
+    pub call: String,
+    /// Method and path, without what differs from job to job.
+    pub request: String,
+    /// From 1.
+    pub nth: usize,
+}
+
+/// When, as the server sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Before,
+    After,
+}
+
+/// A process that has come to where it is to be killed. Dropping this lets it go on, or its end be seen.
+#[derive(Debug)]
+pub struct Hit {
+    pub pid: i32,
+    _release: Sender<()>,
+}
+
+/// What is counted, and where somebody is waited for.
+#[derive(Debug)]
+pub struct KillPoints {
+    job: u64,
+    seen: Mutex<BTreeMap<(String, String), usize>>,
+    armed: Mutex<Option<(Point, Side)>>,
+    hits: Mutex<Sender<Hit>>,
+}
+
+impl KillPoints {
+    /// Those of one job; what is hit arrives at the receiver.
+    pub fn of_job(job: u64) -> (Arc<Self>, Receiver<Hit>) {
+        let (hits, received) = channel();
+        let (seen, armed, hits) = (Mutex::default(), Mutex::default(), Mutex::new(hits));
+        (Arc::new(Self { job, seen, armed, hits }), received)
+    }
+
+    pub fn arm(&self, point: &Point, side: Side) {
+        *self.armed.lock().unwrap() = Some((point.clone(), side));
+    }
+
+    /// All points that anybody has passed so far.
+    pub fn passed(&self) -> Vec<Point> {
+        let seen = self.seen.lock().unwrap();
+        let point = |((call, request), count): (&(String, String), &usize)| {
+            let (call, request) = (call.clone(), request.clone());
+            (1..=*count).map(move |nth| Point { call: call.clone(), request: request.clone(), nth })
+        };
+        seen.iter().flat_map(point).collect()
+    }
+
+    /// Notes a request of this process, `GET /path`.
+    pub fn note(&self, pid: i32, line: &str) -> Point {
+        let (call, request) = (call_of(pid), self.without_numbers(line));
+        let mut seen = self.seen.lock().unwrap();
+        let count = seen.entry((call.clone(), request.clone())).or_default();
+        *count += 1;
+        Point { call, request, nth: *count }
+    }
+
+    /// Waits for the test where this is what it is armed for; `false` once the process is dead.
+    pub fn pass(&self, point: &Point, side: Side, pid: i32) -> bool {
+        let armed = self.armed.lock().unwrap().take_if(|armed| *armed == (point.clone(), side));
+        if armed.is_none() {
+            return true;
+        }
+        let (release, released) = channel::<()>();
+        let _ = self.hits.lock().unwrap().send(Hit { pid, _release: release });
+        // Never sent, only dropped.
+        let _ = released.recv();
+        false
+    }
+
+    /// The job's own name is put as `JOB`, other numbers and the query go.
+    fn without_numbers(&self, line: &str) -> String {
+        let line = line.split('?').next().unwrap_or_default();
+        let name = format!("longshore-{}-", self.job);
+        let mut parts = line.split(&name);
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            text.push_str("JOB");
+            text.push_str(part.get("0123abcd".len()..).unwrap_or_default());
+        }
+        text.split('/').map(plain).collect::<Vec<_>>().join("/")
+    }
+}
+
+/// Images and containers by id, slots by number, the daemon's API by its version.
+fn plain(segment: &str) -> String {
+    if segment == "v1" {
+        return segment.to_owned();
+    }
+    let is_id = segment.len() >= 12 && segment.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id {
+        "ID".to_owned()
+    } else {
+        segment.trim_end_matches(|c: char| c.is_ascii_digit()).into()
+    }
+}
+
+/// What a process of the driver was called for: the words after `--settings FILE`.
+fn call_of(pid: i32) -> String {
+    let words = words_of(pid);
+    let mut words = words.iter().map(String::as_str).skip(3);
+    match (words.next(), words.nth(1)) {
+        (Some("run"), Some(stage)) => format!("run {stage}"),
+        (Some(call), _) => call.to_owned(),
+        (None, _) => String::new(),
+    }
+}
+
+fn words_of(pid: i32) -> Vec<String> {
+    let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = words.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+/// The one process of the driver that is at work with these settings, but a `cleanup` that is just leaving.
+pub fn at_work(settings: &Path) -> Option<i32> {
+    let settings = settings.display().to_string();
+    let mine = |pid: &i32| {
+        let words = words_of(*pid);
+        words.get(2) == Some(&settings) && words.get(3).is_some_and(|word| word != "cleanup")
+    };
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(mine)
+}
+
+/// Whether a process has ended; nobody may have collected it yet.
+pub fn has_ended(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+}
+
+/// The daemon's socket with the points before it.
+#[derive(Debug)]
+pub struct Proxy {
+    directory: TempDir,
+}
+
+impl Proxy {
+    pub fn start(points: &Arc<KillPoints>) -> Self {
+        let directory = TempDir::with_prefix("longshore-test-proxy-").unwrap();
+        let listener = UnixListener::bind(directory.path().join("docker.sock")).unwrap();
+        let points = Arc::clone(points);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let points = Arc::clone(&points);
+                // Whoever hangs up in the middle is what this is for.
+                thread::spawn(move || drop(serve(client, &points)));
+            }
+        });
+        Self { directory }
+    }
+
+    /// As `docker.host` has it.
+    pub fn host(&self) -> String {
+        format!("unix://{}/docker.sock", self.directory.path().display())
+    }
+}
+
+/// One connection is one request: the daemon is told to close it.
+fn serve(mut client: UnixStream, points: &KillPoints) -> io::Result<()> {
+    let pid = socket_peercred(&client)?.pid.as_raw_nonzero().get();
+    let Some((head, rest)) = read_head(&mut client)? else { return Ok(()) };
+    let line = head.split(" HTTP/").next().unwrap_or_default();
+    let point = points.note(pid, line);
+    if !points.pass(&point, Side::Before, pid) {
+        return Ok(());
+    }
+    let mut daemon = UnixStream::connect(real::socket())?;
+    let is_upgrade = head.to_ascii_lowercase().contains("\r\nupgrade:");
+    let close = if is_upgrade { "" } else { "\r\nConnection: close" };
+    daemon.write_all(format!("{head}{close}\r\n\r\n").as_bytes())?;
+    daemon.write_all(&rest)?;
+    let up = (client.try_clone()?, daemon.try_clone()?);
+    thread::spawn(move || copy(up.0, up.1));
+    let mut first = vec![0; 64 * 1024];
+    let length = daemon.read(&mut first)?;
+    if points.pass(&point, Side::After, pid) {
+        client.write_all(&first[..length])?;
+        copy(daemon, client);
+    } else {
+        daemon.shutdown(Shutdown::Both)?;
+    }
+    Ok(())
+}
+
+fn copy(mut from: UnixStream, mut to: UnixStream) {
+    // Either end may be gone: then so is the other.
+    let _ = io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
+    let _ = from.shutdown(Shutdown::Read);
+}
+
+/// The head without the empty line at its end, and what came with it.
+fn read_head(client: &mut UnixStream) -> io::Result<Option<(String, Vec<u8>)>> {
+    client.set_read_timeout(Some(Duration::from_mins(2)))?;
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+            let rest = bytes.split_off(at + 4);
+            bytes.truncate(at);
+            client.set_read_timeout(None)?;
+            return Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), rest)));
+        }
+        match client.read(&mut buffer)? {
+            0 => return Ok(None),
+            length => bytes.extend_from_slice(&buffer[..length]),
+        }
+    }
+}
