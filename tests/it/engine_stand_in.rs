@@ -1,6 +1,8 @@
 //! The stand-in engine's own promises to the tests that use it: calls are recorded, troubles strike the
 //! call they were ordered for, and what runs in a container is the test's choice.
 
+use std::time::Duration;
+
 use futures_util::{FutureExt, StreamExt};
 use longshore::engine::{CachePrune, Engine, Fault, ImageFacts, Output};
 use longshore::plan::container::{
@@ -44,7 +46,7 @@ async fn each_once(engine: &FakeEngine) -> Vec<Option<Fault>> {
         answer.err().map(|error| error.fault)
     }
     let labels = Labels::new();
-    let prune = CachePrune { keep_bytes: 0, unused_for: std::time::Duration::ZERO };
+    let prune = CachePrune { keep_bytes: 0, unused_for: Duration::ZERO };
     vec![
         fault(engine.ping().await),
         fault(engine.containers(None).await),
