@@ -31,6 +31,7 @@ mod engine_stand_in;
 mod engine_wire;
 mod fake_runner_calls;
 mod fake_runner_endings;
+mod init;
 mod kill_drill;
 mod local_cancel;
 mod local_conditions;
