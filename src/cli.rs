@@ -71,6 +71,12 @@ pub enum Command {
     #[command(after_help = "Examples:\n  longshore gc --plan\n  \
         longshore gc --plan --json | jq -r '.plan.remove[].references[]'\n  longshore gc")]
     Gc(GcArgs),
+    /// Show this host at a glance: jobs, room, leases, leftovers; or metrics for Prometheus.
+    #[command(
+        after_help = "Examples:\n  longshore status\n  longshore status --json | jq '.jobs | length'\n  \
+        longshore status --prometheus --output /var/lib/prometheus/node-exporter/longshore.prom"
+    )]
+    Status(StatusArgs),
     /// In a job's script: hide a value in the log from here on.
     #[command(subcommand)]
     Mask(MaskCommand),
@@ -179,6 +185,20 @@ pub struct GcArgs {
     /// Answer as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Answer in Prometheus' text format, for the textfile collector of its node exporter.
+    #[arg(long, conflicts_with = "json")]
+    pub prometheus: bool,
+    /// Write the answer to this file, as a whole or not at all.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Options of `ledger`; each narrows what is shown.

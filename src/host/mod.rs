@@ -13,4 +13,6 @@ pub mod queue;
 pub mod reap;
 pub mod routes;
 pub mod space;
+pub mod status;
+pub mod totals;
 pub mod vault;

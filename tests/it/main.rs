@@ -71,6 +71,7 @@ mod real_shells;
 mod real_slots;
 mod real_sources;
 mod real_stages;
+mod real_status;
 mod real_volumes;
 mod registry_prune;
 mod stages_over_fakes;
