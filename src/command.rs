@@ -127,6 +127,9 @@ fn dispatch(
         Command::Ledger(args) => {
             ledger::show::command(&call::read_settings(&settings)?, world, &args, stdio)
         }
+        Command::Broker(command) => {
+            host::broker::command(command, &call::read_settings(&settings)?, stdio)
+        }
         Command::Vault(command) => {
             let settings = call::read_settings(&settings)?;
             block_on(host::vault::command(command, &settings, world, stdio))
