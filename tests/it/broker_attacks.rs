@@ -58,8 +58,22 @@ impl Victim {
         let env = format!("SECRET={CANARY}");
         let script = format!("echo {CANARY}; echo {CANARY} >/tmp/file; exec sleep 3600");
         let container = docker(&[
-            "run", "-d", "--name", name, "--label", "longshore.job=victim", "-e", &env, "-v",
-            &format!("{volume}:/store"), "--network", &network, IMAGE, "sh", "-c", &script,
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--label",
+            "longshore.job=victim",
+            "-e",
+            &env,
+            "-v",
+            &format!("{volume}:/store"),
+            "--network",
+            &network,
+            IMAGE,
+            "sh",
+            "-c",
+            &script,
         ]);
         docker(&["commit", "--change", &commit, name, &image]);
         let body = r#"{"Cmd":["env"],"AttachStdout":true}"#;
@@ -172,12 +186,21 @@ const ON_HOST: &[(&str, &str)] = &[
     ("proc unmasked", r#"{"MaskedPaths":[],"ReadonlyPaths":[]}"#),
     ("kernel's settings", r#"{"Sysctls":{"net.ipv4.ip_forward":"1"}}"#),
     ("capabilities", r#"{"CapAdd":["ALL"]}"#),
-    ("device", r#"{"Devices":[{"PathOnHost":"/dev/null","PathInContainer":"/d","CgroupPermissions":"rwm"}]}"#),
+    (
+        "device",
+        r#"{"Devices":[{"PathOnHost":"/dev/null","PathInContainer":"/d","CgroupPermissions":"rwm"}]}"#,
+    ),
     ("device rules", r#"{"DeviceCgroupRules":["a *:* rwm"]}"#),
     ("restarts for ever", r#"{"RestartPolicy":{"Name":"always"}}"#),
-    ("port of the host", r#"{"PortBindings":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"18080"}]}}"#),
+    (
+        "port of the host",
+        r#"{"PortBindings":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"18080"}]}}"#,
+    ),
     ("legacy links", r#"{"Links":["{N}:v"]}"#),
-    ("log to an address", r#"{"LogConfig":{"Type":"fluentd","Config":{"fluentd-address":"127.0.0.1:1","fluentd-async":"true"}}}"#),
+    (
+        "log to an address",
+        r#"{"LogConfig":{"Type":"fluentd","Config":{"fluentd-address":"127.0.0.1:1","fluentd-async":"true"}}}"#,
+    ),
     ("gateway of the host", r#"{"ExtraHosts":["h:host-gateway"]}"#),
     ("raised limits", r#"{"Ulimits":[{"Name":"core","Soft":-1,"Hard":-1}]}"#),
 ];
@@ -192,38 +215,130 @@ const OTHERS: &[Attack] = &[
     attack("file", ("GET", "/containers/{C}/archive?path=/tmp/file", ""), DONE),
     attack("stats", ("GET", "/containers/{C}/stats?stream=0", ""), DONE),
     attack("attach", ("POST", "/containers/{C}/attach?stream=1&stdout=1&logs=1", ""), &[101, 200]),
-    attack("exec", ("POST", "/containers/{C}/exec", r#"{"Cmd":["env"],"AttachStdout":true}"#), MADE),
-    attack("another's exec", ("POST", "/exec/{exec}/start", r#"{"Detach":false,"Tty":false}"#), &[101, 200]),
+    attack(
+        "exec",
+        ("POST", "/containers/{C}/exec", r#"{"Cmd":["env"],"AttachStdout":true}"#),
+        MADE,
+    ),
+    attack(
+        "another's exec",
+        ("POST", "/exec/{exec}/start", r#"{"Detach":false,"Tty":false}"#),
+        &[101, 200],
+    ),
     attack("another's exec inspected", ("GET", "/exec/{exec}/json", ""), DONE),
     attack("commit", ("POST", "/commit?container={C}&repo=stolen&tag={x}", "{}"), MADE),
     attack("image", ("GET", "/images/{img}/json", ""), DONE),
     attack("history", ("GET", "/images/{img}/history", ""), DONE),
     attack("image saved", ("GET", "/images/{img}/get", ""), DONE),
-    attack("image tagged over", ("POST", "/images/longshore-test/busybox:1/tag?repo=other/{N}&tag=latest", ""), MADE),
-    attack("created from the image", ("POST", "/containers/create", r#"{"Image":"{img}","Cmd":["env"]}"#), MADE),
+    attack(
+        "image tagged over",
+        ("POST", "/images/longshore-test/busybox:1/tag?repo=other/{N}&tag=latest", ""),
+        MADE,
+    ),
+    attack(
+        "created from the image",
+        ("POST", "/containers/create", r#"{"Image":"{img}","Cmd":["env"]}"#),
+        MADE,
+    ),
     attack("network", ("GET", "/networks/{net}", ""), DONE),
     attack("volume", ("GET", "/volumes/{vol}", ""), DONE),
-    attack("put on a foreign network", ("POST", "/networks/bridge/connect", r#"{"Container":"{C}"}"#), DONE),
+    attack(
+        "put on a foreign network",
+        ("POST", "/networks/bridge/connect", r#"{"Container":"{C}"}"#),
+        DONE,
+    ),
     attack("pause", ("POST", "/containers/{C}/pause", ""), DONE),
     attack("unpause", ("POST", "/containers/{C}/unpause", ""), DONE),
-    attack("update", ("POST", "/containers/{C}/update", r#"{"RestartPolicy":{"Name":"always"}}"#), DONE),
+    attack(
+        "update",
+        ("POST", "/containers/{C}/update", r#"{"RestartPolicy":{"Name":"always"}}"#),
+        DONE,
+    ),
     attack("rename", ("POST", "/containers/{C}/rename?name={N}-{x}", ""), DONE),
     attack("kill", ("POST", "/containers/{C}/kill", ""), DONE),
     attack("restart", ("POST", "/containers/{C}/restart?t=0", ""), DONE),
     attack("stop", ("POST", "/containers/{C}/stop?t=0", ""), DONE),
-    attack("start with a body of 1.21", ("POST", "/v1.21/containers/{C}/start", r#"{"Binds":["/:/h"]}"#), DONE),
-    attack("listed by label", ("GET", "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22longshore.job%3Dvictim%22%5D%7D", ""), DONE),
+    attack(
+        "start with a body of 1.21",
+        ("POST", "/v1.21/containers/{C}/start", r#"{"Binds":["/:/h"]}"#),
+        DONE,
+    ),
+    attack(
+        "listed by label",
+        (
+            "GET",
+            "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22longshore.job%3Dvictim%22%5D%7D",
+            "",
+        ),
+        DONE,
+    ),
     attack("events", ("GET", "/events?since=1&until=2000000000", ""), DONE),
     attack("disk use", ("GET", "/system/df", ""), DONE),
-    attack("swarm", ("POST", "/swarm/init", r#"{"ListenAddr":"127.0.0.1:2377","AdvertiseAddr":"127.0.0.1"}"#), DONE),
-    attack("a service of the swarm", ("POST", "/services/create", r#"{"Name":"{x}","TaskTemplate":{"ContainerSpec":{"Image":"longshore-test/busybox:1","Mounts":[{"Type":"bind","Source":"/","Target":"/h"}]}},"Mode":{"Replicated":{"Replicas":0}}}"#), MADE),
-    attack("volume of a disk's file system", ("POST", "/volumes/create", r#"{"Name":"{x}a","Driver":"local","DriverOpts":{"type":"ext4","device":"/dev/vda"}}"#), MADE),
-    attack("volume of proc", ("POST", "/volumes/create", r#"{"Name":"{x}b","DriverOpts":{"type":"proc","device":"proc"}}"#), MADE),
-    attack("volume that is a bind", ("POST", "/volumes/create", r#"{"Name":"{x}c","DriverOpts":{"type":"none","o":"bind","device":"/"}}"#), MADE),
-    attack("network on a chosen subnet", ("POST", "/networks/create", r#"{"Name":"{x}","IPAM":{"Config":[{"Subnet":"169.254.169.0/24"}]}}"#), MADE),
-    attack("network of the host", ("POST", "/networks/create", r#"{"Name":"{x}m","Driver":"macvlan"}"#), MADE),
-    attack("registry of the host's loopback", ("POST", "/images/create?fromSrc=http://127.0.0.1:1/x", ""), &[200, 400, 500]),
-    attack("login at a chosen server", ("POST", "/auth", r#"{"username":"a","password":"b","serveraddress":"127.0.0.1:1"}"#), &[500, 401]),
+    attack(
+        "swarm",
+        ("POST", "/swarm/init", r#"{"ListenAddr":"127.0.0.1:2377","AdvertiseAddr":"127.0.0.1"}"#),
+        DONE,
+    ),
+    attack(
+        "a service of the swarm",
+        (
+            "POST",
+            "/services/create",
+            r#"{"Name":"{x}","TaskTemplate":{"ContainerSpec":{"Image":"longshore-test/busybox:1","Mounts":[{"Type":"bind","Source":"/","Target":"/h"}]}},"Mode":{"Replicated":{"Replicas":0}}}"#,
+        ),
+        MADE,
+    ),
+    attack(
+        "volume of a disk's file system",
+        (
+            "POST",
+            "/volumes/create",
+            r#"{"Name":"{x}a","Driver":"local","DriverOpts":{"type":"ext4","device":"/dev/vda"}}"#,
+        ),
+        MADE,
+    ),
+    attack(
+        "volume of proc",
+        (
+            "POST",
+            "/volumes/create",
+            r#"{"Name":"{x}b","DriverOpts":{"type":"proc","device":"proc"}}"#,
+        ),
+        MADE,
+    ),
+    attack(
+        "volume that is a bind",
+        (
+            "POST",
+            "/volumes/create",
+            r#"{"Name":"{x}c","DriverOpts":{"type":"none","o":"bind","device":"/"}}"#,
+        ),
+        MADE,
+    ),
+    attack(
+        "network on a chosen subnet",
+        (
+            "POST",
+            "/networks/create",
+            r#"{"Name":"{x}","IPAM":{"Config":[{"Subnet":"169.254.169.0/24"}]}}"#,
+        ),
+        MADE,
+    ),
+    attack(
+        "network of the host",
+        ("POST", "/networks/create", r#"{"Name":"{x}m","Driver":"macvlan"}"#),
+        MADE,
+    ),
+    attack(
+        "registry of the host's loopback",
+        ("POST", "/images/create?fromSrc=http://127.0.0.1:1/x", ""),
+        &[200, 400, 500],
+    ),
+    attack(
+        "login at a chosen server",
+        ("POST", "/auth", r#"{"username":"a","password":"b","serveraddress":"127.0.0.1:1"}"#),
+        &[500, 401],
+    ),
     attack("container removed", ("DELETE", "/containers/{C}?force=1&v=1", ""), DONE),
     attack("containers pruned", ("POST", "/containers/prune", ""), DONE),
     attack("image removed", ("DELETE", "/images/{img}?force=1", ""), DONE),
@@ -231,7 +346,11 @@ const OTHERS: &[Attack] = &[
     attack("volume removed", ("DELETE", "/volumes/{vol}?force=1", ""), DONE),
     attack("volumes pruned", ("POST", "/volumes/prune", ""), DONE),
     attack("networks pruned", ("POST", "/networks/prune", ""), DONE),
-    attack("images pruned", ("POST", "/images/prune?filters=%7B%22dangling%22%3A%5B%22false%22%5D%7D", ""), DONE),
+    attack(
+        "images pruned",
+        ("POST", "/images/prune?filters=%7B%22dangling%22%3A%5B%22false%22%5D%7D", ""),
+        DONE,
+    ),
 ];
 
 /// Attacks whose answer may be a success: it shows and touches nothing of others.
@@ -311,10 +430,7 @@ fn what_works_on_the_bare_socket_is_refused_by_the_broker() {
     assert_eq!(left, "");
     // That a plain one is let through shows that none of them was refused for its form.
     let plain = creation("plain", "{}");
-    let answer = send(
-        &scene.brokered.socket(),
-        &request(plain.method, plain.target, plain.body),
-    );
+    let answer = send(&scene.brokered.socket(), &request(plain.method, plain.target, plain.body));
     assert_eq!(status(&answer), 201, "{answer}");
 }
 
@@ -351,9 +467,10 @@ fn bodies_that_look_harmless_are_read_as_the_daemon_reads_them() {
     let trailing = body("") + "{}";
     let answer = send(&scene.brokered.socket(), &request("POST", "/containers/create", &trailing));
     assert_eq!(status(&answer), 400, "{answer}");
-    let mut chunked = b"POST /v1.41/containers/create HTTP/1.1\r\nContent-Type: application/json\r\n\
+    let mut chunked =
+        b"POST /v1.41/containers/create HTTP/1.1\r\nContent-Type: application/json\r\n\
                         Transfer-Encoding: chunked\r\n\r\n"
-        .to_vec();
+            .to_vec();
     for byte in body(&format!(",\"HostConfig\":{evil}")).bytes() {
         chunked.extend([b'1', b'\r', b'\n', byte, b'\r', b'\n']);
     }

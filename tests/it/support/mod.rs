@@ -28,6 +28,7 @@ pub mod job_shape;
 pub mod kill_points;
 pub mod lifecycle;
 pub mod names;
+pub mod own_daemon;
 pub mod postgres;
 pub mod private_engine;
 pub mod real;
