@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::pipeline::args::LocalArgs;
+use broker::BrokerCommand;
 use init::InitArgs;
 use vault::VaultCommand;
 
+pub mod broker;
 pub mod init;
 pub mod vault;
 
@@ -85,6 +87,9 @@ pub enum Command {
         longshore ledger --pipeline 4711\n  \
         longshore ledger --project web/shop --json | jq -r 'select(.event == \"pruned\") | .bytes'")]
     Ledger(LedgerArgs),
+    /// The brokered Docker socket: show its rules, and what they make of a request.
+    #[command(subcommand)]
+    Broker(BrokerCommand),
     /// The Vault server: check the login, print the policy it needs, get and replace the secret id.
     #[command(subcommand)]
     Vault(VaultCommand),

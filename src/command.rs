@@ -111,6 +111,9 @@ fn dispatch(
             Ok(outcome)
         }
         Command::Cleanup => cleanup::hand_over(world, &settings),
+        Command::Broker(command) => {
+            host::broker::command(command, &call::read_settings(&settings)?, stdio)
+        }
         Command::Init(args) => host::init::command(&args, &settings, world, stdio),
         Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
         Command::Local(args) => block_on(local::run(*args, settings, world, stdio)),
