@@ -7,9 +7,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::pipeline::args::LocalArgs;
 use broker::BrokerCommand;
+use init::InitArgs;
 use vault::VaultCommand;
 
 pub mod broker;
+pub mod init;
 pub mod vault;
 
 /// A GitLab Runner custom executor for dedicated Docker hosts.
@@ -44,6 +46,11 @@ pub enum Command {
     Run(RunArgs),
     /// Called by GitLab Runner: remove what the job made.
     Cleanup,
+    /// Set this host up: write settings, units and timers, and show what GitLab Runner needs.
+    #[command(after_help = "Examples:\n  longshore init --dry-run\n  \
+        longshore init --helper-image registry.example.com/git:2 --max-jobs 8\n  \
+        longshore init --vault-address https://vault.example.com:8200 --role-id 1d4f...")]
+    Init(Box<InitArgs>),
     /// Print the plan of the job that the environment describes, without touching anything.
     Plan,
     /// Run a .gitlab-ci.yml here, without GitLab, through the very calls that GitLab Runner makes.
@@ -66,6 +73,12 @@ pub enum Command {
     #[command(after_help = "Examples:\n  longshore gc --plan\n  \
         longshore gc --plan --json | jq -r '.plan.remove[].references[]'\n  longshore gc")]
     Gc(GcArgs),
+    /// Show this host at a glance: jobs, room, leases, leftovers; or metrics for Prometheus.
+    #[command(
+        after_help = "Examples:\n  longshore status\n  longshore status --json | jq '.jobs | length'\n  \
+        longshore status --prometheus --output /var/lib/prometheus/node-exporter/longshore.prom"
+    )]
+    Status(StatusArgs),
     /// In a job's script: hide a value in the log from here on.
     #[command(subcommand)]
     Mask(MaskCommand),
@@ -177,6 +190,20 @@ pub struct GcArgs {
     /// Answer as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Answer in Prometheus' text format, for the textfile collector of its node exporter.
+    #[arg(long, conflicts_with = "json")]
+    pub prometheus: bool,
+    /// Write the answer to this file, as a whole or not at all.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Options of `ledger`; each narrows what is shown.

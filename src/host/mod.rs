@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod capacity;
 pub mod gc;
+pub mod init;
 pub mod last_use;
 pub mod lease;
 pub mod ledger;
@@ -13,4 +14,6 @@ pub mod queue;
 pub mod reap;
 pub mod routes;
 pub mod space;
+pub mod status;
+pub mod totals;
 pub mod vault;

@@ -100,11 +100,8 @@ impl JobPlan {
             ("CI_DISPOSABLE_ENVIRONMENT".to_owned(), "true".to_owned()),
             ("LONGSHORE_NETWORK".to_owned(), network.to_owned()),
         ];
-        // The broker offers the classic builder; Docker's command line would look for BuildKit's session.
-        let classic = ("DOCKER_BUILDKIT".to_owned(), "0".to_owned());
-        let builder = (self.socket == SocketMode::Brokered).then_some(classic);
         let files = self.secrets.iter().filter_map(|one| Some((one.name.clone(), one.file()?)));
-        own.into_iter().chain(builder).chain(files).collect()
+        own.into_iter().chain(files).collect()
     }
 
     /// The tmpfs of secret files, where there are some. No volume: the helper has no business there.
