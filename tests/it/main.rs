@@ -58,6 +58,7 @@ mod real_isolation;
 mod real_jobs;
 mod real_lease_race;
 mod real_leases;
+mod real_ledger;
 mod real_lfs;
 mod real_logins;
 mod real_masks;
