@@ -76,7 +76,7 @@ async fn pass(
     let mut looking = Context::new(&plan.dockerfile);
     let mut context = upload::archive(context, broker.upload_limit());
     while let Some(frame) = context.frame().await {
-        let Ok(bytes) = frame.map_err(broken)?.into_data() else { continue };
+        let Ok(bytes) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
         let mut out = Vec::with_capacity(bytes.len());
         looking.push(&bytes, &mut out)?;
         if !out.is_empty() && pieces.send(out.into()).await.is_err() {
@@ -94,7 +94,7 @@ async fn pass(
     Ok(())
 }
 
-fn broken(error: BodyError) -> Refusal {
+fn broken(error: &BodyError) -> Refusal {
     let refusal = Refusal::malformed("build", error.to_string());
     match error.downcast_ref::<UploadError>() {
         Some(UploadError::TooLong) => refusal.with_status(413),
