@@ -168,14 +168,19 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn start(points: &Arc<KillPoints>) -> Self {
+        Self::before(points, &real::socket())
+    }
+
+    /// The same, of another daemon.
+    pub fn before(points: &Arc<KillPoints>, daemon: &Path) -> Self {
         let directory = TempDir::with_prefix("longshore-test-proxy-").unwrap();
         let listener = UnixListener::bind(directory.path().join("docker.sock")).unwrap();
-        let points = Arc::clone(points);
+        let (points, daemon) = (Arc::clone(points), daemon.to_owned());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let points = Arc::clone(&points);
+                let (points, daemon) = (Arc::clone(&points), daemon.clone());
                 // Whoever hangs up in the middle is what this is for.
-                thread::spawn(move || drop(serve(client, &points)));
+                thread::spawn(move || drop(serve(client, &daemon, &points)));
             }
         });
         Self { directory }
@@ -188,7 +193,7 @@ impl Proxy {
 }
 
 /// One connection is one request: the daemon is told to close it.
-fn serve(mut client: UnixStream, points: &KillPoints) -> io::Result<()> {
+fn serve(mut client: UnixStream, daemon: &Path, points: &KillPoints) -> io::Result<()> {
     let pid = socket_peercred(&client)?.pid.as_raw_nonzero().get();
     let Some((head, rest)) = read_head(&mut client)? else { return Ok(()) };
     let line = head.split(" HTTP/").next().unwrap_or_default();
@@ -196,7 +201,7 @@ fn serve(mut client: UnixStream, points: &KillPoints) -> io::Result<()> {
     if !points.pass(&point, Side::Before, pid) {
         return Ok(());
     }
-    let mut daemon = UnixStream::connect(real::socket())?;
+    let mut daemon = UnixStream::connect(daemon)?;
     let is_upgrade = head.to_ascii_lowercase().contains("\r\nupgrade:");
     let close = if is_upgrade { "" } else { "\r\nConnection: close" };
     daemon.write_all(format!("{head}{close}\r\n\r\n").as_bytes())?;
@@ -209,7 +214,9 @@ fn serve(mut client: UnixStream, points: &KillPoints) -> io::Result<()> {
         client.write_all(&first[..length])?;
         copy(daemon, client);
     } else {
+        // The other direction's thread holds both open too.
         daemon.shutdown(Shutdown::Both)?;
+        client.shutdown(Shutdown::Both)?;
     }
     Ok(())
 }
