@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::pipeline::args::LocalArgs;
+use init::InitArgs;
 use vault::VaultCommand;
 
+pub mod init;
 pub mod vault;
 
 /// A GitLab Runner custom executor for dedicated Docker hosts.
@@ -42,6 +44,11 @@ pub enum Command {
     Run(RunArgs),
     /// Called by GitLab Runner: remove what the job made.
     Cleanup,
+    /// Set this host up: write settings, units and timers, and show what GitLab Runner needs.
+    #[command(after_help = "Examples:\n  longshore init --dry-run\n  \
+        longshore init --helper-image registry.example.com/git:2 --max-jobs 8\n  \
+        longshore init --vault-address https://vault.example.com:8200 --role-id 1d4f...")]
+    Init(Box<InitArgs>),
     /// Print the plan of the job that the environment describes, without touching anything.
     Plan,
     /// Run a .gitlab-ci.yml here, without GitLab, through the very calls that GitLab Runner makes.

@@ -107,6 +107,7 @@ fn dispatch(
             Ok(outcome)
         }
         Command::Cleanup => cleanup::hand_over(world, &settings),
+        Command::Init(args) => host::init::command(&args, &settings, world, stdio),
         Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
         Command::Local(args) => block_on(local::run(*args, settings, world, stdio)),
         Command::Reap(args) => sweep(&args, &settings, world, stdio),

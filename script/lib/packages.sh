@@ -20,6 +20,7 @@ PACKAGES=(
   cc gcc
   /usr/lib/x86_64-linux-gnu/libc.a libc6-dev
   /etc/ssl/certs/ca-certificates.crt ca-certificates
+  systemd-analyze systemd
 )
 
 # missing_packages: names of the packages whose proof is not there, one a line.

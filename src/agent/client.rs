@@ -110,6 +110,11 @@ where
         self.tunnels.accept(acceptor);
     }
 
+    /// Who that is.
+    pub fn tunnel_acceptor(&self) -> Option<mpsc::UnboundedSender<Tunnel>> {
+        self.tunnels.acceptor()
+    }
+
     /// Runs a stage and sees it through: its output goes to `sink`, what comes from `controls` goes to
     /// the stage. A sink that takes its time holds the stage's output, but neither pings nor controls.
     ///

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::identity::{self, Account};
 use super::protocol::{
-    Exec, Identity, Init, InitReport, Refusal, ScriptShell, SecretFile, WireSecret,
+    Exec, Identity, Init, InitReport, Refusal, ScriptShell, SecretFile, SecretVariable, WireSecret,
 };
 use super::sys;
 use crate::secrets::{MaskSet, Secret, Unmaskable};
@@ -92,6 +92,15 @@ impl Container {
     /// The values of the mask set, for the driver's own messages.
     pub(super) fn mask_values(&self) -> Vec<WireSecret> {
         self.masks.borrow().values().iter().cloned().map(WireSecret).collect()
+    }
+
+    /// The secrets by the names of their variables, or the paths of their files.
+    pub(super) fn secrets(&self) -> Vec<SecretVariable> {
+        let file = |file: &SecretFile| SecretVariable {
+            name: file.path.clone(),
+            value: file.content.clone(),
+        };
+        self.init.secrets.iter().cloned().chain(self.init.files.iter().map(file)).collect()
     }
 
     /// What is to be masked, now and as it grows.

@@ -177,6 +177,8 @@ pub struct Hello {
     pub stages: Vec<StageRecord>,
     /// All values to be masked: secrets, secret files and masks of Init, and what came later.
     pub masks: Vec<WireSecret>,
+    /// The secrets of Init by the names of their variables, or the paths of their files.
+    pub secrets: Vec<SecretVariable>,
 }
 
 /// One stage that ended.

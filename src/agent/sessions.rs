@@ -132,6 +132,7 @@ impl Agent {
             running: self.running_stage().map(|stage| stage.name.clone()),
             stages: self.records.clone(),
             masks: self.container.as_ref().map(Container::mask_values).unwrap_or_default(),
+            secrets: self.container.as_ref().map(Container::secrets).unwrap_or_default(),
         })
     }
 

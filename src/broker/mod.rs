@@ -7,15 +7,26 @@
 //! [`outgoing::Outgoing`] says, tells the view by its [`outgoing::Note`] what has become of it, and
 //! passes the answer on through [`answer`].
 //!
-//! Everything in this room but `transport`, `forward` and `tunnel` is pure: no socket, no clock, no
-//! randomness.
+//! A [`connection`] is read strictly ([`transport`]), its request goes through an `exchange` with what the
+//! stage's requests share ([`session`]), and over [`forward`] to the daemon; `upload`, `relay`, `documents`,
+//! `links` and `raw` carry what belongs to it. All else in this room is pure: no socket, no clock, no randomness.
 
 pub mod answer;
+pub mod connection;
+mod documents;
+mod exchange;
+pub mod forward;
+mod links;
 pub mod name;
 pub mod outgoing;
 pub mod policy;
+mod raw;
 pub mod refusal;
+mod relay;
 pub mod request;
+pub mod session;
+pub mod transport;
+mod upload;
 pub mod view;
 pub mod workspace;
 

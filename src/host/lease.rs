@@ -108,6 +108,13 @@ impl Leases {
     }
 
     fn lock(&self, path: &Path, how: FlockOperation) -> io::Result<File> {
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("{}: {error}", self.directory.display()))
+        };
+        self.lock_file(path, how).map_err(named)
+    }
+
+    fn lock_file(&self, path: &Path, how: FlockOperation) -> io::Result<File> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         loop {
             let file = OpenOptions::new()

@@ -2,6 +2,7 @@
 
 pub mod capacity;
 pub mod gc;
+pub mod init;
 pub mod last_use;
 pub mod lease;
 pub mod ledger;

@@ -236,6 +236,9 @@ async fn finish<E: Engine>(
     let mut failed = Vec::new();
     for plan in pending {
         let done = act(engine, &leases, plan).await;
+        if done.moved {
+            failed.extend(done.left.last().cloned());
+        }
         if done.unfinished {
             failed.extend(done.left);
         } else if let Err(error) = ledger.append(&done.event(&plan.job), now) {

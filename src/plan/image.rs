@@ -35,6 +35,13 @@ pub struct ImageSource {
     pub login: LoginPlan,
 }
 
+impl ImageSource {
+    /// An image where its name says, with the job's login for it.
+    pub fn of(reference: String, context: &JobContext, settings: &Settings) -> Self {
+        Self { login: LoginPlan::of(&reference, context, settings), reference }
+    }
+}
+
 /// What is particular to one image of a job.
 pub(super) struct Wanted<'a> {
     pub(super) reference: &'a str,
@@ -53,10 +60,7 @@ impl ImagePlan {
 
     pub(super) fn of(wanted: Wanted<'_>, context: &JobContext, settings: &Settings) -> Self {
         let reference = wanted.reference.to_owned();
-        let source = |reference: String| ImageSource {
-            login: LoginPlan::of(&reference, context, settings),
-            reference,
-        };
+        let source = |reference| ImageSource::of(reference, context, settings);
         let mirrors = mirrors(&reference, settings).into_iter().map(source);
         let sources = mirrors.chain([source(reference.clone())]).collect();
         let shared = wanted.operators || settings.docker.shared_images.matches(&reference);

@@ -136,18 +136,9 @@ impl PrunePolicy {
         }
     }
 
-    /// Whether the settings let a tag go; `latest` never.
-    fn drops(&self, tag: &str) -> bool {
-        tag != LATEST && matches(&self.drop, tag) && !self.keeps(tag)
-    }
-
-    fn keeps(&self, tag: &str) -> bool {
-        tag == LATEST || matches(&self.keep, tag)
-    }
-
-    /// Whether a tag goes that only this pipeline can have made.
-    fn is_own(&self, tag: &str) -> bool {
-        matches(&self.own, tag)
+    /// The patterns, ready to be asked.
+    fn rules(&self) -> Rules {
+        Rules { keep: compiled(&self.keep), drop: compiled(&self.drop), own: compiled(&self.own) }
     }
 
     /// `host/path:latest`.
@@ -199,9 +190,42 @@ impl Facts {
     }
 }
 
-/// A pattern that is no glob matches nothing: it would be a wish that cannot be known.
-fn matches(patterns: &[String], tag: &str) -> bool {
-    Patterns::new(patterns.to_vec()).is_ok_and(|patterns| patterns.matches(tag))
+/// What a policy says of tags.
+struct Rules {
+    keep: Option<Patterns>,
+    drop: Option<Patterns>,
+    own: Option<Patterns>,
+}
+
+impl Rules {
+    /// Whether the settings let a tag go; `latest` never.
+    fn drops(&self, tag: &str) -> bool {
+        tag != LATEST && self.names(tag) && !self.keeps(tag)
+    }
+
+    /// Whether the settings would let a tag go, were it not kept.
+    fn names(&self, tag: &str) -> bool {
+        matches(self.drop.as_ref(), tag)
+    }
+
+    fn keeps(&self, tag: &str) -> bool {
+        tag == LATEST || matches(self.keep.as_ref(), tag)
+    }
+
+    /// Whether a tag goes that only this pipeline can have made.
+    fn is_own(&self, tag: &str) -> bool {
+        tag != LATEST && matches(self.own.as_ref(), tag)
+    }
+}
+
+fn matches(patterns: Option<&Patterns>, tag: &str) -> bool {
+    patterns.is_some_and(|patterns| patterns.matches(tag))
+}
+
+/// A pattern that is no glob matches nothing, and takes no other along.
+fn compiled(patterns: &[String]) -> Option<Patterns> {
+    let good = patterns.iter().filter(|one| Patterns::new(vec![(*one).clone()]).is_ok());
+    Patterns::new(good.cloned().collect()).ok()
 }
 
 #[cfg(test)]

@@ -169,7 +169,8 @@ impl JobPlan {
         MountSource::Volume { name: self.key.name(what), labels: self.labelled(what), tmpfs_bytes }
     }
 
-    pub(super) fn labelled(&self, kind: &str) -> Labels {
+    /// The labels of an object of this kind.
+    pub fn labelled(&self, kind: &str) -> Labels {
         let mut labels = self.labels.clone();
         labels.insert("longshore.kind".to_owned(), kind.to_owned());
         labels

@@ -210,6 +210,7 @@ impl Settings {
         self.check_logins()?;
         self.gc.check()?;
         services::check(&self.services, &self.service_rule)?;
+        self.prune.check()?;
         secrets::check(&self.secrets, self.vault.as_ref())?;
         if let Some(vault) = &self.vault {
             vault.check()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Period, SecretRule};
+use super::{Patterns, Period, SecretRule};
 
 /// `[prune]`
 #[derive(Debug, Clone, Deserialize)]
@@ -27,6 +27,15 @@ pub struct PruneSettings {
 }
 
 impl PruneSettings {
+    pub(super) fn check(&self) -> Result<(), (String, String)> {
+        for (key, patterns) in [("prune.keep", &self.keep), ("prune.drop", &self.drop)] {
+            if let Err(error) = Patterns::new(patterns.clone()) {
+                return Err((key.to_owned(), error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether something is pruned after jobs of this stage of the CI file.
     pub fn is_after(&self, stage: &str) -> bool {
         self.enabled && self.after_stages.iter().any(|one| one == stage)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use crate::agent::client::{ClientError, Position};
+use crate::agent::client::{ClientError, Position, Tunnel};
 use crate::agent::protocol::{StageExit, StageSignal};
 use crate::engine::{ContainerState, Engine, EngineError, Fault};
 
@@ -39,6 +39,8 @@ pub struct Lost<'a> {
     pub position: Position,
     /// How it was lost.
     pub cause: ClientError,
+    /// Who takes its Docker clients' connections.
+    pub tunnels: Option<mpsc::UnboundedSender<Tunnel>>,
 }
 
 impl Lost<'_> {
@@ -65,6 +67,9 @@ impl Lost<'_> {
                 sleep(LOOK_EVERY).await;
                 continue;
             };
+            if let Some(acceptor) = &self.tunnels {
+                agent.accept_tunnels(acceptor.clone());
+            }
             let mut target = sink;
             match agent.resume(self.position, &mut target, controls).await {
                 Ok(exit) => return Ok(exit),

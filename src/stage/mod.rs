@@ -5,6 +5,7 @@ pub mod admission;
 pub mod again;
 pub mod agent_volume;
 pub mod attach;
+pub mod broker;
 pub mod call;
 pub mod cleanup;
 pub mod config;

@@ -228,7 +228,7 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
 #[expect(clippy::needless_pass_by_value, reason = "errors are handed over where they end")]
 fn no_lease(error: std::io::Error) -> CallError {
     CallError::system(format!(
-        "failed to lock an image in run_dir: {error}; set run_dir to a directory of this user with room"
+        "failed to lock an image in {error}; set run_dir to a directory of this user with room"
     ))
 }
 

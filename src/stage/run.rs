@@ -22,7 +22,7 @@ use super::error::CallError;
 use super::parent::Parent;
 use super::sink::RunnerSink;
 use super::timings::Timings;
-use super::{again, hint, lost, masking, prune, service_report, service_stream, verdict};
+use super::{again, broker, hint, lost, masking, prune, service_report, service_stream, verdict};
 
 /// A stage as the runner asked for it.
 pub struct Asked {
@@ -71,13 +71,20 @@ async fn once<E: Engine, S: SecretSource>(
     let (mut agent, hello) = attach::open(engine, &container).await?;
     call.masks.add(hello.masks.into_iter().map(|value| value.0));
     timings.mark("attach");
-    let exec = Exec {
+    let mut exec = Exec {
         stage: asked.stage.to_string(),
         script: asked.script.clone().into(),
         user_stage: route.user_stage,
         env: Vec::new(),
         docker_socket: None,
     };
+    let mut socket = broker::open(call, &mut exec, &mut agent, hello.secrets);
+    let serving = Box::pin(async {
+        match &mut socket {
+            Some(socket) => socket.serve(call, engine, sink).await,
+            None => std::future::pending().await,
+        }
+    });
     let wanted = route.user_stage && !call.plan.services.is_empty();
     let services = async {
         if wanted && service_stream::is_asked(call) {
@@ -90,7 +97,11 @@ async fn once<E: Engine, S: SecretSource>(
         exit = see_through(call, engine, &mut agent, exec, sink) => exit?,
         broken = sink.keep_alive() => return Err(nobody_reads(&mut agent, &never(broken)).await),
         never = services => match never {},
+        never = serving => match never {},
     };
+    if let Some(socket) = &mut socket {
+        socket.finish(call, sink).await;
+    }
     // An attach that nobody reads from would hold up everyone else's.
     drop(agent);
     let added = std::mem::take(&mut exit.added_masks);
@@ -159,8 +170,8 @@ async fn see_through<E: Engine>(
             Err(ClientError::Refused(refusal)) => Err(verdict::refused(call, &refusal)),
             Err(ClientError::Sink { source }) => Err(nobody_reads(agent, &source).await),
             Err(error) if lost::is_lost(&error) => {
-                let lost =
-                    lost::Lost { container: &container, position: agent.position(), cause: error };
+                let (position, tunnels) = (agent.position(), agent.tunnel_acceptor());
+                let lost = lost::Lost { container: &container, position, cause: error, tunnels };
                 lost.take_up(engine, sink, &mut received).await
             }
             Err(error) => Err(attach::failure(&container, &error)),

@@ -1,8 +1,10 @@
 //! The stand-in engine's own promises to the tests that use it: calls are recorded, troubles strike the
 //! call they were ordered for, and what runs in a container is the test's choice.
 
+use std::time::Duration;
+
 use futures_util::{FutureExt, StreamExt};
-use longshore::engine::{Engine, Fault, ImageFacts, Output};
+use longshore::engine::{CachePrune, Engine, Fault, ImageFacts, Output};
 use longshore::plan::container::{
     ContainerNetwork, ContainerPlan, IsolationPlan, Labels, LimitPlan, ResolverPlan,
 };
@@ -44,6 +46,7 @@ async fn each_once(engine: &FakeEngine) -> Vec<Option<Fault>> {
         answer.err().map(|error| error.fault)
     }
     let labels = Labels::new();
+    let prune = CachePrune { keep_bytes: 0, unused_for: Duration::ZERO };
     vec![
         fault(engine.ping().await),
         fault(engine.containers(None).await),
@@ -66,6 +69,9 @@ async fn each_once(engine: &FakeEngine) -> Vec<Option<Fault>> {
         fault(engine.remove_network("slot").await),
         fault(engine.volumes("longshore").await),
         fault(engine.remove_volume("volume").await),
+        fault(engine.data_root().await),
+        fault(engine.disk_usage().await),
+        fault(engine.prune_build_cache(&prune).await),
     ]
 }
 
@@ -76,7 +82,7 @@ async fn every_method_can_be_told_to_lose_its_answer() {
     for verb in Verb::ALL {
         engine.trouble(verb, 1, Trouble::FailAfter(Fault::Deadline));
     }
-    assert_eq!(each_once(&engine).await, [Some(Fault::Deadline); 21]);
+    assert_eq!(each_once(&engine).await, [Some(Fault::Deadline); 24]);
     assert_eq!(engine.unmet(), []);
     // All of it was done nevertheless: it ends as it began, but for the image pulled and the one removed.
     assert_eq!(engine.left("longshore.job=1"), [""; 0]);

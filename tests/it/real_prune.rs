@@ -318,3 +318,65 @@ fn a_ledger_that_cannot_be_written_makes_the_job_prune_itself() {
     host.run(&project.delivery()).assert_success();
     assert_eq!(project.left(), [":latest"]);
 }
+
+/// A tmpfs of a few pages, gone with this value.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn mount() -> Self {
+        let directory = tempfile::TempDir::with_prefix("longshore-test-small-").unwrap();
+        let options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs"];
+        let mounted = Command::new("mount").args(options).arg(directory.path()).status();
+        assert!(mounted.unwrap().success());
+        Self(directory)
+    }
+
+    fn fill(&self) {
+        let written = std::fs::write(self.0.path().join("filler"), vec![1; 128 << 10]);
+        assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    fn path(&self, name: &str) -> String {
+        format!("{:?}", self.0.path().join(name).display().to_string())
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(self.0.path()).status());
+    }
+}
+
+#[test]
+fn a_full_disk_under_ledger_and_locks_costs_no_delivery_and_no_image() {
+    let mut project = Project::new();
+    project.image(&[], &["test", &project.sha.clone(), "latest"]);
+    let small = Small::mount();
+    let host = Host::new()
+        .top("state_dir", &small.path("state"))
+        .top("run_dir", &small.path("run"))
+        .docker("slot_prefix", "\"longshore-test-small-\"");
+    let job = project.delivery();
+    let script = host.path("script").display().to_string();
+    std::fs::write(&script, "true\n").unwrap();
+    let succeeds = |words: &[&str]| {
+        let output = host.call(&job, words);
+        assert!(output.status.success(), "{words:?} {}", stderr(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    succeeds(&["prepare"]);
+    succeeds(&["run", &script, "build_script"]);
+    small.fill();
+    succeeds(&["run", &script, "cleanup_file_variables"]);
+    succeeds(&["cleanup"]);
+    crate::support::real::await_gone(&job);
+    assert!(project.left().contains(&":latest".to_owned()));
+    std::fs::remove_file(small.0.path().join("filler")).unwrap();
+    let output = host
+        .bare(&["prune", "--repository", &project.repository, "--commit", &project.sha])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(project.left(), [":latest"]);
+    docker(&["network", "rm", "longshore-test-small-0"]);
+}

@@ -74,3 +74,14 @@ async fn what_is_in_use_or_gone_by_then_is_no_failure() {
         assert!(is_there(&life, LATEST).await);
     }
 }
+
+#[tokio::test]
+async fn a_latest_that_is_another_image_afterwards_is_told_loudly() {
+    let life = Life::new();
+    Box::pin(delivered(&life)).await;
+    life.engine.remove_image(LATEST).await.unwrap();
+    let error = life.cleanup().await.unwrap_err().to_string();
+    let told =
+        format!("WARNING: {LATEST} was sha256:latest before the prune, and is gone after it");
+    assert!(error.contains(&told), "{error}");
+}

@@ -52,6 +52,10 @@ impl Hub {
         self.acceptor = Some(acceptor);
     }
 
+    pub(super) fn acceptor(&self) -> Option<mpsc::UnboundedSender<Tunnel>> {
+        self.acceptor.clone()
+    }
+
     /// The next message to send; waits for one. All that wait are bounded by the windows of the tunnels.
     pub(super) async fn next_message(&mut self) -> Message {
         match self.messages.recv().await {

@@ -290,7 +290,8 @@ fn check_type(head: &Head, body: BodyKind) -> Result<(), Refusal> {
         BodyKind::Json => plain == "application/json",
         BodyKind::Stream => matches!(
             plain.as_str(),
-            "application/x-tar" | "application/tar" | "application/octet-stream"
+            // The second is what `docker cp` says of its archive.
+            "application/x-tar" | "text/plain" | "application/tar" | "application/octet-stream"
         ),
     };
     let refusal = || Refusal::malformed("content-type", "the body is of the wrong type");

@@ -97,6 +97,15 @@ pub enum Event<'a> {
         /// What stayed though it was planned, and what is wrong.
         left: &'a [String],
     },
+    /// The Docker broker refused something of the job's.
+    Refused {
+        /// The job's key.
+        job: &'a str,
+        /// The rule's name.
+        rule: &'a str,
+        /// What is wrong; names of fields and objects, no values.
+        message: &'a str,
+    },
     /// A cleanup that is handed to the worker; written before it starts.
     Removing {
         /// The job's key.

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::super::container::Labels;
-use super::PrunePolicy;
+use super::{PrunePolicy, Rules};
 
 /// The label by which an image tells the commit it was built from (OCI image annotations).
 const REVISION: &str = "org.opencontainers.image.revision";
@@ -168,7 +168,7 @@ pub struct PrunePlan {
 pub fn plan(policy: &PrunePolicy, seen: &Seen) -> PrunePlan {
     let latest = policy.latest();
     let delivered = seen.images.iter().find(|image| image.tags.contains(&latest));
-    let look = Look { policy, seen, delivered };
+    let look = Look { policy, rules: policy.rules(), seen, delivered };
     let mut plan =
         PrunePlan { latest: delivered.map(|image| image.id.clone()), ..PrunePlan::default() };
     for image in &seen.images {
@@ -191,6 +191,7 @@ pub fn plan(policy: &PrunePolicy, seen: &Seen) -> PrunePlan {
 /// A policy before what there is.
 struct Look<'a> {
     policy: &'a PrunePolicy,
+    rules: Rules,
     seen: &'a Seen,
     /// What `latest` is.
     delivered: Option<&'a LocalImage>,
@@ -216,14 +217,14 @@ impl Look<'_> {
     /// What becomes of a tag; nothing where the settings do not speak of it.
     fn tag(&self, image: &LocalImage, tag: &str) -> Option<Why> {
         let policy = self.policy;
-        if !policy.drops(tag) {
-            return super::matches(&policy.drop, tag).then_some(Why::Kept);
+        if !self.rules.drops(tag) {
+            return self.rules.names(tag).then_some(Why::Kept);
         }
         // A pipeline of the same commit, run again, has the same tags.
         if let Some(rival) = self.rivals().find(|one| one.commit == policy.commit) {
             return Some(Why::AtWork(rival.id));
         }
-        if policy.is_own(tag) {
+        if self.rules.is_own(tag) {
             return Some(Why::OwnTag);
         }
         Some(self.shared(image))
@@ -231,9 +232,8 @@ impl Look<'_> {
 
     /// A tag that other pipelines of the project use as well, such as `test`: by now its image may be theirs.
     fn shared(&self, image: &LocalImage) -> Why {
-        let policy = self.policy;
         let is_own = |reference: &String| {
-            self.name(reference, ':').is_some_and(|tag| policy.is_own(tag) && tag != super::LATEST)
+            self.name(reference, ':').is_some_and(|tag| self.rules.is_own(tag))
         };
         let delivered = self.delivered.is_some_and(|latest| latest.id == image.id);
         if delivered || image.tags.iter().any(is_own) || self.is_of_this_pipeline(image) {

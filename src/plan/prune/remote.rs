@@ -34,15 +34,16 @@ pub struct RemotePlan {
 pub fn plan(policy: &PrunePolicy, tags: &[RemoteTag]) -> RemotePlan {
     let digest_of = |name: &str| tags.iter().find(|one| one.tag == name).map(|one| &one.digest);
     let Some(latest) = digest_of(LATEST) else { return RemotePlan::default() };
+    let rules = policy.rules();
     let mut plan = RemotePlan { latest: Some(latest.clone()), ..RemotePlan::default() };
     let mine = |digest: &String| {
-        let own = tags.iter().filter(|one| policy.is_own(&one.tag));
+        let own = tags.iter().filter(|one| rules.is_own(&one.tag));
         own.map(|one| &one.digest).chain([latest]).any(|one| one == digest)
     };
-    for one in tags.iter().filter(|one| super::matches(&policy.drop, &one.tag)) {
-        let why = if policy.keeps(&one.tag) {
+    for one in tags.iter().filter(|one| rules.names(&one.tag)) {
+        let why = if rules.keeps(&one.tag) {
             Why::Kept
-        } else if policy.is_own(&one.tag) || mine(&one.digest) {
+        } else if rules.is_own(&one.tag) || mine(&one.digest) {
             plan.remove.push(one.clone());
             continue;
         } else {
@@ -55,5 +56,6 @@ pub fn plan(policy: &PrunePolicy, tags: &[RemoteTag]) -> RemotePlan {
 
 /// The names of tags whose digests have to be known for a plan.
 pub fn asked<'a>(policy: &PrunePolicy, tags: &'a [String]) -> Vec<&'a String> {
-    tags.iter().filter(|tag| *tag == LATEST || super::matches(&policy.drop, tag)).collect()
+    let rules = policy.rules();
+    tags.iter().filter(|tag| *tag == LATEST || rules.names(tag)).collect()
 }

@@ -11,6 +11,7 @@
 pub mod api;
 pub mod bao;
 pub mod blame;
+pub mod brokered;
 pub mod cache_script;
 pub mod call;
 pub mod calls;

@@ -1,0 +1,150 @@
+//! What the requests of one stage share: the view of the job, the way to the daemon, and whom refusals are
+//! told. It decides nothing itself.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::header::HeaderValue;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::plan::BrokerPlan;
+
+use super::forward::Address;
+use super::outgoing::Note;
+use super::policy::{self, Decision};
+use super::refusal::Refusal;
+use super::request::Request;
+use super::view::JobView;
+
+/// Requests that may come at once before the pace holds.
+const BURST: u32 = 200;
+
+/// Time for one request once the burst is used up (T10, for clients that wait for compose's many calls).
+const PACE: Duration = Duration::from_millis(10);
+
+/// Most texts that the job log is told.
+const TOLD: usize = 50;
+
+/// What the job log is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// Something was refused.
+    Refused(Refusal),
+    /// Something is unusual, though it is allowed.
+    Line(String),
+}
+
+/// Finds the value of `X-Registry-Auth` for an image.
+pub type LoginFinder =
+    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Option<HeaderValue>> + Send>> + Send + Sync>;
+
+/// What a broker is made of.
+pub struct Parts {
+    /// The job.
+    pub view: JobView,
+    /// What is allowed.
+    pub rules: BrokerPlan,
+    /// Where the daemon is.
+    pub daemon: Address,
+    /// The job's logins.
+    pub logins: LoginFinder,
+    /// Gives a text that nobody can guess, another each time.
+    pub fresh: fn() -> String,
+    /// Who writes the job log.
+    pub told: mpsc::UnboundedSender<Word>,
+}
+
+/// The broker of one stage.
+pub struct Broker {
+    view: Mutex<JobView>,
+    rules: BrokerPlan,
+    pub(super) daemon: Address,
+    logins: LoginFinder,
+    fresh: fn() -> String,
+    told: mpsc::UnboundedSender<Word>,
+    known: Mutex<BTreeSet<String>>,
+    /// When the next request may come at the pace.
+    due: Mutex<Instant>,
+}
+
+impl Broker {
+    /// Begins.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { view, rules, daemon, logins, fresh, told } = parts;
+        Self {
+            view: Mutex::new(view),
+            rules,
+            daemon,
+            logins,
+            fresh,
+            told,
+            known: Mutex::default(),
+            due: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Decides on a request.
+    pub(super) fn decide(&self, request: &Request) -> Decision {
+        let mut view = lock(&self.view);
+        view.fresh = (self.fresh)();
+        policy::decide(request, &view, &self.rules)
+    }
+
+    /// Something with the view.
+    pub(super) fn with_view<T>(&self, work: impl FnOnce(&mut JobView) -> T) -> T {
+        work(&mut lock(&self.view))
+    }
+
+    /// Writes down what has become of a request.
+    pub(super) fn record(&self, note: &Note, id: Option<&str>) {
+        lock(&self.view).record(note, id);
+    }
+
+    pub(super) async fn login(&self, image: String) -> Option<HeaderValue> {
+        (self.logins)(image).await
+    }
+
+    /// Most bytes of one archive.
+    pub(super) fn upload_limit(&self) -> u64 {
+        self.rules.quota.upload_bytes
+    }
+
+    /// Waits where requests come faster than a job's may.
+    pub(super) async fn pace(&self) {
+        let due = {
+            let mut due = lock(&self.due);
+            let now = Instant::now();
+            let earliest = now.checked_sub(PACE * BURST).unwrap_or(now);
+            *due = (*due).max(earliest) + PACE;
+            *due
+        };
+        tokio::time::sleep_until(due).await;
+    }
+
+    /// Tells the job log of a refusal.
+    pub(super) fn tell(&self, refusal: &Refusal) {
+        if refusal.told {
+            self.say(refusal.line(), Word::Refused(refusal.clone()));
+        }
+    }
+
+    /// Tells the job log of what is unusual.
+    pub(super) fn tell_line(&self, line: &str) {
+        self.say(line.to_owned(), Word::Line(line.to_owned()));
+    }
+
+    /// Each text once.
+    fn say(&self, text: String, word: Word) {
+        let mut known = lock(&self.known);
+        if known.len() < TOLD && known.insert(text) {
+            let _ = self.told.send(word); // the stage is ending
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,84 @@
+//! Whole jobs with a brokered Docker socket on the real daemon: the stage's Docker clients work, the stage
+//! after it has what the first one made, and nothing of it outlives the job.
+
+use std::process::Command;
+
+use crate::support::job_json::FakeJob;
+use crate::support::real::{Host, assert_says, await_gone};
+
+/// An image with Docker's command line.
+const CLIENT: &str = "docker:28-cli";
+
+fn host() -> Host {
+    Host::new()
+        .docker("docker_socket", "\"brokered\"")
+        .docker("shared_images", "[\"longshore-test/*\"]")
+        .table("[broker]\nallowed_images = [\"longshore-test/*\"]\n")
+}
+
+fn job<const N: usize>(script: [&str; N]) -> FakeJob {
+    FakeJob::new().image(CLIENT).script(script)
+}
+
+/// What the daemon has of this job beside its own containers.
+fn brokered(kind: &str, job: &FakeJob) -> Vec<String> {
+    let label = "label=longshore.kind=brokered";
+    let words: &[&str] = match kind {
+        "container" => &["ps", "-a", "--format", "{{.Names}}"],
+        "network" => &["network", "ls", "--format", "{{.Name}}"],
+        _ => &["volume", "ls", "--format", "{{.Name}}"],
+    };
+    let output = Command::new("docker").args(words).args(["--filter", label]).output().unwrap();
+    let key = format!("longshore-{}-", job.id);
+    let names = String::from_utf8(output.stdout).unwrap();
+    names.lines().filter(|name| name.starts_with(&key)).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_jobs_docker_client_works_and_what_it_made_goes_with_the_job() {
+    let job = job([
+        "docker version",
+        "test \"$(docker run --rm longshore-test/busybox:1 echo from inside)\" = 'from inside'",
+        "docker run -d --name web longshore-test/busybox:1 sleep 300",
+        "docker network create inner",
+        "docker volume create store",
+        "docker ps",
+        "echo word | docker exec -i web cat",
+        "echo script done",
+    ])
+    .after_script(["docker ps --format '{{.Names}} is still there'", "docker exec web echo again"]);
+    let result = host().run(&job);
+    result.assert_success();
+    assert_says(
+        &result.trace_text(),
+        &["\nword\n", "script done\n", "web is still there\n", "\nagain\n"],
+    );
+    await_gone(&job);
+    for kind in ["container", "network", "volume"] {
+        assert_eq!(brokered(kind, &job), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_refusal_is_told_in_the_log_and_in_the_ledger_and_is_the_jobs_own_failure() {
+    let host = host();
+    let job = job(["docker run --privileged longshore-test/busybox:1 true"]);
+    let result = host.run(&job);
+    assert_says(&result.trace_text(), &["longshore: the Docker broker refused a request ["]);
+    assert_says(&host.ledger(), &["\"event\":\"refused\""]);
+    await_gone(&job);
+}
+
+#[test]
+fn nothing_listens_where_the_stage_is_not_the_users_and_the_mode_is_off() {
+    let off = Host::new();
+    let result = off.run(&job(["test ! -e /var/run/docker.sock", "echo no socket"]));
+    assert_says(&result.assert_success().trace_text(), &["no socket\n"]);
+}
+
+#[test]
+fn a_user_that_is_not_root_can_connect() {
+    let job = job(["id -u", "docker ps", "echo connected"]);
+    let result = host().docker("user", "\"1234:1234\"").run(&job);
+    assert_says(&result.assert_success().trace_text(), &["\n1234\n", "connected\n"]);
+}
