@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::pipeline::args::LocalArgs;
+use broker::BrokerCommand;
 use init::InitArgs;
 use vault::VaultCommand;
 
+pub mod broker;
 pub mod init;
 pub mod vault;
 
@@ -71,6 +73,12 @@ pub enum Command {
     #[command(after_help = "Examples:\n  longshore gc --plan\n  \
         longshore gc --plan --json | jq -r '.plan.remove[].references[]'\n  longshore gc")]
     Gc(GcArgs),
+    /// Show this host at a glance: jobs, room, leases, leftovers; or metrics for Prometheus.
+    #[command(
+        after_help = "Examples:\n  longshore status\n  longshore status --json | jq '.jobs | length'\n  \
+        longshore status --prometheus --output /var/lib/prometheus/node-exporter/longshore.prom"
+    )]
+    Status(StatusArgs),
     /// In a job's script: hide a value in the log from here on.
     #[command(subcommand)]
     Mask(MaskCommand),
@@ -79,6 +87,9 @@ pub enum Command {
         longshore ledger --pipeline 4711\n  \
         longshore ledger --project web/shop --json | jq -r 'select(.event == \"pruned\") | .bytes'")]
     Ledger(LedgerArgs),
+    /// The brokered Docker socket: show its rules, and what they make of a request.
+    #[command(subcommand)]
+    Broker(BrokerCommand),
     /// The Vault server: check the login, print the policy it needs, get and replace the secret id.
     #[command(subcommand)]
     Vault(VaultCommand),
@@ -179,6 +190,20 @@ pub struct GcArgs {
     /// Answer as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Answer as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Answer in Prometheus' text format, for the textfile collector of its node exporter.
+    #[arg(long, conflicts_with = "json")]
+    pub prometheus: bool,
+    /// Write the answer to this file, as a whole or not at all.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Options of `ledger`; each narrows what is shown.

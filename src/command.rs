@@ -5,19 +5,19 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Parser;
 use zeroize::Zeroizing;
 
 use crate::agent::mask;
-use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, ReapArgs, RunArgs};
+use crate::cli::{Cli, Command, MaskAddArgs, MaskCommand, RunArgs};
 use crate::engine::EngineError;
 use crate::engine::docker::{Deadlines, DockerEngine};
 use crate::host::ledger::{self, Ending, Event};
 use crate::host::reap::{self, Reap};
-use crate::host::{self, gc, orphans, prune};
+use crate::host::{self, gc, orphans, prune, status};
 use crate::job::Stage;
 use crate::joblog::JobLog;
 use crate::joblog::output::Output;
@@ -94,73 +94,68 @@ fn dispatch(
         Command::Config => answer_config(&Call::load(world, settings)?, stdio),
         Command::Prepare => {
             let call = Call::load(world, settings)?;
-            answer_prepare(&call, stdio).map_err(|error| error.masked(&call.masks))
+            let outcome = answer_prepare(&call, stdio).map_err(|error| error.masked(&call.masks));
+            if outcome.is_err() {
+                remember(&call, "prepare", &outcome);
+            }
+            outcome
         }
         Command::Run(args) => {
             let file = BuildExitCode::clear(world)?;
             let call = Call::load(world, settings)?;
             let outcome = answer_run(&call, &args, stdio);
             let outcome = outcome.map_err(|error| error.masked(&call.masks));
-            remember(&call, &args, &outcome);
+            remember(&call, &args.stage, &outcome);
             let outcome = outcome?;
             file.write(outcome)?;
             Ok(outcome)
         }
         Command::Cleanup => cleanup::hand_over(world, &settings),
+        Command::Broker(command) => {
+            host::broker::command(command, &call::read_settings(&settings)?, stdio)
+        }
         Command::Init(args) => host::init::command(&args, &settings, world, stdio),
         Command::Plan => print_plan(&Call::load(world, settings)?, stdio),
         Command::Local(args) => block_on(local::run(*args, settings, world, stdio)),
-        Command::Reap(args) => sweep(&args, &settings, world, stdio),
-        Command::Gc(args) => {
-            let settings = call::read_settings(&settings)?;
-            block_on(async {
-                let engine = engine(&settings)?;
-                gc::command(&engine, &settings, world, &args, stdio).await
-            })
-        }
-        Command::Prune(args) => {
-            let settings = call::read_settings(&settings)?;
-            block_on(async {
-                let engine = engine(&settings)?;
-                prune::command::command(&engine, &settings, world, &args, stdio).await
-            })
-        }
-        Command::Ledger(args) => {
-            ledger::show::command(&call::read_settings(&settings)?, world, &args, stdio)
-        }
-        Command::Vault(command) => {
-            let settings = call::read_settings(&settings)?;
-            block_on(host::vault::command(command, &settings, world, stdio))
-        }
-        Command::Worker => {
-            let settings = call::read_settings(&settings)?;
-            block_on(async {
-                let engine = engine(&settings)?;
-                cleanup::work(&engine, &settings, world, stdio).await
-            })
-        }
         Command::Mask(MaskCommand::Add(args)) => mask_add(args, stdio),
         // main looks for it before all else.
         Command::Agent => Ok(Outcome::SystemFault),
+        of_host => {
+            let settings = call::read_settings(&settings)?;
+            block_on(on_host(of_host, &settings, world, stdio))
+        }
     }
 }
 
-/// `longshore reap`, and the manual reset of what it cannot know to be nobody's.
-fn sweep(
-    args: &ReapArgs,
-    settings: &Path,
+/// The commands that look after the host and know no job.
+async fn on_host(
+    command: Command,
+    settings: &Settings,
     world: &World,
     stdio: Stdio,
 ) -> Result<Outcome, CallError> {
-    let settings = call::read_settings(settings)?;
-    block_on(async {
-        let engine = engine(&settings);
-        if args.orphans.force_orphans {
-            return orphans::reset(&engine?, &settings, world, args, stdio).await;
+    match command {
+        Command::Reap(args) => {
+            let engine = engine(settings);
+            if args.orphans.force_orphans {
+                return orphans::reset(&engine?, settings, world, &args, stdio).await;
+            }
+            let reap = Reap { engine: engine.as_ref(), settings, world };
+            reap::command(reap, &args, stdio).await
         }
-        let reap = Reap { engine: engine.as_ref(), settings: &settings, world };
-        reap::command(reap, args, stdio).await
-    })
+        Command::Gc(args) => gc::command(&engine(settings)?, settings, world, &args, stdio).await,
+        Command::Prune(args) => {
+            prune::command::command(&engine(settings)?, settings, world, &args, stdio).await
+        }
+        Command::Status(args) => {
+            status::command(engine(settings), settings, world, &args, stdio).await
+        }
+        Command::Ledger(args) => ledger::show::command(settings, world, &args, stdio),
+        Command::Vault(command) => host::vault::command(command, settings, world, stdio).await,
+        Command::Worker => cleanup::work(&engine(settings)?, settings, world, stdio).await,
+        // Those of a job, which are done before.
+        _ => Ok(Outcome::SystemFault),
+    }
 }
 
 /// Runs in a job's container, as a part of its script.
@@ -273,7 +268,7 @@ fn answer_run(call: &Call<'_>, args: &RunArgs, stdio: Stdio) -> Result<Outcome, 
 }
 
 /// How the stage went, for the ledger.
-fn remember(call: &Call<'_>, args: &RunArgs, outcome: &Result<Outcome, CallError>) {
+fn remember(call: &Call<'_>, stage: &str, outcome: &Result<Outcome, CallError>) {
     let told = outcome.as_ref().map_or_else(CallError::outcome, |outcome| *outcome);
     let (outcome, code) = match told {
         Outcome::Success | Outcome::Script(0) => (Ending::Success, None),
@@ -282,7 +277,7 @@ fn remember(call: &Call<'_>, args: &RunArgs, outcome: &Result<Outcome, CallError
         Outcome::SystemFault => (Ending::SystemFailure, None),
     };
     let (job, seconds) = (call.plan.key.as_str(), call.seconds());
-    call.record(&Event::Stage { job, stage: &args.stage, outcome, code, seconds });
+    call.record(&Event::Stage { job, stage, outcome, code, seconds });
 }
 
 fn engine(settings: &Settings) -> Result<DockerEngine, EngineError> {

@@ -265,3 +265,6 @@ fn version(view: &JobView, one: &Fields) -> Value {
     shown.insert("Components".to_owned(), json!([engine]));
     Value::Object(shown)
 }
+
+#[cfg(test)]
+mod tests;

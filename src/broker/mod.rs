@@ -12,6 +12,7 @@
 //! `links` and `raw` carry what belongs to it. All else in this room is pure: no socket, no clock, no randomness.
 
 pub mod answer;
+pub mod build;
 pub mod connection;
 mod documents;
 mod exchange;

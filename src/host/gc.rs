@@ -27,6 +27,7 @@ mod observe;
 mod show;
 
 use observe::Observation;
+pub(in crate::host) use show::bytes;
 
 /// Who asked for room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

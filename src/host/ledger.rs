@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::joblog::masks::Masks;
 
 mod event;
+pub mod follow;
 pub mod history;
 pub mod show;
 

@@ -1,5 +1,6 @@
 //! What belongs to the host rather than to one job: who owns objects, the ledger, removing leftovers.
 
+pub mod broker;
 pub mod capacity;
 pub mod gc;
 pub mod init;
@@ -13,4 +14,6 @@ pub mod queue;
 pub mod reap;
 pub mod routes;
 pub mod space;
+pub mod status;
+pub mod totals;
 pub mod vault;

@@ -164,6 +164,17 @@ impl Queue {
     }
 }
 
+/// How many wait on this host, for people and metrics: it looks without the queue's lock.
+pub fn waiting(run_dir: &Path) -> usize {
+    let queue = Queue { directory: run_dir.join("queue") };
+    let lives = |entry: &Entry| {
+        let locked = |file| flock(&file, FlockOperation::NonBlockingLockShared).is_err();
+        File::open(queue.directory.join(entry.name())).is_ok_and(locked)
+    };
+    let waits = |entry: &Entry| !entry.admitted && lives(entry);
+    queue.entries().map_or(0, |entries| entries.iter().filter(|entry| waits(entry)).count())
+}
+
 impl Ticket {
     /// Says to the others that this job was let in.
     ///

@@ -89,6 +89,18 @@ struct Found {
 }
 
 impl<E: Engine> Reap<'_, E> {
+    /// What of the engine's dead jobs left behind, for people and metrics; nothing is removed.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
+    pub async fn leftovers(&self) -> Result<Vec<Doomed>, CallError> {
+        let cut_short = removal_lock::cut_short(&self.settings.run_dir).into_iter();
+        let (doomed, _others) =
+            self.plan(&cut_short.map(|one| one.job).collect(), owner::now(self.world)).await?;
+        // An idle slot waits for the next job, and is nobody's.
+        Ok(doomed.into_iter().filter(|one| one.job.is_some()).collect())
+    }
+
     async fn find(&self) -> Found {
         let now = owner::now(self.world);
         let cut_short = removal_lock::cut_short(&self.settings.run_dir);

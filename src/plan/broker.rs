@@ -50,7 +50,8 @@ const EXECS: u32 = 1024;
 const UPLOAD_BYTES: u64 = 2 << 30;
 
 impl BrokerPlan {
-    pub(super) fn of(context: &JobContext, settings: &Settings) -> Self {
+    /// The rules for a job, from the settings that hold for it.
+    pub fn of(context: &JobContext, settings: &Settings) -> Self {
         let broker = &settings.broker;
         let count = |own: Option<u32>, default: u32| {
             usize::try_from(own.unwrap_or(default)).unwrap_or(usize::MAX)

@@ -29,6 +29,10 @@ pub fn hand_over(world: &World, settings_path: &Path) -> Result<Outcome, CallErr
     let settings = call::read_settings(settings_path)?;
     let context = call::read_context(world)?;
     let plan = RemovalPlan::of_job(&context.response, &settings);
+    let status = context.variable("CI_JOB_STATUS").unwrap_or_default();
+    let event = Event::Finished { job: &plan.job, status };
+    // History, not state.
+    drop(Ledger::at(&settings.state_dir).append(&event, (world.clock)()));
     start_worker(world, settings_path, &settings, &plan)
 }
 

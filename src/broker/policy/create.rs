@@ -59,7 +59,7 @@ pub(super) fn create(case: Case<'_>, create: &ContainerCreate) -> Judged {
             ("platform", create.platform.clone()),
         ]),
         body: json(&Value::Object(body)),
-        notes: [own].into_iter().chain(mounts.notes).collect(),
+        notes: [own].into_iter().chain(mounts.notes).chain(image::seen(&image)).collect(),
         links: mounts.links,
         // A daemon under load takes its time for the layers.
         patience: Patience::Job,

@@ -3,12 +3,15 @@
 use serde_json::json;
 
 use super::{Case, Decision, Judged, Reply, allow, flag, get, json, pairs, plain, post};
+use crate::broker::build::{Needed, When};
 use crate::broker::name::{ImageName, is_hex};
 use crate::broker::outgoing::{Answer, LoginFor, Note, Outgoing, Patience, Shape};
 use crate::broker::refusal::{Absent, Refusal};
 use crate::broker::request::Method;
 use crate::broker::request::exec::Commit;
 use crate::broker::request::image::ImageAction;
+use crate::broker::view::JobView;
+use crate::plan::BrokerPlan;
 
 fn read(text: &str) -> Result<ImageName, Refusal> {
     ImageName::read(text).map(ImageName::or_latest).ok_or_else(|| {
@@ -35,6 +38,13 @@ pub(super) fn usable(case: Case<'_>, given: &str) -> Result<String, Refusal> {
         return Ok(name.reference());
     }
     Err(Refusal::absent(Absent::Image, &name.familiar()))
+}
+
+/// An image that was named for the first time is the job's to know from now on.
+pub(super) fn seen(reference: &str) -> Vec<Note> {
+    let is_id = reference.starts_with("sha256:");
+    let note = || Note::Images { references: vec![reference.to_owned()] };
+    (!is_id).then(note).into_iter().collect()
 }
 
 fn by_id(case: Case<'_>, given: &str) -> Option<String> {
@@ -128,8 +138,35 @@ pub(super) fn check_pull(case: Case<'_>, name: &ImageName) -> Result<(), Refusal
     Err(Refusal::forbidden("registry", message))
 }
 
+/// What a build needs of an image: which it is, and whether it is pulled. One that another project may
+/// have pulled with its own login is always pulled with the job's.
+pub(in crate::broker) fn needed(
+    (view, rules): (&JobView, &BrokerPlan),
+    image: &str,
+    (pull, platform): (bool, Option<&str>),
+) -> Result<Needed, Refusal> {
+    let case = Case { view, rules };
+    let own = |reference: String| Needed { reference, pull: None, when: When::Absent };
+    if let Some(id) = by_id(case, image) {
+        return Ok(own(id));
+    }
+    let name = read(image)?;
+    if let Some(id) = view.own.images.get(&view.local_image(&name).reference()) {
+        return Ok(own(id.clone()));
+    }
+    check_pull(case, &name)?;
+    let known = view.own.images.get(&name.reference());
+    let visible = known.is_some() || is_own(case, &name) || is_shared(case, &name);
+    let when = if pull || !visible { When::Always } else { When::Absent };
+    let reference = match (known, when) {
+        (Some(id), When::Absent) => id.clone(),
+        _ => name.reference(),
+    };
+    Ok(Needed { reference, pull: Some(pulled(&name, platform)), when })
+}
+
 /// A pull with the job's own login.
-pub(in crate::broker) fn pulled(name: &ImageName, platform: Option<&str>) -> Outgoing {
+fn pulled(name: &ImageName, platform: Option<&str>) -> Outgoing {
     let reference = name.reference();
     let version = name.digest.clone().or_else(|| name.tag.clone());
     Outgoing {
@@ -150,11 +187,13 @@ pub(super) fn act(case: Case<'_>, image: &str, action: &ImageAction) -> Judged {
     match action {
         ImageAction::Inspect => {
             let id = usable(case, image)?;
-            Ok(allow(get(format!("/images/{id}/json"), Shape::Image)))
+            let notes = seen(&id);
+            Ok(allow(Outgoing { notes, ..get(format!("/images/{id}/json"), Shape::Image) }))
         }
         ImageAction::History => {
             let id = usable(case, image)?;
-            Ok(allow(get(format!("/images/{id}/history"), Shape::History)))
+            let notes = seen(&id);
+            Ok(allow(Outgoing { notes, ..get(format!("/images/{id}/history"), Shape::History) }))
         }
         ImageAction::Distribution => {
             let name = read(image)?;

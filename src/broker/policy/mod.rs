@@ -21,6 +21,7 @@ use super::refusal::Refusal;
 use super::request::{Method, Request};
 use super::view::JobView;
 pub use build::BuildPlan;
+pub(super) use image::needed;
 pub use list::pruned;
 pub(super) use synthetic::NEWEST_API;
 

@@ -97,6 +97,13 @@ pub enum Event<'a> {
         /// What stayed though it was planned, and what is wrong.
         left: &'a [String],
     },
+    /// The runner is done with the job, or with this try of its `prepare`.
+    Finished {
+        /// The job's key.
+        job: &'a str,
+        /// GitLab's word: `success`, `failed`, `canceled`, and `running` where it has none yet.
+        status: &'a str,
+    },
     /// The Docker broker refused something of the job's.
     Refused {
         /// The job's key.

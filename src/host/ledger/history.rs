@@ -13,12 +13,12 @@ use serde_json::{Map, Value};
 use super::{Ledger, LedgerError, VERSION};
 
 /// Longest line that is read; what is longer no version of ours has written.
-const LONGEST: u64 = 1 << 20;
+pub(super) const LONGEST: u64 = 1 << 20;
 
 /// One event as it was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    version: u32,
+    pub(super) version: u32,
     /// RFC 3339, UTC.
     pub time: String,
     /// Its kind.

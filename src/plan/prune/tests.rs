@@ -277,14 +277,3 @@ fn a_broken_pattern_takes_no_other_along() {
         (vec![of("old").as_str()], vec![(of("v1").as_str(), &Why::Kept)])
     );
 }
-
-#[test]
-fn ten_thousand_tags_are_planned_at_once() {
-    let tags: Vec<String> = (0..10_000).map(|n| of(&format!("t{n}"))).collect();
-    let images: Vec<LocalImage> =
-        tags.iter().map(|tag| tagged(tag, &[tag.as_str(), &format!("{tag}-v")])).collect();
-    let began = std::time::Instant::now();
-    assert_eq!(planned(&images, &[]).remove.len(), 20_000);
-    // A second in a build without optimisation, on a machine that does other things too.
-    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
-}

@@ -1,0 +1,234 @@
+//! Looks through an archive while it passes: finds the Dockerfile, and holds back the archive's end.
+
+use tar::{Builder, Header};
+
+use crate::broker::refusal::Refusal;
+
+/// Longest Dockerfile.
+const DOCKERFILE: u64 = 1 << 20;
+
+/// Longest name in a header of its own.
+const NAME: u64 = 64 << 10;
+
+const BLOCK: usize = 512;
+
+/// What the bytes of an entry are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    Nothing,
+    Dockerfile,
+    Name,
+    Records,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Collecting a header.
+    Header,
+    /// So many bytes of an entry, and of its padding.
+    Entry { left: u64, padding: u64, keep: Keep },
+    /// The end has come: nothing more is passed on.
+    Ended,
+}
+
+/// An archive on its way.
+#[derive(Debug)]
+pub struct Context {
+    wanted: String,
+    state: State,
+    header: Vec<u8>,
+    kept: Vec<u8>,
+    /// Name and size of the next entry, from headers before it.
+    name: Option<String>,
+    size: Option<u64>,
+    found: Option<Vec<u8>>,
+}
+
+impl Context {
+    /// Looks for the Dockerfile at this path.
+    pub fn new(dockerfile: &str) -> Self {
+        Self {
+            wanted: dockerfile.to_owned(),
+            state: State::Header,
+            header: Vec::with_capacity(BLOCK),
+            kept: Vec::new(),
+            name: None,
+            size: None,
+            found: None,
+        }
+    }
+
+    /// Takes the next piece; what is to be passed on of it is put into `out`.
+    ///
+    /// # Errors
+    /// Where it is no plain archive.
+    pub fn push(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        while !bytes.is_empty() {
+            let taken = match &mut self.state {
+                State::Ended => return Ok(()),
+                State::Header => {
+                    let taken = bytes.len().min(BLOCK - self.header.len());
+                    self.header.extend_from_slice(&bytes[..taken]);
+                    if self.header.len() == BLOCK {
+                        self.begin(out)?;
+                    }
+                    taken
+                }
+                State::Entry { left, padding, keep } => {
+                    let here = usize::try_from(*left + *padding).unwrap_or(usize::MAX);
+                    let taken = bytes.len().min(here);
+                    let own = taken.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    if *keep != Keep::Nothing {
+                        self.kept.extend_from_slice(&bytes[..own]);
+                    }
+                    out.extend_from_slice(&bytes[..taken]);
+                    *left -= own as u64;
+                    *padding -= (taken - own) as u64;
+                    if *left + *padding == 0 {
+                        self.finish_entry()?;
+                    }
+                    taken
+                }
+            };
+            bytes = &bytes[taken..];
+        }
+        Ok(())
+    }
+
+    /// The Dockerfile, once all of the archive has passed.
+    ///
+    /// # Errors
+    /// Where there is none, or the archive is cut off.
+    pub fn dockerfile(self) -> Result<Vec<u8>, Refusal> {
+        let whole = match self.state {
+            State::Ended => true,
+            State::Header => self.header.is_empty(),
+            State::Entry { .. } => false,
+        };
+        if !whole {
+            return Err(malformed("the build's context is cut off"));
+        }
+        self.found.ok_or_else(|| {
+            Refusal::malformed(
+                "dockerfile",
+                "the Dockerfile is not in the build's context, or is a link; name the file itself",
+            )
+        })
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        if self.header.iter().all(|byte| *byte == 0) {
+            self.state = State::Ended;
+            return Ok(());
+        }
+        let mut header = Header::new_old();
+        header.as_mut_bytes().copy_from_slice(&self.header);
+        check_sum(&header)?;
+        let written = header.entry_size().map_err(|_| malformed("an entry has no size"))?;
+        let kind = header.as_bytes()[156];
+        // These have no bytes, whatever their size says.
+        let bare = matches!(kind, b'1'..=b'6');
+        let regular = matches!(kind, b'0' | 0 | b'7');
+        let meta = matches!(kind, b'x' | b'L' | b'K' | b'g');
+        if !bare && !regular && !meta {
+            return Err(malformed("the build's context has entries of a strange kind"));
+        }
+        let size = if meta { written } else { self.size.take().unwrap_or(written) };
+        let size = if bare { 0 } else { size };
+        let keep = match kind {
+            b'L' => Keep::Name,
+            b'x' => Keep::Records,
+            _ if meta => Keep::Nothing,
+            _ => self.keep_of(&header, regular),
+        };
+        let most = if keep == Keep::Dockerfile { DOCKERFILE } else { NAME };
+        if keep != Keep::Nothing && size > most {
+            return Err(malformed("the Dockerfile, or a name in the context, is too long"));
+        }
+        out.append(&mut self.header);
+        self.kept.clear();
+        let padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
+        self.state = State::Entry { left: size, padding, keep };
+        if size == 0 { self.finish_entry() } else { Ok(()) }
+    }
+
+    /// Whether an entry is the Dockerfile. What came last under its name counts, as when it is unpacked.
+    fn keep_of(&mut self, header: &Header, regular: bool) -> Keep {
+        let path = header.path_bytes();
+        let written =
+            self.name.take().unwrap_or_else(|| String::from_utf8_lossy(&path).into_owned());
+        let parts: Vec<&str> =
+            written.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        if parts.join("/") != self.wanted {
+            return Keep::Nothing;
+        }
+        self.found = None;
+        if regular { Keep::Dockerfile } else { Keep::Nothing }
+    }
+
+    fn finish_entry(&mut self) -> Result<(), Refusal> {
+        let State::Entry { keep, .. } = std::mem::replace(&mut self.state, State::Header) else {
+            return Ok(());
+        };
+        let kept = std::mem::take(&mut self.kept);
+        match keep {
+            Keep::Nothing => {}
+            Keep::Dockerfile => self.found = Some(kept),
+            Keep::Name => {
+                let text = String::from_utf8_lossy(&kept);
+                self.name = Some(text.trim_end_matches('\0').to_owned());
+            }
+            Keep::Records => self.records(&kept)?,
+        }
+        Ok(())
+    }
+
+    /// `LENGTH KEY=VALUE` lines.
+    fn records(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let strange = || malformed("a header of the build's context cannot be read");
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let blank = rest.iter().position(|byte| *byte == b' ').ok_or_else(strange)?;
+            let length =
+                std::str::from_utf8(&rest[..blank]).ok().and_then(|text| text.parse().ok());
+            let length: usize =
+                length.filter(|end| (blank + 1..=rest.len()).contains(end)).ok_or_else(strange)?;
+            let record = String::from_utf8_lossy(&rest[blank + 1..length]).into_owned();
+            match record.trim_end_matches('\n').split_once('=') {
+                Some(("path", path)) => self.name = Some(path.to_owned()),
+                Some(("size", size)) => self.size = Some(size.parse().map_err(|_| strange())?),
+                Some((key, _)) if key.starts_with("GNU.sparse") => return Err(strange()),
+                Some(_) => {}
+                None => return Err(strange()),
+            }
+            rest = &rest[length..];
+        }
+        Ok(())
+    }
+}
+
+fn malformed(message: &str) -> Refusal {
+    Refusal::malformed("context", message)
+}
+
+/// What is compressed, or no archive at all, has no sum that fits.
+fn check_sum(header: &Header) -> Result<(), Refusal> {
+    let bytes = header.as_bytes().iter().enumerate();
+    let sum: u32 =
+        bytes.map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) }).sum();
+    if header.cksum().is_ok_and(|written| written == sum) {
+        return Ok(());
+    }
+    Err(malformed("the build's context must be a plain archive; do not compress it (--compress)"))
+}
+
+/// The end of an archive: one more file, and the mark after it.
+pub fn end(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(content.len() as u64);
+    let mut archive = Builder::new(Vec::with_capacity(content.len() + 4 * BLOCK));
+    // Writing into memory does not fail, and the name is our own.
+    drop(archive.append_data(&mut header, name, content));
+    archive.into_inner().unwrap_or_default()
+}
