@@ -3,8 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use crate::plan::container::{LimitPlan, ResolverPlan};
-use crate::plan::{BrokerPlan, Quota};
-use crate::settings::Patterns;
+use crate::plan::{BrokerPlan, Patterns, Quota};
 
 use super::outgoing::{Kind, Outgoing};
 use super::policy::{self, Decision};

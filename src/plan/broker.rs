@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use crate::job::{JobContext, expand};
-use crate::settings::{Patterns, PushRule, Settings};
+pub use crate::settings::Patterns;
+use crate::settings::{PushRule, Settings};
 
 use super::prune::Repository;
 

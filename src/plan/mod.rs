@@ -32,7 +32,7 @@ pub mod slot;
 pub mod sweep;
 mod volume;
 
-pub use broker::{BrokerPlan, Quota};
+pub use broker::{BrokerPlan, Patterns, Quota};
 pub use cache::CacheKey;
 pub use compile::compile;
 pub use image::{ImagePlan, ImageSource};

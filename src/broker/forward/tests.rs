@@ -1,3 +1,5 @@
+//! What is written to the daemon, and how one that is away is told from one that says no.
+
 use super::*;
 use crate::broker::outgoing::LoginFor;
 

@@ -4,3 +4,4 @@ mod allowed;
 mod attacks;
 mod fuzz;
 mod recorded;
+mod too_much;

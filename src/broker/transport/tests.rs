@@ -1,3 +1,5 @@
+//! Heads as clients send them, and as nobody should.
+
 use super::*;
 
 fn reading(head: &str) -> Result<Envelope, u16> {
