@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::cli::ReapArgs;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Fault};
 use crate::outcome::Outcome;
 use crate::plan::owner::{Moment, Owner};
 use crate::plan::sweep::{self, CUT_SHORT, Doomed};
@@ -152,10 +152,7 @@ impl<E: Engine> Reap<'_, E> {
     /// Does it all and answers sentences about what could not be done.
     async fn act(&self, found: Found) -> Vec<String> {
         let Found { report, tokens, directories, outdated, cut_short } = found;
-        let left = match self.engine {
-            Ok(engine) => removal::sweep_up(engine, &report.remove).await,
-            Err(_) => Vec::new(),
-        };
+        let left = self.remove(&report.remove, &cut_short).await;
         let mut failed: Vec<String> = left.iter().map(ToString::to_string).collect();
         if let Ok(engine) = self.engine {
             let now = (self.world.clock)();
@@ -177,6 +174,21 @@ impl<E: Engine> Reap<'_, E> {
             drop(one.forget());
         }
         failed
+    }
+
+    /// Removes objects; looks once more where one is used by what was not there before: the daemon finishes a
+    /// request whose sender was killed.
+    async fn remove(&self, doomed: &[Doomed], cut_short: &[CutShort]) -> Vec<EngineError> {
+        let Ok(engine) = self.engine else { return Vec::new() };
+        let left = removal::sweep_up(engine, doomed).await;
+        if !left.iter().any(|error| error.fault == Fault::Conflict) {
+            return left;
+        }
+        let jobs = cut_short.iter().map(|one| one.job.clone()).collect();
+        match self.plan(&jobs, owner::now(self.world)).await {
+            Ok((doomed, _)) => removal::sweep_up(engine, &doomed).await,
+            Err(_) => left,
+        }
     }
 
     /// Says of each cleanup that was cut short that it is done, where it is.

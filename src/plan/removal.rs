@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{JobKey, JobPlan};
 use crate::job::JobResponse;
-use crate::settings::Settings;
+use crate::settings::{Settings, SocketMode};
 
 /// The objects of a job, handed to the worker that removes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct RemovalPlan {
     /// Whether the job was a delivery, so that a prune may be planned in the ledger.
     #[serde(default)]
     pub delivery: bool,
+    /// Whether the job's script may have made objects of its own, which bear its labels and any name.
+    #[serde(default)]
+    pub brokered: bool,
 }
 
 /// A service in names and labels, counted from 0.
@@ -36,13 +39,17 @@ impl RemovalPlan {
             containers: names(["job", "helper"]).into_iter().chain(services).collect(),
             volumes: names(["builds", "tmp"]).to_vec(),
             delivery: false,
+            brokered: false,
         }
     }
 
     /// What the objects of a job are called at most, by what GitLab and the operator say.
     pub fn of_job(job: &JobResponse, settings: &Settings) -> Self {
         let objects = Self::of(&JobKey::of(job), job.services.len() + settings.services.len());
-        Self { delivery: settings.prune.is_after(&job.job_info.stage), ..objects }
+        let delivery = settings.prune.is_after(&job.job_info.stage);
+        let rules = settings.project.iter().filter_map(|rule| rule.docker_socket);
+        let mut modes = rules.chain([settings.docker.docker_socket]);
+        Self { delivery, brokered: modes.any(|mode| mode == SocketMode::Brokered), ..objects }
     }
 }
 
@@ -50,6 +57,7 @@ impl JobPlan {
     /// What this job's objects are called.
     pub fn removal(&self) -> RemovalPlan {
         let objects = RemovalPlan::of(&self.key, self.services.len());
-        RemovalPlan { delivery: self.prune.is_some(), ..objects }
+        let brokered = self.socket == SocketMode::Brokered;
+        RemovalPlan { delivery: self.prune.is_some(), brokered, ..objects }
     }
 }

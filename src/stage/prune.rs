@@ -31,14 +31,16 @@ pub async fn after_delivery<E: Engine, S: SecretSource>(
     sink: &RunnerSink,
 ) -> Result<(), CallError> {
     let Some(policy) = &call.plan.prune else { return Ok(()) };
-    if !succeeded(call, engine).await? {
+    let now = (call.world.clock)();
+    // Side by side: the job waits for it.
+    let (succeeded, seen) = tokio::join!(succeeded(call, engine), host_prune::observe(engine, now));
+    if !succeeded? {
         return Ok(());
     }
     if let Some(place) = &call.plan.prune_registry {
         remote::untag(call, (policy, place), source, sink).await;
     }
-    let now = (call.world.clock)();
-    let plan = prune::plan(policy, &host_prune::observe(engine, now).await?);
+    let plan = prune::plan(policy, &seen?);
     tell(&plan, sink).await;
     let pending = Pending::new(call.plan.key.as_str(), policy, &plan);
     if written(call, &pending) {
@@ -55,10 +57,10 @@ pub async fn after_delivery<E: Engine, S: SecretSource>(
 
 /// Whether the plan is on the disk, with every name as it is: the ledger holds no masked value.
 fn written(call: &Call<'_>, pending: &Pending) -> bool {
-    let text = pending.references.join("\n");
-    let masked = call.masks.set().mask(text.as_bytes());
-    let ledger = Ledger::at(&call.settings.state_dir).masked(&call.masks);
-    *masked == *text.as_bytes() && ledger.append(&pending.event(), (call.world.clock)()).is_ok()
+    let event = pending.event();
+    let Ok(text) = serde_json::to_vec(&event) else { return false };
+    let ledger = Ledger::at(&call.settings.state_dir);
+    call.masks.set().mask(&text) == text && ledger.append(&event, (call.world.clock)()).is_ok()
 }
 
 /// Whether the user's own scripts ran, and nothing that the job's status depends on has failed.

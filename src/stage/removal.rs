@@ -26,10 +26,13 @@ pub async fn remove<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<EngineErro
     containers.into_iter().chain(volumes).filter_map(Result::err).collect()
 }
 
-/// Removes a job's objects by their names, and then whatever else is the job's by its labels: what its
-/// script made, or settings that have changed since; answers what is left, and why.
+/// Removes a job's objects by their names, and then, where its script may have made some, whatever else is
+/// the job's by its labels; answers what is left, and why.
 pub async fn remove_all<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<EngineError> {
     let mut left = remove(engine, plan).await;
+    if !plan.brokered {
+        return left;
+    }
     match observe::of_job(engine, &plan.job).await {
         Ok(objects) => {
             let doomed = sweep::of_job(&objects, &plan.job);

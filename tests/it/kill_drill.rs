@@ -109,6 +109,7 @@ impl Drill {
         kill_process(Pid::from_raw(hit.pid).unwrap(), Signal::KILL).unwrap();
         await_that(&context, || has_ended(hit.pid));
         drop(hit);
+        await_that("the daemon's answers", || self.points.is_quiet());
         let expected = if is_worker { JobStatus::Success } else { JobStatus::Lost };
         assert_eq!(running.join().status, expected, "{context}");
         let reaped = self.host.reap_alone(&[]);

@@ -74,6 +74,7 @@ mod real_sources;
 mod real_stages;
 mod real_status;
 mod real_volumes;
+mod reap_faults;
 mod registry_prune;
 mod stages_over_fakes;
 mod stages_pruning;

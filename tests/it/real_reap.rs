@@ -11,70 +11,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::job_json::FakeJob;
+use crate::support::left::{DEAD, Left, docker};
 use crate::support::names::unique;
 use crate::support::real::{
-    BINARY, BUSYBOX, Host, assert_says, await_gone, busybox, docker_host, job_container, left_of,
+    BINARY, Host, assert_says, await_gone, busybox, docker_host, job_container, left_of,
     no_other_reap,
 };
 use crate::support::running::JobStatus;
 
 const SOON: Duration = Duration::from_mins(1);
-
-fn docker(words: &[&str]) -> String {
-    let output = Command::new("docker").args(["-H", &docker_host()]).args(words).output().unwrap();
-    assert!(output.status.success(), "{words:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// What all objects of a job carry whose runner is dead.
-const DEAD: [&str; 7] = [
-    "longshore.job=7-00000000",
-    "longshore.owner.boot=another",
-    "longshore.owner.pid-namespace=pid:[1]",
-    "longshore.owner.pid=1",
-    "longshore.owner.start-time=1",
-    "longshore.deadline=99999999999",
-    "longshore.deadline.uptime=99999999999",
-];
-
-/// An object that the command line makes with the labels of a job whose runner is dead; it goes with this
-/// value where nobody else has removed it.
-struct Left {
-    kind: &'static str,
-    name: String,
-}
-
-impl Left {
-    /// `kind` is the word of the command line: `volume`, `network` or `container`.
-    fn by_dead_job(kind: &'static str, name: &str, labelled: &str) -> Self {
-        let kind_label = format!("longshore.kind={labelled}");
-        Self::make(kind, name, &[&DEAD[..], &[&kind_label]].concat())
-    }
-
-    fn make(kind: &'static str, name: &str, labels: &[&str]) -> Self {
-        let labels: Vec<String> = labels.iter().map(|label| format!("--label={label}")).collect();
-        let mut words = vec![kind, "create"];
-        words.extend(labels.iter().map(String::as_str));
-        match kind {
-            "container" => words.extend(["--name", name, BUSYBOX, "true"]),
-            _ => words.push(name),
-        }
-        docker(&words);
-        Self { kind, name: name.to_owned() }
-    }
-
-    fn is_there(&self) -> bool {
-        let words = ["-H", &docker_host(), self.kind, "inspect", &self.name];
-        Command::new("docker").args(words).output().unwrap().status.success()
-    }
-}
-
-impl Drop for Left {
-    fn drop(&mut self) {
-        let words = ["-H", &docker_host(), self.kind, "rm", &self.name];
-        drop(Command::new("docker").args(words).output());
-    }
-}
 
 /// Answers the report; what other tests left at the same time may fail to go.
 fn reap(host: &Host) -> Value {
@@ -192,15 +137,15 @@ fn what_a_dead_jobs_script_made_goes_and_what_is_not_ours_is_told_and_stays() {
     let labels = DEAD.map(|label| format!("LABEL {label}"));
     let changes = labels.iter().flat_map(|label| ["--change", label.as_str()]);
     let words = ["--change", "LABEL longshore.kind=brokered", "/dev/null", &image];
-    docker(&["import"].into_iter().chain(changes).chain(words).collect::<Vec<_>>());
+    docker(&docker_host(), &["import"].into_iter().chain(changes).chain(words).collect::<Vec<_>>());
     let heir = format!("{own}-heir");
-    docker(&["container", "create", "--name", &heir, &image, "true"]);
-    let heir = Left { kind: "container", name: heir };
+    docker(&docker_host(), &["container", "create", "--name", &heir, &image, "true"]);
+    let heir = Left::found("container", heir);
     let report = reap(&host);
     let gone = made.iter().map(Left::is_there).collect::<Vec<_>>();
     let stayed = (foreign.is_there(), heir.is_there());
     drop(heir);
-    docker(&["image", "rm", &image]);
+    docker(&docker_host(), &["image", "rm", &image]);
     assert_eq!((gone, stayed), (vec![false; 3], (true, true)), "{report}");
     let others = report["others"].as_array().unwrap();
     for name in ["foreign", "heir"] {

@@ -103,7 +103,6 @@ async fn each_call_fails_once_and_nothing_is_left() {
         Verb::CreateNetwork,
         Verb::RemoveNetwork,
         Verb::RemoveVolume,
-        Verb::Volumes,
         Verb::Upload,
     ];
     assert_eq!(swept, used.into());
@@ -134,9 +133,7 @@ async fn a_cleanup_says_what_it_could_not_remove() {
     let life = Life::new();
     life.prepare().await.unwrap();
     let nth = 1 + life.engine.calls().iter().filter(|one| one.verb == Verb::RemoveVolume).count();
-    // By its name, and once more by its label.
     life.engine.trouble(Verb::RemoveVolume, nth, Trouble::Fail(Fault::Conflict));
-    life.engine.trouble(Verb::RemoveVolume, nth + 2, Trouble::Fail(Fault::Conflict));
     let error = life.cleanup().await.unwrap_err();
     let left = life.engine.left(OF_A_JOB);
     assert_eq!(left.len(), 1);

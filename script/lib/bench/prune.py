@@ -48,6 +48,10 @@ def remove_images() -> None:
     """Takes all of them away."""
     for tag in tags():
         docker("image", "rm", f"{REPOSITORY}:{tag}")
+    # The `latest` of each round before: never pushed, so nobody knows whose it was.
+    nameless = docker("image", "ls", "--quiet", "--filter", "dangling=true", "--filter", "label=bench").split()
+    if nameless:
+        docker("image", "rm", *nameless)
 
 
 def runner(options: argparse.Namespace, stage: str) -> Runner:

@@ -31,10 +31,10 @@ pub(super) struct Report {
 /// One kept token.
 #[derive(Debug, Serialize)]
 pub(super) struct Token {
-    /// The job's key.
-    pub(super) job: String,
     /// Names the token without being one.
     pub(super) accessor: String,
+    /// The job's key.
+    pub(super) job: String,
     /// Why it goes.
     pub(super) reason: &'static str,
 }
@@ -71,7 +71,7 @@ impl Report {
         for Doomed { kind, name, reason, .. } in &self.remove {
             writeln!(out, "{would}remove {} {name}: {reason}", word(*kind))?;
         }
-        for Token { job, accessor, reason } in &self.revoke {
+        for Token { accessor, job, reason } in &self.revoke {
             writeln!(out, "{would}revoke Vault token {accessor} of job {job}: {reason}")?;
         }
         for Directory { path, reason, .. } in &self.directories {

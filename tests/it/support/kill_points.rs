@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -52,6 +53,8 @@ pub struct KillPoints {
     seen: Mutex<BTreeMap<(String, String), usize>>,
     armed: Mutex<Option<(Point, Side)>>,
     hits: Mutex<Sender<Hit>>,
+    /// Requests that the daemon is at, whether their sender lives or not.
+    under_way: AtomicUsize,
 }
 
 impl KillPoints {
@@ -59,7 +62,13 @@ impl KillPoints {
     pub fn of_job(job: u64) -> (Arc<Self>, Receiver<Hit>) {
         let (hits, received) = channel();
         let (seen, armed, hits) = (Mutex::default(), Mutex::default(), Mutex::new(hits));
-        (Arc::new(Self { job, seen, armed, hits }), received)
+        let under_way = AtomicUsize::new(0);
+        (Arc::new(Self { job, seen, armed, hits, under_way }), received)
+    }
+
+    /// Whether the daemon has answered all that it was asked.
+    pub fn is_quiet(&self) -> bool {
+        self.under_way.load(Ordering::SeqCst) == 0
     }
 
     pub fn arm(&self, point: &Point, side: Side) {
@@ -168,14 +177,19 @@ pub struct Proxy {
 
 impl Proxy {
     pub fn start(points: &Arc<KillPoints>) -> Self {
+        Self::before(points, &real::socket())
+    }
+
+    /// The same, of another daemon.
+    pub fn before(points: &Arc<KillPoints>, daemon: &Path) -> Self {
         let directory = TempDir::with_prefix("longshore-test-proxy-").unwrap();
         let listener = UnixListener::bind(directory.path().join("docker.sock")).unwrap();
-        let points = Arc::clone(points);
+        let (points, daemon) = (Arc::clone(points), daemon.to_owned());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let points = Arc::clone(&points);
+                let (points, daemon) = (Arc::clone(&points), daemon.clone());
                 // Whoever hangs up in the middle is what this is for.
-                thread::spawn(move || drop(serve(client, &points)));
+                thread::spawn(move || drop(serve(client, &daemon, &points)));
             }
         });
         Self { directory }
@@ -188,7 +202,7 @@ impl Proxy {
 }
 
 /// One connection is one request: the daemon is told to close it.
-fn serve(mut client: UnixStream, points: &KillPoints) -> io::Result<()> {
+fn serve(mut client: UnixStream, daemon: &Path, points: &KillPoints) -> io::Result<()> {
     let pid = socket_peercred(&client)?.pid.as_raw_nonzero().get();
     let Some((head, rest)) = read_head(&mut client)? else { return Ok(()) };
     let line = head.split(" HTTP/").next().unwrap_or_default();
@@ -196,22 +210,39 @@ fn serve(mut client: UnixStream, points: &KillPoints) -> io::Result<()> {
     if !points.pass(&point, Side::Before, pid) {
         return Ok(());
     }
-    let mut daemon = UnixStream::connect(real::socket())?;
+    points.under_way.fetch_add(1, Ordering::SeqCst);
+    let answered = ask(daemon, &head, &rest, &client);
+    points.under_way.fetch_sub(1, Ordering::SeqCst);
+    let (daemon, first) = answered?;
+    if points.pass(&point, Side::After, pid) {
+        client.write_all(&first)?;
+        copy(daemon, client);
+    } else {
+        // The other direction's thread holds both open too.
+        daemon.shutdown(Shutdown::Both)?;
+        client.shutdown(Shutdown::Both)?;
+    }
+    Ok(())
+}
+
+/// Passes a request on; answers the connection with the first of what the daemon says.
+fn ask(
+    daemon: &Path,
+    head: &str,
+    rest: &[u8],
+    client: &UnixStream,
+) -> io::Result<(UnixStream, Vec<u8>)> {
+    let mut daemon = UnixStream::connect(daemon)?;
     let is_upgrade = head.to_ascii_lowercase().contains("\r\nupgrade:");
     let close = if is_upgrade { "" } else { "\r\nConnection: close" };
     daemon.write_all(format!("{head}{close}\r\n\r\n").as_bytes())?;
-    daemon.write_all(&rest)?;
+    daemon.write_all(rest)?;
     let up = (client.try_clone()?, daemon.try_clone()?);
     thread::spawn(move || copy(up.0, up.1));
     let mut first = vec![0; 64 * 1024];
     let length = daemon.read(&mut first)?;
-    if points.pass(&point, Side::After, pid) {
-        client.write_all(&first[..length])?;
-        copy(daemon, client);
-    } else {
-        daemon.shutdown(Shutdown::Both)?;
-    }
-    Ok(())
+    first.truncate(length);
+    Ok((daemon, first))
 }
 
 fn copy(mut from: UnixStream, mut to: UnixStream) {

@@ -26,6 +26,7 @@ pub mod image;
 pub mod job_json;
 pub mod job_shape;
 pub mod kill_points;
+pub mod left;
 pub mod lifecycle;
 pub mod names;
 pub mod postgres;
