@@ -176,6 +176,7 @@ leave_namespace() {
   local index
   if [[ -e /run/netns/longshore-$1 ]]; then ip netns delete "longshore-$1"; fi
   if read -r index 2>/dev/null <"$(engine_dir "$1")/index" && [[ -e /sys/class/net/lse$index ]]; then
-    ip link delete "lse$index"
+    # it goes with the namespace by itself, which may be just now
+    ip link delete "lse$index" 2>/dev/null || [[ ! -e /sys/class/net/lse$index ]]
   fi
 }

@@ -110,6 +110,34 @@ pub(super) fn stream(
     to_client
 }
 
+/// A stream of documents that nobody is shown, up to its end.
+///
+/// # Errors
+/// What was asked for has not come to be.
+pub(super) async fn to_its_end(
+    broker: &Broker,
+    outgoing: &Outgoing,
+    answered: Answered,
+) -> Result<(), Refusal> {
+    let status = answered.response.status();
+    let body = Limited::new(answered.response.into_body(), LONGEST).collect().await;
+    let body = body.map_err(|_| failed())?.to_bytes();
+    let error = body
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line.trim_ascii()).ok())
+        .find_map(|line| {
+            let text = line.get(if status.is_success() { "error" } else { "message" })?;
+            text.as_str().map(str::to_owned)
+        });
+    match error {
+        None if status.is_success() => note_down(broker, &outgoing.notes, b"").await.map(drop),
+        error => {
+            let message = error.unwrap_or_else(|| "an image cannot be pulled".to_owned());
+            Err(Refusal { rule: "pull", status: 404, message, told: false })
+        }
+    }
+}
+
 /// A stream of documents on its way.
 struct Lines {
     broker: Arc<Broker>,

@@ -10,12 +10,12 @@ use hyper::{Request as HttpRequest, Response, StatusCode};
 
 use super::forward::{Answered, Body, ForwardError, full};
 use super::outgoing::{Answer, LoginFor, OutBody, Outgoing};
-use super::policy::{self, Decision, Prune, Reply};
+use super::policy::{self, BuildPlan, Decision, Prune, Reply};
 use super::refusal::Refusal;
 use super::request::{self, BodyKind, Request};
 use super::session::Broker;
 use super::transport::Envelope;
-use super::{documents, raw, relay, upload};
+use super::{building, documents, raw, relay, upload};
 
 /// One request and what it came with.
 pub(super) struct Exchange {
@@ -66,7 +66,7 @@ impl Exchange {
             Decision::Reply(reply) => Ok(self.reply(reply)),
             Decision::Allow(outgoing) => self.forward(*outgoing).await,
             Decision::Prune(prune) => self.prune(prune).await,
-            Decision::Build(_) => Err(failed()),
+            Decision::Build(plan) => self.build(*plan).await,
         }
     }
 
@@ -132,6 +132,19 @@ impl Exchange {
         }
         let answered = self.broker.daemon.send(&outgoing, login.as_ref(), archive).await;
         self.pass_back(outgoing, answered.map_err(|error| unanswered(&error))?).await
+    }
+
+    /// A build: its context is looked through on its way.
+    async fn build(&mut self, plan: BuildPlan) -> Result<Response<Body>, Refusal> {
+        for line in &plan.outgoing.told {
+            self.broker.tell_line(line);
+        }
+        let empty =
+            || Refusal::malformed("build", "a build needs its context as the request's body");
+        let context = self.body.take().ok_or_else(empty)?;
+        let outgoing = plan.outgoing.clone();
+        let answered = building::send(&self.broker, plan, context).await?;
+        self.pass_back(outgoing, answered).await
     }
 
     async fn pass_back(

@@ -19,9 +19,6 @@ use tokio::task::AbortHandle;
 use super::outgoing::{Answer, LoginFor, OutBody, Outgoing, Patience, Shape};
 use super::request::Method;
 
-/// The version of the API that is spoken to the daemon, whatever the client speaks.
-const API: &str = "/v1.41";
-
 /// How long the daemon may take to let us in.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -139,6 +136,7 @@ impl Address {
         query: &[(&'static str, &str)],
     ) -> Result<serde_json::Value, ForwardError> {
         let look = Outgoing {
+            api: None,
             method: Method::Get,
             path: path.to_owned(),
             query: query.iter().map(|(key, value)| (*key, (*value).to_owned())).collect(),
@@ -199,7 +197,8 @@ fn write(
     login: Option<&HeaderValue>,
     archive: Option<Body>,
 ) -> Result<Request<Body>, hyper::http::Error> {
-    let mut target = format!("{API}{}", outgoing.path);
+    let version = outgoing.api.map_or_else(String::new, |minor| format!("/v1.{minor}"));
+    let mut target = format!("{version}{}", outgoing.path);
     for (index, (key, value)) in outgoing.query.iter().enumerate() {
         target.push(if index == 0 { '?' } else { '&' });
         target.push_str(key);

@@ -15,6 +15,7 @@ use super::{exchange, workspace};
 pub(super) async fn put(broker: &Broker, container: &str, links: &[Link]) -> Result<(), Refusal> {
     let archive = workspace::archive(links);
     let request = |method, path: String, body, query| Outgoing {
+        api: None,
         method,
         path,
         query,

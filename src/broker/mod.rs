@@ -13,6 +13,7 @@
 
 pub mod answer;
 pub mod build;
+mod building;
 pub mod connection;
 mod documents;
 mod exchange;

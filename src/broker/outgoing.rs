@@ -5,6 +5,9 @@ use super::request::Method;
 /// A request written anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
+    /// Minor number of the version that is spoken for it; `None` speaks the daemon's own newest, for what
+    /// is the same in all of them.
+    pub api: Option<u32>,
     /// Method.
     pub method: Method,
     /// Path without the version, each part of it checked; begins with a slash.

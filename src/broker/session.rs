@@ -93,6 +93,16 @@ impl Broker {
         policy::decide(request, &view, &self.rules)
     }
 
+    /// Judges something by the view and the rules.
+    pub(super) fn judged<T>(&self, judge: impl FnOnce((&JobView, &BrokerPlan)) -> T) -> T {
+        judge((&lock(&self.view), &self.rules))
+    }
+
+    /// A text that nobody can guess.
+    pub(super) fn fresh(&self) -> String {
+        (self.fresh)()
+    }
+
     /// Something with the view.
     pub(super) fn with_view<T>(&self, work: impl FnOnce(&mut JobView) -> T) -> T {
         work(&mut lock(&self.view))

@@ -48,8 +48,6 @@ pub fn open(
         return None;
     }
     exec.docker_socket = Some(SOCKET.to_owned());
-    // BuildKit's clients want a session with the daemon, which is a way around the broker.
-    exec.env.push(("DOCKER_BUILDKIT".to_owned(), "0".to_owned()));
     let (acceptor, tunnels) = mpsc::unbounded_channel();
     agent.accept_tunnels(acceptor);
     let (told, words) = mpsc::unbounded_channel();

@@ -5,8 +5,7 @@
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -37,7 +36,7 @@ const fn attack(
     Attack { name, method, target, body, works }
 }
 
-/// The other job, twice: `A` is what the bare daemon's run may destroy, `V` has to stay.
+/// Another job: a scapegoat, whom the bare socket's attacks may destroy, or a victim, who has to stay.
 struct Victim {
     container: String,
     name: String,
@@ -58,8 +57,22 @@ impl Victim {
         let env = format!("SECRET={CANARY}");
         let script = format!("echo {CANARY}; echo {CANARY} >/tmp/file; exec sleep 3600");
         let container = docker(&[
-            "run", "-d", "--name", name, "--label", "longshore.job=victim", "-e", &env, "-v",
-            &format!("{volume}:/store"), "--network", &network, IMAGE, "sh", "-c", &script,
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--label",
+            "longshore.job=victim",
+            "-e",
+            &env,
+            "-v",
+            &format!("{volume}:/store"),
+            "--network",
+            &network,
+            IMAGE,
+            "sh",
+            "-c",
+            &script,
         ]);
         docker(&["commit", "--change", &commit, name, &image]);
         let body = r#"{"Cmd":["env"],"AttachStdout":true}"#;
@@ -172,12 +185,21 @@ const ON_HOST: &[(&str, &str)] = &[
     ("proc unmasked", r#"{"MaskedPaths":[],"ReadonlyPaths":[]}"#),
     ("kernel's settings", r#"{"Sysctls":{"net.ipv4.ip_forward":"1"}}"#),
     ("capabilities", r#"{"CapAdd":["ALL"]}"#),
-    ("device", r#"{"Devices":[{"PathOnHost":"/dev/null","PathInContainer":"/d","CgroupPermissions":"rwm"}]}"#),
+    (
+        "device",
+        r#"{"Devices":[{"PathOnHost":"/dev/null","PathInContainer":"/d","CgroupPermissions":"rwm"}]}"#,
+    ),
     ("device rules", r#"{"DeviceCgroupRules":["a *:* rwm"]}"#),
     ("restarts for ever", r#"{"RestartPolicy":{"Name":"always"}}"#),
-    ("port of the host", r#"{"PortBindings":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"18080"}]}}"#),
+    (
+        "port of the host",
+        r#"{"PortBindings":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"18080"}]}}"#,
+    ),
     ("legacy links", r#"{"Links":["{N}:v"]}"#),
-    ("log to an address", r#"{"LogConfig":{"Type":"fluentd","Config":{"fluentd-address":"127.0.0.1:1","fluentd-async":"true"}}}"#),
+    (
+        "log to an address",
+        r#"{"LogConfig":{"Type":"fluentd","Config":{"fluentd-address":"127.0.0.1:1","fluentd-async":"true"}}}"#,
+    ),
     ("gateway of the host", r#"{"ExtraHosts":["h:host-gateway"]}"#),
     ("raised limits", r#"{"Ulimits":[{"Name":"core","Soft":-1,"Hard":-1}]}"#),
 ];
@@ -192,38 +214,125 @@ const OTHERS: &[Attack] = &[
     attack("file", ("GET", "/containers/{C}/archive?path=/tmp/file", ""), DONE),
     attack("stats", ("GET", "/containers/{C}/stats?stream=0", ""), DONE),
     attack("attach", ("POST", "/containers/{C}/attach?stream=1&stdout=1&logs=1", ""), &[101, 200]),
-    attack("exec", ("POST", "/containers/{C}/exec", r#"{"Cmd":["env"],"AttachStdout":true}"#), MADE),
-    attack("another's exec", ("POST", "/exec/{exec}/start", r#"{"Detach":false,"Tty":false}"#), &[101, 200]),
+    attack(
+        "exec",
+        ("POST", "/containers/{C}/exec", r#"{"Cmd":["env"],"AttachStdout":true}"#),
+        MADE,
+    ),
+    attack(
+        "another's exec",
+        ("POST", "/exec/{exec}/start", r#"{"Detach":false,"Tty":false}"#),
+        &[101, 200],
+    ),
     attack("another's exec inspected", ("GET", "/exec/{exec}/json", ""), DONE),
     attack("commit", ("POST", "/commit?container={C}&repo=stolen&tag={x}", "{}"), MADE),
     attack("image", ("GET", "/images/{img}/json", ""), DONE),
     attack("history", ("GET", "/images/{img}/history", ""), DONE),
     attack("image saved", ("GET", "/images/{img}/get", ""), DONE),
-    attack("image tagged over", ("POST", "/images/longshore-test/busybox:1/tag?repo=other/{N}&tag=latest", ""), MADE),
-    attack("created from the image", ("POST", "/containers/create", r#"{"Image":"{img}","Cmd":["env"]}"#), MADE),
+    attack(
+        "image tagged over",
+        ("POST", "/images/longshore-test/busybox:1/tag?repo=other/{N}&tag=latest", ""),
+        MADE,
+    ),
+    attack(
+        "created from the image",
+        ("POST", "/containers/create", r#"{"Image":"{img}","Cmd":["env"]}"#),
+        MADE,
+    ),
     attack("network", ("GET", "/networks/{net}", ""), DONE),
     attack("volume", ("GET", "/volumes/{vol}", ""), DONE),
-    attack("put on a foreign network", ("POST", "/networks/bridge/connect", r#"{"Container":"{C}"}"#), DONE),
+    attack(
+        "put on a foreign network",
+        ("POST", "/networks/bridge/connect", r#"{"Container":"{C}"}"#),
+        DONE,
+    ),
     attack("pause", ("POST", "/containers/{C}/pause", ""), DONE),
     attack("unpause", ("POST", "/containers/{C}/unpause", ""), DONE),
-    attack("update", ("POST", "/containers/{C}/update", r#"{"RestartPolicy":{"Name":"always"}}"#), DONE),
+    attack(
+        "update",
+        ("POST", "/containers/{C}/update", r#"{"RestartPolicy":{"Name":"always"}}"#),
+        DONE,
+    ),
     attack("rename", ("POST", "/containers/{C}/rename?name={N}-{x}", ""), DONE),
     attack("kill", ("POST", "/containers/{C}/kill", ""), DONE),
     attack("restart", ("POST", "/containers/{C}/restart?t=0", ""), DONE),
     attack("stop", ("POST", "/containers/{C}/stop?t=0", ""), DONE),
-    attack("start with a body of 1.21", ("POST", "/v1.21/containers/{C}/start", r#"{"Binds":["/:/h"]}"#), DONE),
-    attack("listed by label", ("GET", "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22longshore.job%3Dvictim%22%5D%7D", ""), DONE),
+    attack(
+        "start with a body of 1.21",
+        ("POST", "/v1.21/containers/{C}/start", r#"{"Binds":["/:/h"]}"#),
+        DONE,
+    ),
+    attack(
+        "listed by label",
+        (
+            "GET",
+            "/containers/json?all=1&filters=%7B%22label%22%3A%5B%22longshore.job%3Dvictim%22%5D%7D",
+            "",
+        ),
+        DONE,
+    ),
     attack("events", ("GET", "/events?since=1&until=2000000000", ""), DONE),
     attack("disk use", ("GET", "/system/df", ""), DONE),
-    attack("swarm", ("POST", "/swarm/init", r#"{"ListenAddr":"127.0.0.1:2377","AdvertiseAddr":"127.0.0.1"}"#), DONE),
-    attack("a service of the swarm", ("POST", "/services/create", r#"{"Name":"{x}","TaskTemplate":{"ContainerSpec":{"Image":"longshore-test/busybox:1","Mounts":[{"Type":"bind","Source":"/","Target":"/h"}]}},"Mode":{"Replicated":{"Replicas":0}}}"#), MADE),
-    attack("volume of a disk's file system", ("POST", "/volumes/create", r#"{"Name":"{x}a","Driver":"local","DriverOpts":{"type":"ext4","device":"/dev/vda"}}"#), MADE),
-    attack("volume of proc", ("POST", "/volumes/create", r#"{"Name":"{x}b","DriverOpts":{"type":"proc","device":"proc"}}"#), MADE),
-    attack("volume that is a bind", ("POST", "/volumes/create", r#"{"Name":"{x}c","DriverOpts":{"type":"none","o":"bind","device":"/"}}"#), MADE),
-    attack("network on a chosen subnet", ("POST", "/networks/create", r#"{"Name":"{x}","IPAM":{"Config":[{"Subnet":"169.254.169.0/24"}]}}"#), MADE),
-    attack("network of the host", ("POST", "/networks/create", r#"{"Name":"{x}m","Driver":"macvlan"}"#), MADE),
-    attack("registry of the host's loopback", ("POST", "/images/create?fromSrc=http://127.0.0.1:1/x", ""), &[200, 400, 500]),
-    attack("login at a chosen server", ("POST", "/auth", r#"{"username":"a","password":"b","serveraddress":"127.0.0.1:1"}"#), &[500, 401]),
+    attack(
+        "swarm",
+        ("POST", "/swarm/init", r#"{"ListenAddr":"127.0.0.1:2377","AdvertiseAddr":"127.0.0.1"}"#),
+        DONE,
+    ),
+    attack(
+        "a service of the swarm",
+        (
+            "POST",
+            "/services/create",
+            r#"{"Name":"{x}","TaskTemplate":{"ContainerSpec":{"Image":"longshore-test/busybox:1","Mounts":[{"Type":"bind","Source":"/","Target":"/h"}]}},"Mode":{"Replicated":{"Replicas":0}}}"#,
+        ),
+        MADE,
+    ),
+    attack(
+        "volume of a disk's file system",
+        (
+            "POST",
+            "/volumes/create",
+            r#"{"Name":"{x}a","Driver":"local","DriverOpts":{"type":"ext4","device":"/dev/vda"}}"#,
+        ),
+        MADE,
+    ),
+    attack(
+        "volume of proc",
+        (
+            "POST",
+            "/volumes/create",
+            r#"{"Name":"{x}b","DriverOpts":{"type":"proc","device":"proc"}}"#,
+        ),
+        MADE,
+    ),
+    attack(
+        "volume that is a bind",
+        (
+            "POST",
+            "/volumes/create",
+            r#"{"Name":"{x}c","DriverOpts":{"type":"none","o":"bind","device":"/"}}"#,
+        ),
+        MADE,
+    ),
+    attack(
+        "network on a chosen subnet",
+        (
+            "POST",
+            "/networks/create",
+            r#"{"Name":"{x}","IPAM":{"Config":[{"Subnet":"169.254.169.0/24"}]}}"#,
+        ),
+        MADE,
+    ),
+    attack(
+        "registry of the host's loopback",
+        ("POST", "/images/create?fromSrc=http://127.0.0.1:1/x", ""),
+        &[200, 400, 500],
+    ),
+    attack(
+        "login at a chosen server",
+        ("POST", "/auth", r#"{"username":"a","password":"b","serveraddress":"127.0.0.1:1"}"#),
+        &[500, 401],
+    ),
     attack("container removed", ("DELETE", "/containers/{C}?force=1&v=1", ""), DONE),
     attack("containers pruned", ("POST", "/containers/prune", ""), DONE),
     attack("image removed", ("DELETE", "/images/{img}?force=1", ""), DONE),
@@ -231,11 +340,13 @@ const OTHERS: &[Attack] = &[
     attack("volume removed", ("DELETE", "/volumes/{vol}?force=1", ""), DONE),
     attack("volumes pruned", ("POST", "/volumes/prune", ""), DONE),
     attack("networks pruned", ("POST", "/networks/prune", ""), DONE),
-    attack("images pruned", ("POST", "/images/prune?filters=%7B%22dangling%22%3A%5B%22false%22%5D%7D", ""), DONE),
+    attack("images pruned", ("POST", "/images/prune", ""), DONE),
 ];
 
-/// Attacks whose answer may be a success: it shows and touches nothing of others.
-const EMPTY_ANSWERS: [&str; 7] = [
+/// Attacks whose answer may be a success: what it shows and touches is the job's own. A list or a prune knows
+/// nothing of others; a name is one among the job's own objects, which lie under names of their own at the
+/// daemon; what is asked for of the kernel's protection is left out or bounded. What was made is looked at.
+const HARMLESS: [&str; 15] = [
     "listed by label",
     "events",
     "containers pruned",
@@ -243,33 +354,56 @@ const EMPTY_ANSWERS: [&str; 7] = [
     "networks pruned",
     "images pruned",
     "login at a chosen server",
+    "another job's volume",
+    "volume",
+    "volume removed",
+    "image tagged over",
+    "created from the image",
+    "image removed",
+    "proc unmasked",
+    "raised limits",
 ];
 
-/// A daemon with a scapegoat, whom the bare socket's attacks hit, and a victim.
+/// What must hold for every container that came to be through the socket (note 3.3).
+fn assert_confined(daemon: &OwnDaemon, key: &str) {
+    let made = daemon.docker(&["ps", "-aq", "--filter", "label=longshore.kind=brokered"]);
+    assert!(!made.is_empty());
+    for id in made.split_whitespace() {
+        let told: Value = serde_json::from_str(&daemon.docker(&["inspect", id])).unwrap();
+        let host = &told[0]["HostConfig"];
+        let list = |name: &str| host[name].as_array().cloned().unwrap_or_default();
+        assert!(list("MaskedPaths").len() > 5 && list("ReadonlyPaths").len() > 3, "{host}");
+        assert_eq!(host["Privileged"], false);
+        assert_eq!(host["PidMode"], "");
+        assert_eq!(list("CapAdd"), Vec::<Value>::new());
+        assert!(list("SecurityOpt").contains(&"no-new-privileges".into()), "{host}");
+        assert_eq!(host["NetworkMode"], "slot");
+        assert_eq!(host["Memory"], 256 << 20, "{host}");
+        assert_eq!(host["PidsLimit"], 200, "{host}");
+        for limit in list("Ulimits") {
+            assert!(limit["Hard"].as_i64().unwrap() >= 0, "{limit}");
+        }
+        for mount in told[0]["Mounts"].as_array().unwrap() {
+            assert_eq!(mount["Type"], "volume", "{mount}");
+            let name = mount["Name"].as_str().unwrap();
+            assert!(name.starts_with(&format!("longshore-{key}-x-")), "{mount}");
+        }
+    }
+}
+
+/// A daemon with a victim, and a broker in front of it.
 struct Scene {
     daemon: OwnDaemon,
-    scapegoat: Victim,
     victim: Victim,
     brokered: Brokered,
 }
 
 impl Scene {
-    fn set() -> Self {
-        let daemon = OwnDaemon::start(&[IMAGE]);
-        let scapegoat = Victim::make(&daemon, "scapegoat");
+    fn set(daemon: OwnDaemon) -> Self {
         let victim = Victim::make(&daemon, "victim");
         daemon.docker(&["network", "create", "slot"]);
         let brokered = Brokered::start(daemon.socket(), "slot");
-        Self { daemon, scapegoat, victim, brokered }
-    }
-
-    /// Sends an attack to the bare daemon; what went wrong, if it did not work there.
-    fn works_bare(&self, attack: &Attack, number: usize) -> Option<String> {
-        let fill = |text| self.scapegoat.fill(text, number);
-        let sent = request(attack.method, &fill(attack.target), &fill(attack.body));
-        let answer = send(self.daemon.socket(), &sent);
-        let works = attack.works.contains(&status(&answer));
-        (!works).then(|| format!("{}: bare daemon: {}", attack.name, head(&answer)))
+        Self { daemon, victim, brokered }
     }
 
     /// Sends it to the broker; what went wrong, if it was let through or told too much.
@@ -278,13 +412,32 @@ impl Scene {
         let sent = request(attack.method, &fill(attack.target), &fill(attack.body));
         let answer = send(&self.brokered.socket(), &sent);
         let status = status(&answer);
-        let harmless = EMPTY_ANSWERS.contains(&attack.name) && status == 200;
+        let harmless = HARMLESS.contains(&attack.name) && (200..300).contains(&status);
         let refused = (400..500).contains(&status) || harmless;
         // What the attacker asked for by name is no news to it.
-        let told = answer.contains(CANARY)
-            || (!attack.target.contains("{C}") && answer.contains(&self.victim.container));
+        let named = attack.target.contains("{C}") || attack.body.contains("{C}");
+        let told = answer.contains(CANARY) || (!named && answer.contains(&self.victim.container));
         (!refused || told).then(|| format!("{}: broker: {}", attack.name, head(&answer)))
     }
+}
+
+/// Sends each attack to the bare daemon, at a scapegoat; those that do not work there.
+fn broken_on_bare(daemon: &OwnDaemon, attacks: &[&Attack]) -> Vec<String> {
+    let scapegoat = Victim::make(daemon, "scapegoat");
+    let mut broken = Vec::new();
+    for (number, attack) in attacks.iter().enumerate() {
+        let fill = |text| scapegoat.fill(text, number);
+        let sent = request(attack.method, &fill(attack.target), &fill(attack.body));
+        let answer = send(daemon.socket(), &sent);
+        if !attack.works.contains(&status(&answer)) {
+            broken.push(format!("{}: bare daemon: {}", attack.name, head(&answer)));
+        }
+        // Later attacks need it alive.
+        if attack.name == "kill" || attack.name == "stop" {
+            daemon.docker(&["start", &scapegoat.container]);
+        }
+    }
+    broken
 }
 
 fn head(answer: &str) -> String {
@@ -293,29 +446,22 @@ fn head(answer: &str) -> String {
 
 #[test]
 fn what_works_on_the_bare_socket_is_refused_by_the_broker() {
-    let scene = Scene::set();
-    let before = scene.victim.state(&scene.daemon);
-    let mut wrong = Vec::new();
     let creations: Vec<Attack> = ON_HOST.iter().map(|(name, host)| creation(name, host)).collect();
-    for (number, attack) in creations.iter().chain(OTHERS).enumerate() {
-        wrong.extend(scene.works_bare(attack, number));
-        wrong.extend(scene.is_refused(attack, number));
-        // Later attacks need it alive.
-        if attack.name == "kill" || attack.name == "stop" {
-            scene.daemon.docker(&["start", &scene.scapegoat.container]);
-        }
-    }
-    assert_eq!(wrong, Vec::<String>::new(), "{} wrong", wrong.len());
+    let attacks: Vec<&Attack> = creations.iter().chain(OTHERS).collect();
+    let daemon = OwnDaemon::start(&[IMAGE]);
+    assert_eq!(broken_on_bare(&daemon, &attacks), Vec::<String>::new());
+    let scene = Scene::set(daemon);
+    let before = scene.victim.state(&scene.daemon);
+    let attacks = attacks.iter().enumerate();
+    let through: Vec<String> =
+        attacks.filter_map(|(number, attack)| scene.is_refused(attack, number)).collect();
+    assert_eq!(through, Vec::<String>::new(), "{} through", through.len());
     assert_eq!(scene.victim.state(&scene.daemon), before);
-    let left = scene.daemon.docker(&["ps", "-aq", "--filter", "label=longshore.kind=brokered"]);
-    assert_eq!(left, "");
     // That a plain one is let through shows that none of them was refused for its form.
     let plain = creation("plain", "{}");
-    let answer = send(
-        &scene.brokered.socket(),
-        &request(plain.method, plain.target, plain.body),
-    );
+    let answer = send(&scene.brokered.socket(), &request(plain.method, plain.target, plain.body));
     assert_eq!(status(&answer), 201, "{answer}");
+    assert_confined(&scene.daemon, &scene.brokered.key);
 }
 
 fn creation(name: &'static str, host: &'static str) -> Attack {
@@ -326,7 +472,7 @@ fn creation(name: &'static str, host: &'static str) -> Attack {
 /// Bodies that Go's decoder reads otherwise than they look.
 #[test]
 fn bodies_that_look_harmless_are_read_as_the_daemon_reads_them() {
-    let scene = Scene::set();
+    let scene = Scene::set(OwnDaemon::start(&[IMAGE]));
     let body = |rest: &str| format!("{{\"Image\":\"{IMAGE}\",\"Cmd\":[\"true\"]{rest}}}");
     let evil = r#"{"PidMode":"host"}"#;
     let bodies = [
@@ -342,8 +488,8 @@ fn bodies_that_look_harmless_are_read_as_the_daemon_reads_them() {
         assert_eq!(status(&bare), 201, "{body}\n{bare}");
         let made: Value = serde_json::from_str(body_of(&bare)).unwrap();
         let id = made["Id"].as_str().unwrap();
-        let mode = scene.daemon.docker(&["inspect", "-f", "{{.HostConfig.PidMode}}", id]);
-        assert_eq!(mode.trim(), "host", "{body}");
+        let processes = scene.daemon.docker(&["inspect", "-f", "{{.HostConfig.PidMode}}", id]);
+        assert_eq!(processes.trim(), "host", "{body}");
         let answer = send(&scene.brokered.socket(), &sent);
         assert!((400..500).contains(&status(&answer)), "{body}\n{answer}");
     }
@@ -351,8 +497,8 @@ fn bodies_that_look_harmless_are_read_as_the_daemon_reads_them() {
     let trailing = body("") + "{}";
     let answer = send(&scene.brokered.socket(), &request("POST", "/containers/create", &trailing));
     assert_eq!(status(&answer), 400, "{answer}");
-    let mut chunked = b"POST /v1.41/containers/create HTTP/1.1\r\nContent-Type: application/json\r\n\
-                        Transfer-Encoding: chunked\r\n\r\n"
+    let mut chunked = b"POST /v1.41/containers/create HTTP/1.1\r\nHost: docker\r\n\
+                        Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         .to_vec();
     for byte in body(&format!(",\"HostConfig\":{evil}")).bytes() {
         chunked.extend([b'1', b'\r', b'\n', byte, b'\r', b'\n']);
@@ -374,7 +520,7 @@ fn bodies_that_look_harmless_are_read_as_the_daemon_reads_them() {
 /// Another's object and one that is not there look the same.
 #[test]
 fn nobody_learns_which_objects_others_have() {
-    let scene = Scene::set();
+    let scene = Scene::set(OwnDaemon::start(&[IMAGE]));
     let say = |target: &str, name: &str| {
         let sent = request("GET", &target.replace("{}", name), "");
         let answer = send(&scene.brokered.socket(), &sent);

@@ -20,6 +20,7 @@ mod artifacts_archive;
 mod artifacts_transfer;
 mod artifacts_unpack;
 mod bad_input;
+mod broker_attacks;
 mod broker_clients;
 mod broker_transport;
 mod cache_bucket;

@@ -225,6 +225,20 @@ fn a_disk_below_its_mark_is_emptied_up_to_the_other_and_no_further() {
     assert_eq!(tags(&daemon), ["c:1", "d:1", "f:1", BUSYBOX]);
 }
 
+/// `docker load` sets no time on a tag, and the image tells when somebody built it, long ago.
+#[test]
+fn what_came_just_now_is_young_though_it_was_built_long_ago() {
+    let daemon = Daemon::start(&[]);
+    let host = host(&daemon, "images = 1").table("");
+    let text = fs::read_to_string(host.settings()).unwrap();
+    fs::write(host.settings(), text.replace("min_age = \"0s\"", "min_age = \"10m\"")).unwrap();
+    assert_says(&told(&gc(&host, &[])), &["nothing to remove", "nothing else may go"]);
+    assert_eq!(tags(&daemon), [BUSYBOX]);
+    let id = daemon.docker(&["image", "inspect", "-f", "{{.Id}}", BUSYBOX]);
+    used(&host, "images", &id, DAY);
+    assert_says(&told(&gc(&host, &[])), &["removed image longshore-test/busybox:1"]);
+}
+
 #[test]
 fn two_at_once_go_one_after_the_other() {
     let daemon = Daemon::start(&[]);

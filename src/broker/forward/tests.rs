@@ -3,6 +3,7 @@ use crate::broker::outgoing::LoginFor;
 
 fn outgoing() -> Outgoing {
     Outgoing {
+        api: Some(41),
         method: Method::Post,
         path: "/containers/create".to_owned(),
         query: vec![("name", "a b&c=d%/ä\n".to_owned()), ("q", String::new())],

@@ -87,7 +87,15 @@ type Judged = Result<Decision, Refusal>;
 
 /// Decides.
 pub fn decide(request: &Request, view: &JobView, rules: &BrokerPlan) -> Decision {
-    judge(request, Case { view, rules }).unwrap_or_else(Decision::Refuse)
+    let mut decision = judge(request, Case { view, rules }).unwrap_or_else(Decision::Refuse);
+    let api = Some(synthetic::api_minor(view));
+    match &mut decision {
+        Decision::Allow(outgoing) => outgoing.api = api,
+        Decision::Build(plan) => plan.outgoing.api = api,
+        Decision::Prune(prune) => prune.each.iter_mut().for_each(|(_, one)| one.api = api),
+        Decision::Reply(_) | Decision::Refuse(_) => {}
+    }
+    decision
 }
 
 fn judge(request: &Request, case: Case<'_>) -> Judged {
@@ -132,6 +140,7 @@ fn allow(outgoing: Outgoing) -> Decision {
 /// A request with nothing but a path, whose answer is one document.
 fn plain(method: Method, path: String) -> Outgoing {
     Outgoing {
+        api: None,
         method,
         path,
         query: Vec::new(),

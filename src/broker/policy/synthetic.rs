@@ -5,12 +5,18 @@ use serde_json::json;
 use super::{Case, Decision, Judged, Reply};
 use crate::broker::refusal::Refusal;
 use crate::broker::request::exec::Login;
+use crate::broker::view::JobView;
 
 /// The newest version of the API whose requests have been read for new fields.
 pub(in crate::broker) const NEWEST_API: u32 = 51;
 
-pub(super) fn api_version(case: Case<'_>) -> String {
-    format!("1.{}", case.view.daemon.api_minor.min(NEWEST_API))
+/// What is spoken to the daemon, and told to clients.
+pub(super) fn api_minor(view: &JobView) -> u32 {
+    view.daemon.api_minor.min(NEWEST_API)
+}
+
+fn api_version(case: Case<'_>) -> String {
+    format!("1.{}", api_minor(case.view))
 }
 
 /// Says `Builder-Version: 1`: `BuildKit` would want a session.

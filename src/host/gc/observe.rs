@@ -149,10 +149,10 @@ impl Seeing {
             && names.into_iter().any(|name| self.leased.contains(&login::canonical(name)))
     }
 
-    /// What was built here tells its age. What was pulled by its digest tells when others built it: it
-    /// counts from the first time that it is seen.
+    /// What a build left without a name tells its age. Of what was loaded, or pulled by its digest, the
+    /// engine only knows when somebody built it: it counts from the first time that it is seen here.
     fn first_seen(&self, image: &ImageUsage) -> u64 {
-        if image.digests.is_empty() {
+        if image.tags.is_empty() && image.digests.is_empty() {
             return u64::try_from(image.created).unwrap_or_default().min(unix(self.now));
         }
         drop(self.record.note(Kind::Image, &image.id, self.now));

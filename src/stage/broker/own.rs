@@ -34,9 +34,12 @@ pub(super) async fn adopt(view: &mut JobView, daemon: &Address) -> Result<(), Ca
     for one in each(list("/volumes").await?.get("Volumes").unwrap_or(&Value::Null)) {
         view.adopt(Kind::Volume, text(one, "Name"), text(one, "Name"));
     }
-    for one in each(&list("/images/json").await?) {
+    // Images carry no labels of the job's, but names that are its alone.
+    let images = daemon.look("/images/json", &[]).await.map_err(CallError::system)?;
+    let begin = view.local_prefix();
+    for one in each(&images) {
         let tags = one.get("RepoTags").and_then(Value::as_array).into_iter().flatten();
-        for tag in tags.filter_map(Value::as_str) {
+        for tag in tags.filter_map(Value::as_str).filter(|tag| tag.starts_with(&begin)) {
             view.record_image(tag, text(one, "Id"));
         }
     }

@@ -29,6 +29,7 @@ pub mod kill_points;
 pub mod left;
 pub mod lifecycle;
 pub mod names;
+pub mod own_daemon;
 pub mod postgres;
 pub mod private_engine;
 pub mod real;

@@ -22,6 +22,7 @@ fn a_container_has_the_jobs_labels_limits_and_network() {
             "HostConfig":{"Memory":9999999999,"NanoCpus":500000000,"PidsLimit":0}}"#,
     );
     assert_eq!(outgoing.query, [("name", "longshore-7-0badcafe-x-db".to_owned())]);
+    assert_eq!(outgoing.api, Some(41));
     let created = body(&outgoing);
     assert_eq!(created["Image"], BUSYBOX);
     assert_eq!(created["Labels"]["longshore.job"], KEY);
