@@ -107,9 +107,9 @@ async fn when_runner_and_driver_are_killed_reap_ends_the_lease() {
     let running = host.runner().own_process().start(&job);
     running.wait_for_output("\nbegun", SOON);
     let driver = running.wait_for_call("run build_script", SOON);
-    signal(driver, Signal::STOP);
     let held = host.bare(&["reap", "--plan"]).output().unwrap();
     assert!(!String::from_utf8_lossy(&held.stdout).contains("token"), "its runner lives: {held:?}");
+    signal(driver, Signal::STOP);
     running.kill_runner();
     signal(driver, Signal::KILL);
     assert_eq!(running.join().status, JobStatus::Lost);

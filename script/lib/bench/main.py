@@ -10,6 +10,7 @@ import tempfile
 
 import masker
 import prune
+import reap
 import services
 import shares
 import throughput
@@ -67,7 +68,7 @@ def main() -> int:
     options = arguments()
     rows = []
     parts = (
-        jobs, requests, whole_jobs.clone, whole_jobs.kept, whole_jobs.together, services.rows, shares.rows, prune.rows, start_up,
+        jobs, requests, whole_jobs.clone, whole_jobs.kept, whole_jobs.together, services.rows, shares.rows, prune.rows, reap.rows, start_up,
         tree.rows, masker.rows, vault.rows, throughput.rows,
     )
     for part in parts:
