@@ -20,10 +20,10 @@ use super::request::Request;
 use super::view::JobView;
 
 /// Requests that may come at once before the pace holds.
-const BURST: u32 = 200;
+const BURST: u32 = 400;
 
 /// Time for one request once the burst is used up (T10, for clients that wait for compose's many calls).
-const PACE: Duration = Duration::from_millis(10);
+const PACE: Duration = Duration::from_millis(5);
 
 /// Most texts that the job log is told.
 const TOLD: usize = 50;
@@ -82,7 +82,7 @@ impl Broker {
             fresh,
             told,
             known: Mutex::default(),
-            due: Mutex::new(Instant::now()),
+            due: Mutex::new(earliest(Instant::now())),
         }
     }
 
@@ -127,8 +127,7 @@ impl Broker {
         let due = {
             let mut due = lock(&self.due);
             let now = Instant::now();
-            let earliest = now.checked_sub(PACE * BURST).unwrap_or(now);
-            *due = (*due).max(earliest) + PACE;
+            *due = (*due).max(earliest(now)) + PACE;
             *due
         };
         tokio::time::sleep_until(due).await;
@@ -153,6 +152,11 @@ impl Broker {
             let _ = self.told.send(word); // the stage is ending
         }
     }
+}
+
+/// When the first of a whole burst would have been due.
+fn earliest(now: Instant) -> Instant {
+    now.checked_sub(PACE * BURST).unwrap_or(now)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -28,6 +28,9 @@ pub struct InitArgs {
     /// Where units and timers of systemd go.
     #[arg(long, value_name = "DIR", default_value = "/etc/systemd/system")]
     pub units: PathBuf,
+    /// Have figures for Prometheus written here every minute, for the textfile collector of its node exporter
+    #[arg(long, value_name = "FILE.prom")]
+    pub metrics: Option<PathBuf>,
 }
 
 /// Settings as options; each is explained in longshore.toml.example.

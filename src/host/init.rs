@@ -52,6 +52,7 @@ fn plan(args: &InitArgs, settings_path: &Path, world: &World) -> Result<Vec<Plan
         settings_path,
         settings: own.as_ref().unwrap_or(&read),
         user: &args.user,
+        metrics: args.metrics.as_deref(),
     };
     let mut all = vec![Planned::of(there, text, 0o600)?];
     for (name, text) in units::all(&place) {
@@ -166,7 +167,7 @@ fn tell_next(
             runner::block(&place)
         )?;
     }
-    let timers: Vec<&str> = units::timers().collect();
+    let timers: Vec<&str> = units::timers(args.metrics.is_some()).collect();
     writeln!(out, "\nThen:\n  systemctl daemon-reload")?;
     writeln!(out, "  systemctl enable --now {}", timers.join(" "))?;
     if args.settings.vault_address.is_some() {

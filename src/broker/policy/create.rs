@@ -241,7 +241,8 @@ fn security(case: Case<'_>, asked: &HostConfig) -> Result<Vec<String>, Refusal> 
 fn log(asked: &HostConfig) -> Result<Value, Refusal> {
     match asked.log_driver.as_deref() {
         None | Some("json-file" | "local") => {
-            Ok(json!({"Type": "local", "Config": {"max-size": LOG.0, "max-file": LOG.1}}))
+            // Docker's Python SDK gives a run's output back for this driver only.
+            Ok(json!({"Type": "json-file", "Config": {"max-size": LOG.0, "max-file": LOG.1}}))
         }
         Some("none") => Ok(json!({"Type": "none", "Config": {}})),
         Some(_) => Err(Refusal::forbidden("log", "LogConfig.Type may be json-file, local or none")),

@@ -12,6 +12,12 @@ const FILES: [(&str, &str); 4] = [
     ("longshore-gc.timer", include_str!("longshore-gc.timer")),
 ];
 
+/// Those that are there only where figures are wanted.
+const METRICS: [(&str, &str); 2] = [
+    ("longshore-status.service", include_str!("longshore-status.service")),
+    ("longshore-status.timer", include_str!("longshore-status.timer")),
+];
+
 const SANDBOX: &str = include_str!("sandbox.conf");
 
 /// What the units are told of this host.
@@ -20,25 +26,33 @@ pub(super) struct Place<'a> {
     pub(super) settings_path: &'a Path,
     pub(super) settings: &'a Settings,
     pub(super) user: &'a str,
+    /// Where figures for Prometheus go.
+    pub(super) metrics: Option<&'a Path>,
 }
 
 /// Name and text of each file.
 pub(super) fn all(place: &Place<'_>) -> Vec<(&'static str, String)> {
-    FILES.iter().map(|(name, text)| (*name, filled(text, place))).collect()
+    files(place.metrics.is_some()).map(|(name, text)| (*name, filled(text, place))).collect()
 }
 
 /// The names of the timers, to be enabled.
-pub(super) fn timers() -> impl Iterator<Item = &'static str> {
-    FILES
-        .iter()
+pub(super) fn timers(metrics: bool) -> impl Iterator<Item = &'static str> {
+    files(metrics)
         .map(|(name, _)| *name)
         .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "timer"))
 }
 
+fn files(metrics: bool) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    FILES.iter().chain(METRICS.iter().filter(move |_| metrics))
+}
+
 fn filled(text: &str, place: &Place<'_>) -> String {
+    let metrics = place.metrics.unwrap_or(Path::new("/"));
     text.replace("@SANDBOX@\n", &SANDBOX.replace("@DIRECTORIES@", &directories(place)))
         .replace("@EXECUTABLE@", &word(place.executable))
         .replace("@SETTINGS@", &word(place.settings_path))
+        .replace("@METRICS_DIRECTORY@", &word(metrics.parent().unwrap_or(metrics)))
+        .replace("@METRICS@", &word(metrics))
         .replace("@USER@", place.user)
 }
 
@@ -86,6 +100,7 @@ mod tests {
             settings_path: Path::new("/etc/longshore/longshore.toml"),
             settings,
             user: "root",
+            metrics: Some(Path::new("/var/lib/node-exporter/longshore.prom")),
         }
     }
 
@@ -98,11 +113,11 @@ mod tests {
         );
         let calls = all.iter().flat_map(|(_, text)| text.lines());
         let calls: Vec<_> = calls.filter_map(|line| line.strip_prefix("ExecStart=")).collect();
-        assert_eq!(calls.len(), 2);
+        assert_eq!(calls.len(), 3);
         for call in calls {
             Cli::try_parse_from(call.split(' ')).unwrap_or_else(|error| panic!("{call}: {error}"));
         }
-        assert_eq!(timers().count(), 2);
+        assert_eq!((timers(false).count(), timers(true).count()), (2, 3));
     }
 
     #[test]
