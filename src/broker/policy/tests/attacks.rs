@@ -1,9 +1,9 @@
 //! What must never pass: the requests of the attack list, and their like. Each is told from its cause: the
 //! rule that refuses it is written beside it.
 
+use crate::broker::policy::Decision;
 use crate::broker::request::Method::{self, Delete, Get, Head, Post, Put};
 use crate::broker::stand_in::{SECRET, VICTIM, WEB, ask, refused};
-use crate::broker::policy::Decision;
 
 /// Method, target, body, status and rule.
 type Case<'a> = (Method, &'a str, &'a str, u16, &'a str);
