@@ -109,6 +109,7 @@ fn a_run_dir_or_state_dir_that_is_a_file_is_told_and_the_rest_is_done() {
 #[test]
 fn what_is_foreign_or_torn_in_our_directories_is_passed_over() {
     let (host, slot) = spare(Host::new().in_memory());
+    let _of_the_job = Left::found("network", slot.name.replace("-slot-7", "-slot-0"));
     let job = busybox(["echo begun", "sleep 300"]);
     let running = host.runner().own_process().start(&job);
     running.wait_for_output("\nbegun", SOON);
