@@ -215,7 +215,7 @@ fn check_invariants(outgoing: &Outgoing) {
     for bound in host["PortBindings"].as_object().unwrap().values() {
         assert!(bound.as_array().unwrap().iter().all(|one| one["HostIp"] == "172.20.0.1"));
     }
-    assert!(["local", "none"].contains(&host["LogConfig"]["Type"].as_str().unwrap()));
+    assert!(["json-file", "none"].contains(&host["LogConfig"]["Type"].as_str().unwrap()));
     assert_eq!(host["Ulimits"][0], json!({"Name": "core", "Soft": 0, "Hard": 0}));
     for never in
         ["Binds", "CapAdd", "Devices", "PidMode", "Sysctls", "MaskedPaths", "Runtime", "Links"]
