@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::plan::broker;
 use crate::plan::container::{Labels, LimitPlan, ResolverPlan};
 
 use super::name::{ImageName, is_hex};
@@ -90,10 +91,6 @@ impl fmt::Debug for JobView {
         formatter.debug_struct("JobView").field("key", &self.key).finish_non_exhaustive()
     }
 }
-
-/// The beginning of names of images that are the job's alone. No registry is called so: such a name
-/// cannot be pulled or pushed.
-const LOCAL: &str = "longshore.invalid";
 
 impl JobView {
     /// Writes down what has become of a request; `id` is what the daemon answered to a create.
@@ -228,6 +225,6 @@ impl JobView {
 
     /// Begins the references of images that are the job's alone.
     pub fn local_prefix(&self) -> String {
-        format!("{LOCAL}/{}/", self.key)
+        broker::local_images(&self.key)
     }
 }

@@ -29,6 +29,12 @@ pub struct BrokerPlan {
     pub quota: Quota,
 }
 
+/// Begins the references of images that are one job's alone. No registry is called so: such a name cannot be
+/// pulled or pushed.
+pub fn local_images(job: &str) -> String {
+    format!("longshore.invalid/{job}/")
+}
+
 /// How much a job may have at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Quota {

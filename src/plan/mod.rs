@@ -9,7 +9,7 @@ use crate::settings::{Capacity, Shell, SocketMode};
 pub mod admission;
 mod alias;
 pub mod auth_config;
-mod broker;
+pub mod broker;
 pub mod cache;
 mod compile;
 pub mod container;

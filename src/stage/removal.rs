@@ -8,6 +8,7 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::engine::{Engine, EngineError, Fault, Removed};
 use crate::host::reap::observe;
+use crate::plan::broker;
 use crate::plan::removal::RemovalPlan;
 use crate::plan::sweep::{self, Doomed, Kind};
 
@@ -27,7 +28,7 @@ pub async fn remove<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<EngineErro
 }
 
 /// Removes a job's objects by their names, and then, where its script may have made some, whatever else is
-/// the job's by its labels; answers what is left, and why.
+/// the job's by its labels, and the images that are its alone; answers what is left, and why.
 pub async fn remove_all<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<EngineError> {
     let mut left = remove(engine, plan).await;
     if !plan.brokered {
@@ -42,7 +43,25 @@ pub async fn remove_all<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<Engine
         }
         Err(error) => left.push(error),
     }
+    left.extend(remove_local_images(engine, &plan.job).await);
     left
+}
+
+/// Takes away the names that only this job could use: the images go with them, but for those that have
+/// another name, or that another image stands on.
+async fn remove_local_images<E: Engine>(engine: &E, job: &str) -> Vec<EngineError> {
+    let images = match engine.images().await {
+        Ok(images) => images,
+        Err(error) => return vec![error],
+    };
+    let beginning = broker::local_images(job);
+    let names =
+        images.iter().flat_map(|image| &image.tags).filter(|tag| tag.starts_with(&beginning));
+    join_all(names.map(|name| engine.remove_image(name)))
+        .await
+        .into_iter()
+        .filter_map(Result::err)
+        .collect()
 }
 
 /// Removes what a sweep planned, those that use others first; answers what is left, and why.

@@ -2,6 +2,7 @@
 //! after it has what the first one made, and nothing of it outlives the job.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::support::job_json::FakeJob;
 use crate::support::real::{Host, assert_says, await_gone};
@@ -34,6 +35,21 @@ fn brokered(kind: &str, job: &FakeJob) -> Vec<String> {
     names.lines().filter(|name| name.starts_with(&key)).map(str::to_owned).collect()
 }
 
+/// Waits until no image is left that was this job's alone; the last of what a cleanup removes.
+fn await_no_images(job: &FakeJob) {
+    let names = format!("longshore.invalid/{}-*/*", job.id);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let output = Command::new("docker").args(["image", "ls", "-q", &names]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        if output.stdout.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "images of the job are left");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn a_jobs_docker_client_works_and_what_it_made_goes_with_the_job() {
     let job = job([
@@ -42,6 +58,8 @@ fn a_jobs_docker_client_works_and_what_it_made_goes_with_the_job() {
         "docker run -d --name web longshore-test/busybox:1 sleep 300",
         "docker network create inner",
         "docker volume create store",
+        "docker tag longshore-test/busybox:1 mine:1",
+        "docker run --rm mine:1 true",
         "docker ps",
         "echo word | docker exec -i web cat",
         "echo script done",
@@ -57,6 +75,7 @@ fn a_jobs_docker_client_works_and_what_it_made_goes_with_the_job() {
     for kind in ["container", "network", "volume"] {
         assert_eq!(brokered(kind, &job), Vec::<String>::new());
     }
+    await_no_images(&job);
 }
 
 #[test]
