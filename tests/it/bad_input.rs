@@ -273,7 +273,7 @@ fn a_daemon_that_never_answers() {
 #[test]
 fn a_run_directory_that_cannot_be_made() {
     let host = Host::new().top("run_dir", "\"/proc/nothing\"");
-    let words = ["failed to lock an image in run_dir", "set run_dir"];
+    let words = ["failed to lock an image in /proc/nothing/leases", "set run_dir"];
     blames_the_host(&host, &busybox(["true"]), &words);
 }
 
