@@ -34,6 +34,7 @@ def rows(options) -> list[dict]:
             daemon = [(one.began, min(one.answered, began + wall)) for one in within]
             agent = [(one.answered, min(one.ended, began + wall)) for one in within if one.ended > one.answered]
             parts.append((length(daemon) / wall, (length(daemon + agent) - length(daemon)) / wall))
+        until_gone()  # the last worker's socket ends with this block
     daemon, agent = (statistics.median(part) for part in zip(*parts))
     detail = {"daemon": round(daemon, 3), "agent": round(agent, 3), "ours": round(1 - daemon - agent, 3)}
     return [row("share of job `true` that is neither the daemon's nor the agent's", 1 - daemon - agent, 0.2, "", **detail)]
