@@ -30,6 +30,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="runs of each figure (default %(default)s)")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this one; can be given again")
     parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--settings", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--helper-image", required=True, help=argparse.SUPPRESS)
@@ -63,21 +64,26 @@ def show(rows: list[dict]) -> None:
         print(f"{one['name']:<{width}}  {one['value']:>9} {one['unit']:<8} ({one['bound']} {one['limit']})  {verdict}")
 
 
+PARTS = {
+    "job": jobs, "requests": requests, "clone": whole_jobs.clone, "artifacts": whole_jobs.kept, "together": whole_jobs.together,
+    "service": services.rows, "shares": shares.rows, "prune": prune.rows, "reap": reap.rows, "start-up": start_up,
+    "tree": tree.rows, "masker": masker.rows, "vault": vault.rows, "throughput": throughput.rows,
+}
+
+
 def main() -> int:
-    """All figures; 1 when one does not hold."""
+    """All figures, or those of the parts asked for; 1 when one does not hold."""
     options = arguments()
     rows = []
-    parts = (
-        jobs, requests, whole_jobs.clone, whole_jobs.kept, whole_jobs.together, services.rows, shares.rows, prune.rows, reap.rows, start_up,
-        tree.rows, masker.rows, vault.rows, throughput.rows,
-    )
-    for part in parts:
-        print(f"measuring: {(part.__doc__ or '').splitlines()[0]}", file=sys.stderr, flush=True)
-        rows += part(options)
-    if options.json:
-        print(json.dumps({"rows": rows}, indent=2))
-    else:
-        show(rows)
+    try:
+        for name in options.part or PARTS:
+            print(f"measuring: {(PARTS[name].__doc__ or '').splitlines()[0]}", file=sys.stderr, flush=True)
+            rows += PARTS[name](options)
+    finally:  # what was measured before something broke is told all the same
+        if options.json:
+            print(json.dumps({"rows": rows}, indent=2))
+        elif rows:
+            show(rows)
     return 0 if all(one["holds"] for one in rows) else 1
 
 
