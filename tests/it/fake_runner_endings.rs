@@ -153,7 +153,7 @@ fn cancel_before_the_script_and_abort_leave_only_cleanup() {
 #[test]
 fn the_jobs_timeout_leaves_only_cleanup() {
     let driver = Recorder::new();
-    let job = job().script(["sleep 30"]).after_script(["true"]).timeout(Duration::from_secs(1));
+    let job = job().script(["sleep 30"]).after_script(["true"]).timeout(Duration::from_secs(5));
     let result = driver.run(&job);
     assert_eq!(verdict(&result), failed(None, FailureReason::JobExecutionTimeout));
     assert_eq!(result.call_names()[4..], ["run build_script", "cleanup"]);

@@ -75,7 +75,7 @@ async fn prepare_is_tried_three_times_but_not_where_the_job_is_to_blame() {
 
 #[tokio::test]
 async fn a_job_that_takes_too_long_is_stopped_and_cleaned_up_at_once() {
-    let more = r#", "timeout": "2 seconds", "after_script": ["true"]"#;
+    let more = r#", "timeout": "5 seconds", "after_script": ["true"]"#;
     let place = Place::new(&one_job("sleep 600", more), HOST_DRIVER);
     let ran = place.run(place.args()).await;
     assert_eq!(ran.number, Ok(1), "{}", ran.log);
