@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::engine::{Engine, EngineError, NetworkSummary};
 use crate::host::routes;
+use crate::plan::JobPlan;
 use crate::plan::container::Labels;
 use crate::plan::slot::{self, SLOT_PREFIX};
 use crate::settings::Subnet;
@@ -19,6 +20,9 @@ use super::slot::SlotLock;
 
 /// The range that a slot's addresses are taken of.
 const POOL: &str = "longshore.pool";
+
+/// The kind of the network that shows which range the daemon would choose.
+const TRIAL: &str = "range";
 
 /// How often a part is chosen before we give up; each time somebody else took it meanwhile.
 const TRIES: usize = 8;
@@ -33,7 +37,8 @@ pub(super) async fn make<E: Engine>(
     name: &str,
 ) -> Result<(), CallError> {
     let _lock = lock(&call.settings.run_dir)?;
-    let mut maker = Maker { engine, name, own: call.settings.docker.slot_pool, taken: Vec::new() };
+    let own = call.settings.docker.slot_pool;
+    let mut maker = Maker { engine, plan: &call.plan, name, own, taken: Vec::new() };
     for _ in 0..TRIES {
         if maker.try_once().await? {
             return Ok(());
@@ -54,6 +59,7 @@ fn lock(run_dir: &Path) -> Result<SlotLock, CallError> {
 
 struct Maker<'a, E> {
     engine: &'a E,
+    plan: &'a JobPlan,
     name: &'a str,
     /// The operator's pool.
     own: Option<Subnet>,
@@ -96,21 +102,31 @@ impl<E: Engine> Maker<'_, E> {
 
     /// Lets the daemon choose a range. Where that is no larger than a slot needs, it is the slot's.
     async fn create_on_new_pool(&mut self) -> Result<bool, CallError> {
-        // A name of its own: a service could start on the slot's meanwhile.
-        let trial = format!("{}-range", self.name);
-        self.engine.create_network(&trial, None, &labels(None)).await.map_err(no_addresses)?;
-        let networks = self.engine.networks(None).await?;
-        let pool = networks.iter().filter(|one| one.name == trial).find_map(|one| {
-            let pool = subnets(one).next()?;
-            (pool.prefix() < SLOT_PREFIX).then_some(pool)
-        });
-        self.engine.remove_network(&trial).await?;
+        // A name of its own: a service could start on the slot's meanwhile. The job's, with its labels, so
+        // that `reap` finds it where we are killed before its removal.
+        let trial = self.plan.key.name(TRIAL);
+        let chosen = self.chosen_for(&trial).await;
+        // After a failed creation too: it may have had its effect, and only the answer was lost.
+        let removed = self.engine.remove_network(&trial).await;
+        let pool = chosen?;
+        removed?;
         let first = pool.and_then(|pool| Some((pool, pool.parts(SLOT_PREFIX).next()?)));
         if let Some((pool, part)) = first {
             return self.create(pool, part).await;
         }
         let made = self.engine.create_network(self.name, None, &labels(None)).await;
         made.map(|()| true).map_err(no_addresses)
+    }
+
+    /// The range that the daemon chooses for a network of this name, where it is larger than a slot needs.
+    async fn chosen_for(&self, trial: &str) -> Result<Option<Subnet>, CallError> {
+        let mut labels = self.plan.labels.clone();
+        labels.insert("longshore.kind".to_owned(), TRIAL.to_owned());
+        self.engine.create_network(trial, None, &labels).await.map_err(no_addresses)?;
+        let networks = self.engine.networks(None).await?;
+        let pool =
+            networks.iter().find(|one| one.name == trial).and_then(|one| subnets(one).next());
+        Ok(pool.filter(|pool| pool.prefix() < SLOT_PREFIX))
     }
 
     fn used_up(&self, pool: Subnet) -> CallError {
