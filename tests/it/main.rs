@@ -34,6 +34,7 @@ mod fake_runner_calls;
 mod fake_runner_endings;
 mod init;
 mod kill_drill;
+mod kill_drill_cold;
 mod local_cancel;
 mod local_conditions;
 mod local_run;

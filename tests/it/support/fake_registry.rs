@@ -68,7 +68,12 @@ pub struct FakeRegistry {
 impl FakeRegistry {
     /// Hands out this image to everybody.
     pub fn start(image: Image) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::start_at("127.0.0.1", image)
+    }
+
+    /// The same, at another address of this host.
+    pub fn start_at(address: &str, image: Image) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
         let state = State {
             image,

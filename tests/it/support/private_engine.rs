@@ -25,11 +25,16 @@ impl Daemon {
 
     /// One whose disk is as large as these options of a tmpfs say.
     pub(crate) fn on_tmpfs(size: &str) -> Self {
+        Self::in_memory(size, &[])
+    }
+
+    /// The same, with these options of its own.
+    pub(crate) fn in_memory(size: &str, options: &'static [&'static str]) -> Self {
         let state = TempDir::with_prefix("longshore-test-engine-").unwrap();
         let mount = ["-t", "tmpfs", "-o", size, "longshore-test"];
         let mounted = Command::new("mount").args(mount).arg(state.path()).status().unwrap();
         assert!(mounted.success());
-        Self::start_in(state, &[], true)
+        Self::start_in(state, options, true)
     }
 
     fn start_in(state: TempDir, options: &'static [&'static str], memory: bool) -> Self {
@@ -71,9 +76,18 @@ impl Daemon {
 
     /// Its address on the link to this host's network.
     pub(crate) fn address(&self) -> String {
+        self.on_link(2)
+    }
+
+    /// This host's address on that link.
+    pub(crate) fn gateway(&self) -> String {
+        self.on_link(1)
+    }
+
+    fn on_link(&self, number: u8) -> String {
         let file = self.state.path().join("engines").join(&self.name).join("index");
         let index: u8 = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
-        format!("10.213.78.{}", index * 4 + 2)
+        format!("10.213.78.{}", index * 4 + number)
     }
 
     /// The daemon's process.

@@ -257,7 +257,8 @@ pub(crate) fn left_of(job: &FakeJob) -> Vec<String> {
     left_on(&socket(), job)
 }
 
-fn left_on(socket: &Path, job: &FakeJob) -> Vec<String> {
+/// The same, of another daemon.
+pub(crate) fn left_on(socket: &Path, job: &FakeJob) -> Vec<String> {
     let prefix = format!("longshore-{}-", job.id);
     let containers = get_from(socket, "/containers/json?all=1");
     let names =
@@ -276,7 +277,8 @@ pub(crate) fn get(path: &str) -> Value {
     get_from(&socket(), path)
 }
 
-fn get_from(socket: &Path, path: &str) -> Value {
+/// The same, of another daemon.
+pub(crate) fn get_from(socket: &Path, path: &str) -> Value {
     let mut socket = UnixStream::connect(socket).expect("a Docker daemon must be there");
     write!(socket, "GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n").unwrap();
     let mut answer = Vec::new();

@@ -1,0 +1,264 @@
+//! The drill: a job's course with its driver and runner killed at one request, and one `reap` afterwards. It
+//! says nothing of which jobs are run and which requests there are.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::oneshot;
+
+use super::bao::write_private;
+use super::fake_runner::FakeRunner;
+use super::fake_vault::{FakeVault, LOGIN, MOUNT, REVOKED, Reply};
+use super::job_json::FakeJob;
+use super::kill_points::{Hit, KillPoints, Point, Proxy, Side, at_work, has_ended};
+use super::real::{Host, busybox, left_on, no_other_reap, socket, stderr};
+use super::running::JobStatus;
+
+const SOON: Duration = Duration::from_mins(1);
+
+/// The requests that begin and end a token.
+pub(crate) const LOGIN_LINE: &str = "POST /v1/auth/approle/login";
+pub(crate) const REVOKE_LINE: &str = "POST /v1/auth/token/revoke-self";
+
+const LOOKUP_LINE: &str = "GET /v1/auth/token/lookup-self";
+
+/// What a job with leases gets.
+pub(crate) const LEASED: Reply = Reply::Answer(
+    200,
+    r#"{"lease_id":"kv/app/1","lease_duration":3600,"renewable":true,"data":{"value":"s3cr3t-value"}}"#,
+);
+
+/// What a job gets whose token ends within `prepare`.
+pub(crate) const UNLEASED: Reply =
+    Reply::Answer(200, r#"{"lease_id":"","data":{"value":"s3cr3t-value"}}"#);
+
+/// What a token hears that is none any more.
+const ENDED: Reply = Reply::Answer(403, r#"{"errors":["permission denied"]}"#);
+
+/// What is run where.
+pub(crate) struct Course<'a> {
+    pub(crate) job: FakeJob,
+    /// The daemon's socket.
+    pub(crate) daemon: &'a Path,
+    /// What the job's one secret comes as.
+    pub(crate) secret: fn() -> Reply,
+}
+
+/// A job between a daemon and a Vault that wait for it at one point.
+pub(crate) struct Drill {
+    host: Host,
+    job: FakeJob,
+    daemon: PathBuf,
+    points: Arc<KillPoints>,
+    hits: Receiver<Hit>,
+    /// Tokens given less tokens ended, as the server sees it.
+    tokens: Arc<AtomicUsize>,
+    _proxy: Proxy,
+    _vault: oneshot::Sender<()>,
+}
+
+impl Drill {
+    pub(crate) fn new(course: Course<'_>) -> Self {
+        let Course { job, daemon, secret } = course;
+        let daemon = daemon.to_owned();
+        let (points, hits) = KillPoints::of_job(job.id);
+        let proxy = Proxy::before(&points, &daemon);
+        let host = Host::new()
+            .in_memory()
+            .docker("host", &format!("{:?}", proxy.host()))
+            .docker("helper_image", "\"longshore-test/busybox:1\"");
+        let tokens = Arc::new(AtomicUsize::new(0));
+        let (address, vault) = serve(vault_script(&points, &tokens, (host.settings(), secret)));
+        write_private(&host.path("role_id"), "fake-role-id");
+        write_private(&host.path("secret_id"), "fake-secret-id");
+        let table = format!(
+            "[vault]\naddress = \"{address}\"\n[vault.approle]\nrole_id_file = \"{}\"\n\
+             secret_id_file = \"{}\"\n[secrets.LEASED]\npath = \"kv/app#value\"\n\
+             projects = \"**\"\ndefault = true\n",
+            host.path("role_id").display(),
+            host.path("secret_id").display(),
+        );
+        let host = host.table(&table);
+        Self { host, job, daemon, points, hits, tokens, _proxy: proxy, _vault: vault }
+    }
+
+    /// The job without trouble; answers all points that it passed.
+    pub(crate) fn undisturbed(self) -> Vec<Point> {
+        let runner = self.host.runner();
+        runner.run(&self.job).assert_success();
+        self.await_removed();
+        let points = self.points.passed();
+        self.assert_nothing_is_left("undisturbed", &runner, 0..=0);
+        points
+    }
+
+    /// The job, killed at this point, and a reap; answers what is in the ledger then.
+    pub(crate) fn killed(self, point: &Point, side: Side) -> String {
+        let context = format!("killed {side:?} {point:?}");
+        self.points.arm(point, side);
+        // The worker is killed while its runner lives on.
+        let is_worker = point.call == "worker";
+        let runner = self.host.runner();
+        let runner = if is_worker { runner } else { runner.own_process() };
+        let running = runner.start(&self.job);
+        let hit = self.hits.recv_timeout(SOON).unwrap_or_else(|_| panic!("not {context}"));
+        // Another's reap would be at what is this one's to remove.
+        let _alone = (self.daemon == socket()).then(no_other_reap);
+        if !is_worker {
+            running.kill_runner();
+        }
+        kill_process(Pid::from_raw(hit.pid).unwrap(), Signal::KILL).unwrap();
+        await_that(&context, || has_ended(hit.pid));
+        drop(hit);
+        await_that("the daemon's answers", || self.points.is_quiet());
+        let expected = if is_worker { JobStatus::Success } else { JobStatus::Lost };
+        assert_eq!(running.join().status, expected, "{context}");
+        let reaped = self.host.reap_alone(&[]);
+        assert!(!stderr(&reaped).contains(&self.job.id.to_string()), "{context}: {reaped:?}");
+        self.assert_nothing_is_left(&context, &runner, unheard(point, side));
+        self.host.ledger()
+    }
+
+    fn await_removed(&self) {
+        await_that("the end of the worker", || self.host.ledger().contains("\"removed\""));
+        await_that("the end of its files", || self.files_of_the_job().is_empty());
+    }
+
+    fn assert_nothing_is_left(
+        &self,
+        context: &str,
+        runner: &FakeRunner,
+        tokens: RangeInclusive<usize>,
+    ) {
+        assert_eq!(left_on(&self.daemon, &self.job), Vec::<String>::new(), "{context}");
+        assert_eq!(self.files_of_the_job(), Vec::<PathBuf>::new(), "{context}");
+        let directories = fs::read_dir(runner.base_dir()).unwrap().count();
+        assert_eq!(directories, 0, "{context}: the runner's directories");
+        assert_eq!(self.host.kept_tokens(), Vec::<PathBuf>::new(), "{context}");
+        let left = self.tokens.load(Ordering::SeqCst);
+        assert!(tokens.contains(&left), "{context}: {left} tokens");
+    }
+
+    /// Files of ours that bear the job's name.
+    fn files_of_the_job(&self) -> Vec<PathBuf> {
+        let name = format!("{}-", self.job.id);
+        let directories = [self.host.run_dir(), self.host.path("state")];
+        let below = directories.into_iter().flat_map(|directory| files_below(&directory));
+        let named = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(&name);
+        below.filter(named).collect()
+    }
+}
+
+/// How many tokens may be left that nobody but the server knows of, as their answer never came: their time to
+/// live ends them. The login is made while images are got ready.
+fn unheard(point: &Point, side: Side) -> RangeInclusive<usize> {
+    match point.request.as_str() {
+        LOGIN_LINE if side == Side::After => 1..=1,
+        request if point.call == "prepare" && request.contains("/images/") => 0..=1,
+        _ => 0..=0,
+    }
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).map(|all| all.flatten().collect::<Vec<_>>());
+    let entries = entries.unwrap_or_default().into_iter();
+    entries
+        .flat_map(|entry| {
+            let path = entry.path();
+            if path.is_dir() { files_below(&path) } else { vec![path] }
+        })
+        .collect()
+}
+
+/// The small image twice, as job and as helper.
+pub(crate) fn job() -> FakeJob {
+    busybox(["echo \"length=${#LEASED}\""])
+        .cache("key", &["mine"])
+        .stage_script("restore_cache", "true\n")
+        .stage_script("archive_cache", "true\n")
+}
+
+/// A stand-in Vault on a thread of its own, as its answers may wait: its address, and what ends it.
+fn serve(
+    script: impl Fn(&str, usize) -> Reply + Send + Sync + 'static,
+) -> (String, oneshot::Sender<()>) {
+    let (end, ended) = oneshot::channel();
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let vault = FakeVault::start(script).await;
+            tell.send(vault.address()).unwrap();
+            // Never sent, only dropped.
+            let _ = ended.await;
+        });
+    });
+    (told.recv().unwrap(), end)
+}
+
+/// Answers, counts tokens, and waits before and after each answer where the drill is armed for it.
+fn vault_script(
+    points: &Arc<KillPoints>,
+    tokens: &Arc<AtomicUsize>,
+    (settings, secret): (PathBuf, fn() -> Reply),
+) -> impl Fn(&str, usize) -> Reply + Send + Sync + 'static {
+    let (points, tokens) = (Arc::clone(points), Arc::clone(tokens));
+    move |line, _| {
+        // One that was killed at the daemon meanwhile had not been heard of.
+        let Some(pid) = at_work(&settings) else { return Reply::Hang };
+        let point = points.note(pid, line);
+        if !points.pass(&point, Side::Before, pid) {
+            return Reply::Hang;
+        }
+        let reply = match line {
+            LOGIN_LINE => {
+                tokens.fetch_add(1, Ordering::SeqCst);
+                LOGIN
+            }
+            REVOKE_LINE => match tokens.swap(0, Ordering::SeqCst) {
+                0 => ENDED,
+                _ => REVOKED,
+            },
+            LOOKUP_LINE if tokens.load(Ordering::SeqCst) == 0 => ENDED,
+            "GET /v1/kv/app" => secret(),
+            _ => MOUNT,
+        };
+        if points.pass(&point, Side::After, pid) { reply } else { Reply::Hang }
+    }
+}
+
+fn await_that(what: &str, mut happened: impl FnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !happened() {
+        assert!(Instant::now() < deadline, "{what} does not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sweeps these points, each before and after, as many at once as there are to try them; answers those that
+/// were hit.
+pub(crate) fn sweep(points: &[Point], tries: Vec<impl Fn(&Point, Side) + Send>) -> BTreeSet<Point> {
+    let both = |point: &Point| [(point.clone(), Side::Before), (point.clone(), Side::After)];
+    let todo: Vec<(Point, Side)> = points.iter().flat_map(both).collect();
+    let (todo, hit) = (&Mutex::new(todo), &Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for once in tries {
+            scope.spawn(move || {
+                while let Some((point, side)) = { todo.lock().unwrap().pop() } {
+                    once(&point, side);
+                    hit.lock().unwrap().push(point);
+                }
+            });
+        }
+    });
+    let hit = std::mem::take(&mut *hit.lock().unwrap());
+    assert_eq!(hit.len(), 2 * points.len());
+    hit.into_iter().collect()
+}
