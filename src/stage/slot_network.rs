@@ -108,6 +108,10 @@ impl<E: Engine> Maker<'_, E> {
         let chosen = self.chosen_for(&trial).await;
         // After a failed creation too: it may have had its effect, and only the answer was lost.
         let removed = self.engine.remove_network(&trial).await;
+        if removed.is_err() {
+            // The job fails by the first error; what this one leaves is for `reap`.
+            drop(self.engine.remove_network(&trial).await);
+        }
         let pool = chosen?;
         removed?;
         let first = pool.and_then(|pool| Some((pool, pool.parts(SLOT_PREFIX).next()?)));
