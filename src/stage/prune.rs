@@ -37,21 +37,21 @@ pub async fn after_delivery<E: Engine, S: SecretSource>(
     if !succeeded? {
         return Ok(());
     }
-    if let Some(place) = &call.plan.prune_registry {
-        remote::untag(call, (policy, place), source, sink).await;
-    }
     let plan = prune::plan(policy, &seen?);
     tell(&plan, sink).await;
     let pending = Pending::new(call.plan.key.as_str(), policy, &plan);
-    if written(call, &pending) {
-        return Ok(());
+    if !written(call, &pending) {
+        // Without the ledger no worker would know of it.
+        let done = host_prune::act(engine, &Leases::at(&call.settings.run_dir), &pending).await;
+        for left in &done.left {
+            say(sink, &format!("kept {left}")).await;
+        }
+        call.record(&done.event(&pending.job));
     }
-    // Without the ledger no worker would know of it.
-    let done = host_prune::act(engine, &Leases::at(&call.settings.run_dir), &pending).await;
-    for left in &done.left {
-        say(sink, &format!("kept {left}")).await;
+    // After it is written down what goes from this host: the registry may be slow, and we may be killed.
+    if let Some(place) = &call.plan.prune_registry {
+        remote::untag(call, (policy, place), source, sink).await;
     }
-    call.record(&done.event(&pending.job));
     Ok(())
 }
 

@@ -59,6 +59,12 @@ impl Left {
         Self { kind, name: name.to_owned(), host }
     }
 
+    /// Another name of the small image.
+    pub fn image(host: String, name: &str) -> Self {
+        docker(&host, &["tag", BUSYBOX, name]);
+        Self { kind: "image", name: name.to_owned(), host }
+    }
+
     /// One that somebody else has made.
     pub fn found(kind: &'static str, name: String) -> Self {
         Self { kind, name, host: docker_host() }

@@ -28,7 +28,12 @@ struct State {
     up_to: usize,
     lost: usize,
     on_request: Option<(usize, String)>,
+    gate: Option<Gate>,
 }
+
+/// Stands around each answer: gets the request's line, lets the registry do its work, and says whether
+/// anybody is to be answered.
+pub(crate) type Gate = Arc<dyn Fn(&str, &mut dyn FnMut()) -> bool + Send + Sync>;
 
 /// It ends with the test process.
 #[derive(Clone)]
@@ -49,7 +54,8 @@ impl TagRegistry {
         let address = listener.local_addr().unwrap();
         let (tags, manifests) = (BTreeMap::new(), BTreeMap::new());
         let (requests, up_to, lost, on_request) = (Vec::new(), usize::MAX, 0, None);
-        let state = State { deletes, tags, manifests, requests, up_to, lost, on_request };
+        let gate = None;
+        let state = State { deletes, tags, manifests, requests, up_to, lost, on_request, gate };
         let registry = Self { address, state: Arc::new(Mutex::new(state)) };
         let served = registry.clone();
         std::thread::spawn(move || {
@@ -90,6 +96,12 @@ impl TagRegistry {
         self
     }
 
+    /// Has this stand around each of its answers.
+    pub(crate) fn gated(&self, gate: Gate) -> &Self {
+        self.state().gate = Some(gate);
+        self
+    }
+
     pub(crate) fn requests(&self) -> Vec<String> {
         self.state().requests.clone()
     }
@@ -105,10 +117,32 @@ impl TagRegistry {
 
     fn serve(&self, mut stream: &TcpStream) -> std::io::Result<()> {
         let request = read(&mut BufReader::new(stream.try_clone()?))?;
+        let line = format!("{} {}", request.method, request.path);
+        let gate = self.state().gate.clone();
+        let mut answer = None;
+        let mut work = || answer = self.answer(&request);
+        let goes_on = match gate {
+            Some(gate) => gate(&line, &mut work),
+            None => {
+                work();
+                true
+            }
+        };
+        let Some((status, headers, body)) = answer.filter(|_| goes_on) else { return Ok(()) };
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+        )?;
+        if request.method == "HEAD" { Ok(()) } else { stream.write_all(&body) }
+    }
+
+    /// `None` where nobody is answered.
+    fn answer(&self, request: &Request) -> Option<Answer> {
         let mut state = self.state();
         state.requests.push(format!("{} {}", request.method, request.path));
         if state.requests.len() > state.up_to {
-            return Ok(());
+            return None;
         }
         if let Some((_, tag)) =
             state.on_request.clone().filter(|(at, _)| *at == state.requests.len())
@@ -116,16 +150,8 @@ impl TagRegistry {
             let digest = state.keep(b"pushed by another".to_vec());
             state.tags.insert(tag, digest);
         }
-        let (status, headers, body) = state.answer(&request);
-        if state.requests.len() == state.lost {
-            return Ok(());
-        }
-        let length = body.len();
-        write!(
-            stream,
-            "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
-        )?;
-        if request.method == "HEAD" { Ok(()) } else { stream.write_all(&body) }
+        let answer = state.answer(request);
+        (state.requests.len() != state.lost).then_some(answer)
     }
 }
 
