@@ -58,9 +58,48 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     written
 }
 
+/// Removes what [`replace`] was at when its process was killed.
+pub fn forget_unfinished(directory: &Path) {
+    // What is not there was never begun.
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_str().is_some_and(is_abandoned) {
+            // The next one tries again.
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
+/// `.NAME.PID`, of a process that has ended.
+fn is_abandoned(name: &str) -> bool {
+    let pid = name.strip_prefix('.').and_then(|rest| rest.rsplit_once('.'));
+    let pid = pid.and_then(|(_, pid)| pid.parse::<u32>().ok());
+    pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_dead_process_was_at_goes_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let live = format!(".a.{}", std::process::id());
+        // More than a pid can be.
+        for name in [".a.99999999", ".a.b.99999999", &live, ".a", "a.99999999", ".a.x", ".99999999"]
+        {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        forget_unfinished(directory.path());
+        let left = fs::read_dir(directory.path()).unwrap().map(|one| one.unwrap().file_name());
+        let mut left: Vec<String> = left.map(|name| name.into_string().unwrap()).collect();
+        left.sort();
+        let mut expected = vec![".99999999".to_owned(), ".a".into(), live, ".a.x".into()];
+        expected.push("a.99999999".to_owned());
+        expected.sort();
+        assert_eq!(left, expected);
+        forget_unfinished(&directory.path().join("nothing"));
+    }
 
     #[test]
     fn one_has_the_lock_until_it_is_closed() {

@@ -245,6 +245,11 @@ impl SecretSource for Vault {
     }
 }
 
+/// Files below a `run_dir` that were to hold a token, but whose writer was killed before that.
+pub fn torn_below(run_dir: &Path) -> Vec<PathBuf> {
+    kept::torn(run_dir)
+}
+
 /// All tokens that are kept below a `run_dir`, with the files they lie in.
 pub fn kept_below(run_dir: &Path) -> Vec<(PathBuf, Kept)> {
     kept::all(run_dir)

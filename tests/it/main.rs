@@ -57,6 +57,7 @@ mod real_cancel;
 mod real_checkout;
 mod real_concurrency;
 mod real_failures;
+mod real_forged;
 mod real_gc;
 mod real_images;
 mod real_isolation;

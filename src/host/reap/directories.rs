@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use crate::stage::call::Call;
 
 /// The directory of the notes below `state_dir`: a host that went down leaves such directories too.
-const NOTES: &str = "directories";
+pub(super) const NOTES: &str = "directories";
 
 /// What the runner calls them. Source: GitLab Runner, `executors/custom`.
 const PREFIX: &str = "custom-executor";

@@ -203,9 +203,9 @@ impl Host {
     }
 }
 
-impl Drop for Host {
-    /// Waits for the workers: what one writes last, after all is gone, would make the directory anew.
-    fn drop(&mut self) {
+impl Host {
+    /// Waits until no cleanup is under way any more, by the ledger.
+    pub(crate) fn await_workers(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         let ledger = self.path("state/ledger.jsonl");
         // A test may have put a device in its place, which gives bytes without end.
@@ -218,6 +218,13 @@ impl Drop for Host {
         while is_file && !std::thread::panicking() && at_work() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+impl Drop for Host {
+    /// What a worker writes last, after all is gone, would make the directory anew.
+    fn drop(&mut self) {
+        self.await_workers();
     }
 }
 
