@@ -118,8 +118,9 @@ impl<E: Engine> Reap<'_, E> {
                 tokens.push((path, kept));
             }
         }
-        let (there, outdated) =
+        let (there, mut outdated) =
             directories::all(self.settings).into_iter().partition::<Vec<_>, _>(Noted::is_there);
+        outdated.retain(|one| !one.is_hidden());
         let mut directories = Vec::new();
         for one in there {
             let Some(reason) = orphaned(&one.holder, now) else { continue };
