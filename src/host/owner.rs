@@ -41,6 +41,11 @@ pub fn is_of_this_boot(owner: &Owner) -> bool {
     boot_id().is_ok_and(|boot| boot == owner.boot_id)
 }
 
+/// Whether there is a process of this number here.
+pub fn lives(pid: u32) -> bool {
+    start_time(pid).is_ok()
+}
+
 /// The time by both clocks. Where `/proc` does not tell the uptime, no deadline is over.
 pub fn now(world: &World) -> Moment {
     let uptime = since_boot().map_or(0, |since| since.as_secs());

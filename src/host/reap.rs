@@ -199,7 +199,7 @@ impl<E: Engine> Reap<'_, E> {
         for directory in [run_dir, state_dir, &state_dir.join(directories::NOTES)] {
             shared_file::forget_unfinished(directory);
         }
-        for file in torn_below(run_dir) {
+        for file in torn_below(run_dir, owner::lives) {
             // The next one tries again.
             drop(std::fs::remove_file(file));
         }

@@ -1,12 +1,14 @@
 //! Files that several processes of this host share: locks, and files that are put in place as a whole. What
 //! stands in them is the callers' business.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
+
+use super::owner;
 
 /// Opens the file of a lock, made where it is missing, and its directory too, for us alone.
 ///
@@ -38,7 +40,7 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Puts a file there as a whole or not at all.
+/// Puts a file there as a whole or not at all, with this mode whatever the process's umask takes away.
 ///
 /// # Errors
 /// When it cannot be written; what was there stays.
@@ -49,6 +51,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let written = (|| {
         let mut options = OpenOptions::new();
         let mut file = options.create(true).truncate(true).write(true).mode(mode).open(&fresh)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         fs::rename(&fresh, path)
     })();
@@ -74,7 +77,7 @@ pub fn forget_unfinished(directory: &Path) {
 fn is_abandoned(name: &str) -> bool {
     let pid = name.strip_prefix('.').and_then(|rest| rest.rsplit_once('.'));
     let pid = pid.and_then(|(_, pid)| pid.parse::<u32>().ok());
-    pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+    pid.is_some_and(|pid| !owner::lives(pid))
 }
 
 #[cfg(test)]

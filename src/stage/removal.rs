@@ -65,11 +65,12 @@ async fn remove_used<'a, E: Engine>(
 ) -> Vec<EngineError> {
     let left = remove_each(engine, kind, names).await;
     let is_used = |error: &EngineError| error.fault == Fault::Conflict;
-    if !left.iter().any(is_used) || containers.is_empty() {
+    if left.iter().any(is_used) && !containers.is_empty() {
+        // The daemon still is at the removal of a container that somebody asked for who was killed meanwhile.
+        await_end(engine, containers).await;
+    } else if left.is_empty() || kind != Kind::Image {
         return left;
     }
-    // The daemon still is at the removal of a container that somebody asked for who was killed meanwhile.
-    await_end(engine, containers).await;
     let again = left.iter().map(|error| error.object.as_str());
     remove_each(engine, kind, again).await
 }
@@ -79,8 +80,10 @@ async fn remove_each<'a, E: Engine>(
     kind: Kind,
     names: impl Iterator<Item = &'a str>,
 ) -> Vec<EngineError> {
+    // Docker 20.10 knows no end to an image that two of its names are taken from at once: "unrecognized image ID".
+    let at_once = if kind == Kind::Image { 1 } else { AT_ONCE };
     let removals = stream::iter(names.map(|name| one(engine, kind, name)));
-    removals.buffer_unordered(AT_ONCE).filter_map(async |done| done.err()).collect().await
+    removals.buffer_unordered(at_once).filter_map(async |done| done.err()).collect().await
 }
 
 /// Waits until none of these is there any more, for a while.

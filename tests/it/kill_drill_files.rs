@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::drill::{Course, Drill, LEASED, job, sweep_at};
+use crate::support::drill::{Course, Drill, LEASED, is_of_file, job, sweep_at};
 use crate::support::filled::Filled;
 use crate::support::job_json::FakeJob;
 use crate::support::kill_points::{Point, Side};
@@ -13,6 +13,8 @@ use crate::support::real::socket;
 
 /// Each has a core that it takes from what it watches.
 const AT_ONCE: usize = 4;
+
+const TRIES: usize = 5;
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -32,9 +34,13 @@ fn drill() -> Drill {
 
 /// Those that are no requests.
 fn of_files(points: Vec<Point>) -> Vec<Point> {
-    let verbs = ["make ", "open ", "write ", "rename ", "delete "];
-    let is_of_file = |point: &Point| verbs.iter().any(|verb| point.request.starts_with(verb));
-    points.into_iter().filter(is_of_file).collect()
+    points.into_iter().filter(|point| is_of_file(&point.request)).collect()
+}
+
+/// On a busy host the thread that watches may be late, and the job gets by: then it is run once more.
+fn killed(point: &Point, side: Side) {
+    let met = (0..TRIES).find_map(|_| drill().killed_if_met(point, side).ok());
+    assert!(met.is_some(), "{point:?} was not met");
 }
 
 #[test]
@@ -56,7 +62,6 @@ fn whoever_is_killed_at_any_change_of_a_file_one_reap_leaves_nothing() {
         let found = points.iter().any(|point| point.call == call && point.request == request);
         assert!(found, "{call} {request}: {points:#?}");
     }
-    let once = |point: &Point, side: Side| drop(drill().killed(point, side));
-    let swept = sweep_at(&points, &[Side::After], vec![once; AT_ONCE]);
+    let swept = sweep_at(&points, &[Side::After], vec![killed; AT_ONCE]);
     assert_eq!(swept, points.into_iter().collect::<BTreeSet<_>>());
 }

@@ -1,20 +1,29 @@
 //! The drill at `reap` itself: killed before and after each of its requests, beside another that does the same
-//! work, with a daemon that hangs or is not there, after a reboot and with a clock that was set. What one does
-//! not finish the next one does.
+//! work, with a daemon that hangs or is not there, after a reboot. What one does not finish the next one does.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
-use rustix::process::{Pid, Signal, kill_process};
+use longshore::cli::{OrphanArgs, ReapArgs};
+use longshore::engine::{Deadlines, DockerEngine};
+use longshore::host::owner;
+use longshore::host::reap::{self, Reap};
+use longshore::outcome::Outcome;
+use longshore::plan::container::Labels;
+use longshore::plan::owner::Moment;
+use longshore::settings::Settings;
+use longshore::stage::error::CallError;
+use longshore::world::{Stdio, World};
+use rustix::process::{Pid, Signal, getpid, kill_process};
 
-use crate::support::kill_points::{Hit, KillPoints, Point, Proxy, Side, has_ended};
+use crate::support::kill_points::{Hit, KillPoints, Point, Proxy, Side, call_of, has_ended};
 use crate::support::left::Left;
 use crate::support::private_engine::Daemon;
-use crate::support::real::{BINARY, Host, assert_says, await_gone_from, busybox, left_on, stderr};
-use crate::support::running::JobStatus;
+use crate::support::real::{BINARY, Host, assert_says, stderr};
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -126,31 +135,55 @@ fn two_reaps_at_once_are_in_nobodys_way() {
     }
 }
 
-/// Stopped when it has heard of a removal, and when it has done it.
+/// A reap in this process, for which a daemon is gone sooner than for the command.
+async fn impatient(settings: &Path) -> Result<Outcome, CallError> {
+    let settings = Settings::parse(&fs::read_to_string(settings).unwrap(), settings).unwrap();
+    let world = World {
+        environment: [].into(),
+        executable: PathBuf::from(BINARY),
+        directory: PathBuf::from("/"),
+        platform: "linux/amd64",
+        clock: SystemTime::now,
+    };
+    let second = Duration::from_secs(1);
+    let deadlines = Deadlines { control: second, work: second, ..Deadlines::default() };
+    let engine = DockerEngine::new(&settings.docker.host, deadlines).unwrap();
+    let null = || fs::File::options().read(true).write(true).open("/dev/null").unwrap();
+    let stdio = Stdio { stdin: null(), stdout: null(), stderr: null() };
+    let args = ReapArgs { plan: false, json: true, orphans: OrphanArgs::default() };
+    reap::command(Reap { engine: Ok(&engine), settings: &settings, world: &world }, &args, stdio)
+        .await
+}
+
+/// Stopped when it is about to hear of a removal.
 #[test]
-fn a_daemon_that_hangs_in_the_middle_of_a_reap_is_told_in_time_and_the_next_finishes() {
+fn a_daemon_that_hangs_in_the_middle_of_a_reap_is_told_and_the_next_finishes() {
     let daemon = Daemon::start(&[]);
     let signal = |signal| kill_process(Pid::from_raw(daemon.pid()).unwrap(), signal).unwrap();
-    for side in [Side::Before, Side::After] {
-        let all = leftovers(&daemon);
-        let reaper = Reaper::before(&daemon);
-        let request = "DELETE /v1./volumes/JOB-builds".to_owned();
-        reaper.points.arm(&Point { call: "reap".into(), request, nth: 1 }, side);
-        let began = Instant::now();
-        let child = reaper.start();
+    let all = leftovers(&daemon);
+    let reaper = Reaper::before(&daemon);
+    // The peer of the proxy's socket is this process.
+    let (call, request) =
+        (call_of(getpid().as_raw_nonzero().get()), "DELETE /v1./volumes/JOB-builds".to_owned());
+    reaper.points.arm(&Point { call, request, nth: 1 }, Side::Before);
+    let settings = reaper.host.settings();
+    let hung = std::thread::scope(|scope| {
+        let reaping = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(impatient(&settings)).unwrap_err()
+        });
         let hit = reaper.hit("the volume");
         signal(Signal::STOP);
         hit.go_on();
-        let hung = child.wait_with_output().unwrap();
-        let took = began.elapsed();
+        let hung = reaping.join();
         signal(Signal::CONT);
-        assert_eq!(hung.status.code(), Some(2), "{side:?}: {hung:?}");
-        assert_says(&stderr(&hung), &["no answer from the daemon"]);
-        assert!(took < SOON, "{side:?}: {took:?}");
-        let next = reaper.reap();
-        assert!(next.status.success(), "{side:?}: {next:?}");
-        assert_eq!(there(&all), Vec::<&str>::new(), "{side:?}");
-    }
+        hung.unwrap()
+    });
+    assert_eq!(hung.outcome(), Outcome::SystemFault, "{hung}");
+    assert_says(&hung.to_string(), &["no answer from the daemon", "-builds"]);
+    let next = reaper.reap();
+    assert!(next.status.success(), "{next:?}");
+    assert_eq!(there(&all), Vec::<&str>::new(), "{next:?}");
 }
 
 #[test]
@@ -166,41 +199,42 @@ fn a_daemon_that_is_down_is_told_in_one_line_with_the_number_of_a_system_failure
     assert_eq!(down.stdout, b"", "{down:?}");
 }
 
-/// The same pid with the same start time lives, but after a boot that is somebody else.
-#[test]
-fn after_a_reboot_nothing_stays_of_a_job_that_ran_before_it() {
-    // Of its own: on it this host's other jobs would be gone too.
-    let daemon = Daemon::start(&[]);
-    let host = Host::new().in_memory().docker("host", &format!("{:?}", daemon.host()));
-    let left = |job| left_on(&daemon.socket, job);
-    let job = busybox(["echo begun", "sleep 300"]);
-    let running = host.runner().own_process().start(&job);
-    running.wait_for_output("\nbegun", SOON);
+/// A reap as it would be after this host has booted anew.
+fn reap_after_boot(host: &Host, options: &[&str]) -> Output {
     let (boot, uptime) = (host.path("boot_id"), host.path("uptime"));
     fs::write(&boot, "00000000-0000-4000-8000-000000000000\n").unwrap();
     fs::write(&uptime, "7.00 14.00\n").unwrap();
-    let rebooted = |options: &[&str]| {
-        let script = "mount --bind \"$1\" /proc/sys/kernel/random/boot_id &&
-             mount --bind \"$2\" /proc/uptime && shift 2 && exec \"$@\"";
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", script, "sh"]).args([&boot, &uptime]);
-        command.args([BINARY, "--settings"]).arg(host.settings()).arg("reap").args(options);
-        command.output().unwrap()
-    };
-    let plan = rebooted(&["--plan", "--json"]);
-    let plan: serde_json::Value = serde_json::from_slice(&plan.stdout).unwrap();
-    let own = plan["remove"].as_array().unwrap().iter();
-    let own: Vec<_> =
-        own.filter(|one| one["job"].as_str().is_some_and(|key| is_of(key, job.id))).collect();
-    assert_eq!(own.len(), left(&job).len(), "{plan}");
-    assert!(own.iter().all(|one| one["reason"] == "its runner is gone"), "{plan}");
-    let done = rebooted(&[]);
-    assert_eq!(left(&job), Vec::<String>::new(), "{done:?}");
-    // Its container was taken from under it.
-    assert_eq!(running.join().status, JobStatus::Failed);
-    await_gone_from(&daemon.socket, &job);
+    let script = "mount --bind \"$1\" /proc/sys/kernel/random/boot_id &&
+         mount --bind \"$2\" /proc/uptime && shift 2 && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh"]).args([&boot, &uptime]);
+    command.args([BINARY, "--settings"]).arg(host.settings()).arg("reap").args(options);
+    command.output().unwrap()
 }
 
-fn is_of(key: &str, job: u64) -> bool {
-    key.split_once('-').is_some_and(|(id, _)| id == job.to_string())
+/// A process with the owner's pid and start time lives, but after a boot that is somebody else.
+#[test]
+fn after_a_reboot_nothing_stays_of_a_job_that_ran_before_it() {
+    let daemon = Daemon::start(&[]);
+    let host = Host::new().in_memory().docker("host", &format!("{:?}", daemon.host()));
+    let mut labels = Labels::from([("longshore.job".to_owned(), KEY.to_owned())]);
+    owner::describe(std::process::id()).unwrap().write(&mut labels);
+    Moment { unix: u64::MAX, uptime: u64::MAX }.write_deadline(&mut labels);
+    let labels: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let left = |kind, word: &str| {
+        let own = format!("longshore.kind={word}");
+        let labels: Vec<&str> = labels.iter().map(String::as_str).chain([own.as_str()]).collect();
+        Left::labelled(daemon.host(), kind, &format!("longshore-{KEY}-{word}"), &labels)
+    };
+    let all = [left("container", "job"), left("volume", "builds")];
+    let done = host.bare(&["reap"]).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(there(&all).len(), 2, "its owner lives: {done:?}");
+    let told = String::from_utf8(reap_after_boot(&host, &["--plan"]).stdout).unwrap();
+    let gone = format!("would remove container {}: its runner is gone", all[0].name);
+    assert_says(&told, &[&gone]);
+    let done = reap_after_boot(&host, &[]);
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(there(&all), Vec::<&str>::new(), "{done:?}");
 }

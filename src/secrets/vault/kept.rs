@@ -172,14 +172,14 @@ pub(super) fn rewrite(path: &Path, kept: &Kept) -> io::Result<()> {
 }
 
 /// Files of a `run_dir` that a process began and did not live to write: there is no token in them to be
-/// ended.
-pub(super) fn torn(run_dir: &Path) -> Vec<PathBuf> {
+/// ended. `lives` tells whether there is a process of a number.
+pub(super) fn torn(run_dir: &Path, lives: impl Fn(u32) -> bool) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(run_dir.join(DIRECTORY)) else { return Vec::new() };
     let begun = entries.flatten().filter(|entry| {
         let name = entry.file_name();
         let name = name.to_str().and_then(|name| name.strip_prefix('.'));
         let pid = name.and_then(|name| name.rsplit_once('.')?.1.parse::<u32>().ok());
-        pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+        pid.is_some_and(|pid| !lives(pid))
     });
     begun.map(|entry| entry.path()).filter(|path| read(path).is_none()).collect()
 }

@@ -53,16 +53,19 @@ pub(crate) struct FileWatch {
 
 impl FileWatch {
     /// To be begun by a thread that is [`Pinned`] to where the driver will be.
-    pub(crate) fn start(points: &Arc<KillPoints>, settings: PathBuf, roots: Vec<PathBuf>) -> Self {
+    pub(crate) fn start(
+        points: &Arc<KillPoints>,
+        settings: PathBuf,
+        roots: [(PathBuf, &'static str); 2],
+    ) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let (ready, began) = channel();
         let (points, is_over) = (Arc::clone(points), Arc::clone(&ended));
         let thread = std::thread::spawn(move || {
             before_all_others();
             let mut watch = Watch::new(points, settings);
-            for root in roots {
-                fs::create_dir_all(&root).unwrap();
-                watch.add(&root, root.file_name().unwrap().as_ref());
+            for (root, told) in roots {
+                watch.add(&root, told.as_ref());
             }
             ready.send(()).unwrap();
             watch.follow(&is_over);
@@ -95,8 +98,8 @@ struct Watch {
     points: Arc<KillPoints>,
     settings: PathBuf,
     inotify: OwnedFd,
-    /// Where each watch is: as it is, and as it is told.
-    places: HashMap<i32, (PathBuf, PathBuf)>,
+    /// Where each watch is, as it is told.
+    places: HashMap<i32, PathBuf>,
 }
 
 impl Watch {
@@ -105,15 +108,19 @@ impl Watch {
         Self { points, settings, inotify, places: HashMap::new() }
     }
 
+    /// A directory with those below it; those that come later are not watched.
     fn add(&mut self, path: &Path, told: &Path) {
         let flags = WatchFlags::CREATE
             | WatchFlags::MODIFY
             | WatchFlags::MOVED_TO
             | WatchFlags::DELETE
             | WatchFlags::OPEN;
-        // A directory may be gone again.
-        if let Ok(watch) = inotify::add_watch(&self.inotify, path, flags) {
-            self.places.insert(watch, (path.to_owned(), told.to_owned()));
+        let watch = inotify::add_watch(&self.inotify, path, flags).unwrap();
+        self.places.insert(watch, told.to_owned());
+        for entry in fs::read_dir(path).unwrap().flatten() {
+            if entry.file_type().unwrap().is_dir() {
+                self.add(&entry.path(), &told.join(entry.file_name()));
+            }
         }
     }
 
@@ -146,12 +153,9 @@ impl Watch {
     }
 
     fn happened(&mut self, watch: i32, flags: ReadFlags, name: &str) {
-        let Some((directory, told)) = self.places.get(&watch).cloned() else { return };
-        let is_directory = flags.contains(ReadFlags::ISDIR);
-        if is_directory && flags.contains(ReadFlags::CREATE) {
-            self.add(&directory.join(name), &told.join(name));
-        } else if is_directory || name.is_empty() {
-            // It is looked into, which changes nothing.
+        let Some(told) = self.places.get(&watch).cloned() else { return };
+        if flags.contains(ReadFlags::ISDIR) || name.is_empty() {
+            // It is made or looked into, which changes nothing.
             return;
         }
         let words = [

@@ -136,13 +136,16 @@ impl KillPoints {
 
     /// The job's own name is put as `JOB`, other numbers and the query go.
     fn without_numbers(&self, line: &str) -> String {
-        let line = line.split('?').next().unwrap_or_default();
-        let name = format!("longshore-{}-", self.job);
-        let mut parts = line.split(&name);
-        let mut text = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            text.push_str("JOB");
-            text.push_str(part.get("0123abcd".len()..).unwrap_or_default());
+        let mut text = line.split('?').next().unwrap_or_default().to_owned();
+        for beginning in ["longshore-", "longshore.invalid/"] {
+            let name = format!("{beginning}{}-", self.job);
+            let mut parts = text.split(&name);
+            let mut without = parts.next().unwrap_or_default().to_owned();
+            for part in parts {
+                without.push_str("JOB");
+                without.push_str(part.get("0123abcd".len()..).unwrap_or_default());
+            }
+            text = without;
         }
         text.split('/').map(plain).collect::<Vec<_>>().join("/")
     }
@@ -163,7 +166,7 @@ fn plain(segment: &str) -> String {
 }
 
 /// What a process of the driver was called for: the words after `--settings FILE`.
-fn call_of(pid: i32) -> String {
+pub fn call_of(pid: i32) -> String {
     let words = words_of(pid);
     let mut words = words.iter().map(String::as_str).skip(3);
     match (words.next(), words.nth(1)) {
@@ -195,6 +198,11 @@ pub fn doing(settings: &Path) -> Option<i32> {
 fn processes(settings: &Path) -> Vec<(i32, String)> {
     let settings = settings.display().to_string();
     let word = |pid: i32| {
+        // Its words cannot be read without waiting where it is busy with its memory; its name can.
+        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+        if !name.starts_with(b"longshore") {
+            return None;
+        }
         let words = words_of(pid);
         let is_mine = words.get(2) == Some(&settings);
         words.get(3).filter(|_| is_mine).map(|word| (pid, word.clone()))
