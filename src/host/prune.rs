@@ -1,6 +1,7 @@
 //! Carries out what was planned after a delivery: by tag, never by force, never what somebody holds, and
 //! only while a name still is the image that was planned. It plans nothing itself.
 
+pub mod age;
 pub mod command;
 pub mod remote;
 
@@ -103,6 +104,7 @@ fn local(image: ImageSummary) -> LocalImage {
         tags: image.tags,
         digests: image.digests,
         created: image.created,
+        touched: None,
     }
 }
 

@@ -80,6 +80,7 @@ mod reap_faults;
 mod registry_prune;
 mod stages_over_fakes;
 mod stages_pruning;
+mod stages_waiting;
 mod support;
 mod tree;
 mod vault;

@@ -72,9 +72,10 @@ async fn plans<E: Engine>(
     world: &World,
     args: &PruneArgs,
 ) -> Result<Vec<Planned>, CallError> {
-    let seen = super::observe(engine, (world.clock)()).await?;
+    let mut seen = super::observe(engine, (world.clock)()).await?;
     let mut all = Vec::new();
     for (job, policy) in policies(settings, world, args)? {
+        super::age::learn(engine, settings, (&policy, &mut seen)).await?;
         let host = prune::plan(&policy, &seen);
         let mut registry = None;
         if settings.prune.registry {

@@ -5,8 +5,7 @@
 
 use serde::Serialize;
 
-use super::local::Why;
-use super::{LATEST, PrunePolicy, Spared};
+use super::{LATEST, PrunePolicy, Spared, Why};
 
 /// A tag as the registry has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
