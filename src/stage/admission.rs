@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::engine::{Engine, EngineError};
-use crate::host::queue::{self, Queue, QueueLock, Ticket};
-use crate::host::{capacity, gc, orphans, space};
+use crate::host::queue::{Queue, QueueLock, Ticket};
+use crate::host::{capacity, gc, orphans, owner, space};
 use crate::joblog::JobLog;
 use crate::plan::container::ContainerPlan;
 use crate::settings::{Capacity, SocketMode};
@@ -38,7 +38,7 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { since_boot: queue::since_boot, look_again: Duration::from_millis(500) }
+        Self { since_boot: owner::since_boot, look_again: Duration::from_millis(500) }
     }
 }
 

@@ -4,9 +4,10 @@
 use std::time::{Duration, SystemTime};
 
 use longshore::engine::{Engine as _, Fault, ImageFacts};
-use longshore::host::last_use::{Kind, LastUse, unix};
+use longshore::host::last_use::{Kind, LastUse};
 use longshore::host::ledger::{Event, Ledger};
 use longshore::plan::container::Labels;
+use longshore::world::unix;
 
 use crate::support::fake_engine::script::{Trouble, Verb};
 use crate::support::stages::Life;
@@ -174,5 +175,5 @@ async fn what_is_used_after_the_plan_stays() {
     life.cleanup().await.unwrap();
     assert!(is_there(&life, TEST).await);
     let ledger = std::fs::read_to_string(life.settings().state_dir.join("ledger.jsonl")).unwrap();
-    assert!(ledger.contains("it was used meanwhile"), "{ledger}");
+    assert!(ledger.contains("tagged or used meanwhile"), "{ledger}");
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use longshore::engine::{Engine as _, Fault, ImageFacts};
-use longshore::plan::container::{ContainerNetwork, ContainerPlan, Labels};
+use longshore::plan::container::{
+    ContainerNetwork, ContainerPlan, IsolationPlan, Labels, LimitPlan, ResolverPlan,
+};
 use longshore::stage::admission::Pace;
 use longshore::stage::error::CallError;
 
@@ -37,6 +39,28 @@ macro_rules! pace {
     }};
 }
 
+/// A container without anything.
+fn plain() -> ContainerPlan {
+    ContainerPlan {
+        name: String::new(),
+        image: String::new(),
+        platform: None,
+        entrypoint: Vec::new(),
+        user: String::new(),
+        env: [].into(),
+        hostname: None,
+        network: ContainerNetwork::Named { name: "none".to_owned(), aliases: Vec::new() },
+        mounts: Vec::new(),
+        limits: LimitPlan::default(),
+        isolation: IsolationPlan::default(),
+        resolver: ResolverPlan::default(),
+        capabilities: Vec::new(),
+        security: Vec::new(),
+        labels: [].into(),
+        own_process: None,
+    }
+}
+
 impl Waiting {
     async fn new((clock, pace): (&'static AtomicU64, Pace), wait: &str) -> Self {
         let life = Life::with(&format!("[admission]\nmax_jobs = 1\nwait = \"{wait}\"\n"));
@@ -47,8 +71,7 @@ impl Waiting {
             name: RUNNING.into(),
             image: "running:1".into(),
             labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-            network: ContainerNetwork::Named { name: "none".into(), aliases: Vec::new() },
-            ..ContainerPlan::default()
+            ..plain()
         };
         engine.create(&plan).await.unwrap();
         Self { life, clock, pace }
@@ -178,7 +201,10 @@ async fn an_engine_that_is_away_for_a_while_costs_no_place() {
         };
         let ((entered, lines), ()) = tokio::join!(waiting.enter(), end);
         entered.unwrap();
-        assert_says(&lines[1].1, &["number 1 of 1 in the queue; ", "the test ordered this failure"]);
+        assert_says(
+            &lines[1].1,
+            &["number 1 of 1 in the queue; ", "the test ordered this failure"],
+        );
         assert_says(&lines.last().unwrap().1, &["longshore: waited "]);
     }
 }

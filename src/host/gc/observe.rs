@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
 use super::super::last_use::traces::{self, Traces};
-use super::super::last_use::{Kind, LastUse, unix};
+use super::super::last_use::{Kind, LastUse};
 use super::super::lease::Leases;
 use super::super::space::{self, Seen};
 use super::{CallError, Engine, GcPlan, Settings, World};
@@ -12,6 +12,7 @@ use crate::engine::{ContainerSummary, DiskUsage, ImageFacts, ImageUsage};
 use crate::plan::gc::{self, Image, Observed, Policy, Record, Room, Volume};
 use crate::plan::{cache, login};
 use crate::settings::{Amount, GcSettings};
+use crate::world::unix;
 
 /// What was seen.
 pub(super) struct Observation {

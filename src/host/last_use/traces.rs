@@ -6,8 +6,9 @@ use std::time::SystemTime;
 
 use futures_util::StreamExt;
 
-use super::{FORWARD, Kind, LastUse, unix};
+use super::{FORWARD, Kind, LastUse};
 use crate::engine::{Engine, EngineError, ImageFacts};
+use crate::world::unix;
 
 /// Images that are asked for at once.
 const AT_ONCE: usize = 8;
@@ -31,18 +32,26 @@ impl LastUse {
     /// Of what was loaded, or pulled by somebody whom we do not see, the engine only knows when it was
     /// made: it counts from the first time that it is seen here, and this is written down.
     pub fn of_image(&self, traces: &Traces<'_>, now: SystemTime) -> u64 {
-        // A clock that was wrong has written it. Ours is put right; a tag's cannot be, and would keep the
-        // image until that time has come.
-        let is_to_come = |time: &u64| *time > unix(now + FORWARD);
-        let tagged = traces.tagged.filter(|tagged| !is_to_come(tagged));
-        let known = traces.recorded.max(tagged).or(traces.built);
-        if let Some(known) = known.filter(|known| !is_to_come(known) || traces.recorded.is_none()) {
+        let known = traces.recorded.max(believed(traces.tagged, now)).or(traces.built);
+        // A clock that was wrong has written the record: it is put right.
+        let is_wrong = traces.recorded.is_some_and(|recorded| is_to_come(recorded, now));
+        if let Some(known) = known.filter(|_| !is_wrong) {
             return known.min(unix(now));
         }
         // What cannot be written down counts from now on the next time too.
         drop(self.note(Kind::Image, traces.id, now));
         unix(now)
     }
+}
+
+/// The time of a tag; none that lies in the future, where a clock was wrong: it cannot be put right, and would
+/// keep the image until that time has come.
+pub fn believed(tagged: Option<u64>, now: SystemTime) -> Option<u64> {
+    tagged.filter(|tagged| !is_to_come(*tagged, now))
+}
+
+fn is_to_come(time: u64, now: SystemTime) -> bool {
+    time > unix(now + FORWARD)
 }
 
 /// Layers, tag time and all else of images by their ids, asked for side by side. One that is gone

@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, ImageFacts};
 use crate::host::last_use::traces::{self, Traces};
-use crate::host::last_use::{Kind, LastUse, unix};
+use crate::host::last_use::{Kind, LastUse};
 use crate::host::ledger::Ledger;
 use crate::plan::prune::{self, LocalImage, PrunePolicy, Seen};
 use crate::settings::Settings;
+use crate::world::unix;
 
 /// Finds out when the images that may go were last used, pulled or tagged: a request for each of them.
 ///
@@ -39,6 +40,19 @@ pub async fn learn<E: Engine>(
         image.touched = Some(record.of_image(&traces, now));
     }
     Ok(())
+}
+
+/// Whether an image was pulled, tagged or used since it was planned to go. What made it old enough then was
+/// found out then: only what is newer counts.
+pub(super) fn is_young(
+    settings: &Settings,
+    (policy, now): (&PrunePolicy, SystemTime),
+    facts: &ImageFacts,
+) -> bool {
+    let recorded = LastUse::at(&settings.state_dir).of(Kind::Image, &facts.id).map(unix);
+    let newest = recorded.max(traces::believed(facts.tagged, now)).unwrap_or_default();
+    let age = policy.min_age_seconds;
+    age > 0 && newest.saturating_add(age) > unix(now)
 }
 
 /// What lost its last name was built or pulled here, and its tag's time with it; without any it was built.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::engine::{ContainerSummary, Engine, EngineError, Fault};
+use crate::engine::{ContainerSummary, Engine, EngineError};
 use crate::host::gc::{self, Trigger};
 use crate::host::queue::{Queue, QueueLock, Standing, Ticket};
 use crate::joblog::JobLog;
@@ -147,7 +147,8 @@ impl<'a, E: Engine> Gate<'a, E> {
         }
         // After the queue: whoever left it has a container by now.
         let (short, containers) = match self.seen().await {
-            Err(error) if self.has_waited && is_away(error.fault) => {
+            // A daemon that is restarted is back before long.
+            Err(error) if self.has_waited && error.fault.is_away() => {
                 return Ok(Look::Waits(format!("{place}; {error}")));
             }
             seen => seen?,
@@ -207,11 +208,6 @@ impl<'a, E: Engine> Gate<'a, E> {
         }
         Ok(())
     }
-}
-
-/// A daemon that is restarted is back before long.
-fn is_away(fault: Fault) -> bool {
-    matches!(fault, Fault::NoSocket | Fault::Unreachable | Fault::Deadline)
 }
 
 fn is_due(last: Option<Duration>, interval: Duration, now: Duration) -> bool {
