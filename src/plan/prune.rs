@@ -145,7 +145,12 @@ impl PrunePolicy {
 
     /// `host/path:latest`.
     pub fn latest(&self) -> String {
-        format!("{}:{LATEST}", self.repository)
+        self.reference(LATEST)
+    }
+
+    /// `host/path:tag`.
+    pub fn reference(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.repository)
     }
 }
 

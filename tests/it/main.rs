@@ -78,6 +78,7 @@ mod real_status;
 mod real_volumes;
 mod reap_faults;
 mod registry_prune;
+mod space_faults;
 mod stages_over_fakes;
 mod stages_pruning;
 mod stages_waiting;

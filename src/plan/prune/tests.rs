@@ -274,8 +274,11 @@ fn a_pattern_without_its_value_is_none() {
 }
 
 fn remote(tags: &[(&str, &str)]) -> RemotePlan {
-    let tag =
-        |(tag, digest): &(&str, &str)| RemoteTag { tag: (*tag).into(), digest: (*digest).into() };
+    let tag = |(tag, digest): &(&str, &str)| RemoteTag {
+        tag: (*tag).into(),
+        digest: (*digest).into(),
+        emptied: *digest == "emptied",
+    };
     plan_remote(&policy(), &tags.iter().map(tag).collect::<Vec<_>>())
 }
 
@@ -292,6 +295,16 @@ fn what_another_pipeline_has_pushed_since_stays() {
     let plan = remote(&[("latest", "1"), ("test", "2"), (SHA, "1")]);
     assert_eq!(plan.remove.len(), 1);
     assert!(stays_in(&plan).contains(&(of("test"), Why::NotDelivered)));
+}
+
+/// Of whatever pipeline's: nobody can pull it. What the settings keep stays even so.
+#[test]
+fn a_tag_that_an_interrupted_prune_has_emptied_goes() {
+    let plan = remote(&[("latest", "1"), ("test", "emptied"), ("v1", "emptied"), ("b", "2")]);
+    let gone: Vec<&str> = plan.remove.iter().map(|one| one.tag.as_str()).collect();
+    assert_eq!(gone, ["test"]);
+    assert!(stays_in(&plan).contains(&(of("v1"), Why::Kept)));
+    assert!(stays_in(&plan).contains(&(of("b"), Why::NotDelivered)));
 }
 
 fn stays_in(plan: &RemotePlan) -> Vec<(String, Why)> {
