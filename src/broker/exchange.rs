@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::request::{self, BodyKind, Request};
 use super::session::Broker;
 use super::transport::Envelope;
-use super::{building, documents, raw, relay, upload};
+use super::{building, committed, documents, raw, relay, upload};
 
 /// One request and what it came with.
 pub(super) struct Exchange {
@@ -123,6 +123,9 @@ impl Exchange {
             let whole = async move {
                 let answered = broker.daemon.send(&outgoing, login.as_ref(), None).await;
                 let answered = answered.map_err(|error| unanswered(&error))?;
+                if outgoing.path == "/commit" {
+                    return committed::whole(&broker, &outgoing, answered).await;
+                }
                 documents::whole(&broker, &outgoing, shape, answered).await
             };
             return tokio::spawn(whole).await.unwrap_or_else(|_| Err(failed()));
