@@ -48,6 +48,7 @@ mod plans;
 mod properties;
 mod real_admission;
 mod real_broker;
+mod real_broker_mounts;
 mod real_cache;
 mod real_canary;
 mod real_cancel;
