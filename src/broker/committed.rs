@@ -9,7 +9,7 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::forward::{Answered, Body, full};
-use super::outgoing::{Answer, LoginFor, Note, OutBody, Outgoing, Patience, Shape};
+use super::outgoing::{Answer, Note, OutBody, Outgoing, Patience, Shape};
 use super::refusal::Refusal;
 use super::relabel::{Relabelled, relabelled};
 use super::request::Method;
@@ -90,16 +90,10 @@ fn request(
     query: Vec<(&'static str, String)>,
 ) -> Outgoing {
     Outgoing {
-        api: None,
-        method,
-        path,
         query,
         body,
-        login: LoginFor::Nobody,
         patience: Patience::Job,
         answer: Answer::Documents(Shape::Progress),
-        notes: Vec::new(),
-        links: Vec::new(),
-        told: Vec::new(),
+        ..Outgoing::plain(method, path)
     }
 }

@@ -95,12 +95,12 @@ impl RunnerContainer {
         Self { name, process }
     }
 
-    /// A program that calls ours in there.
+    /// A program that calls ours in there, as the child of a process that is in there too.
     fn driver(&self) -> String {
-        let namespaces = "--mount --pid --net --ipc --uts --root --wdns=/";
+        let process = &self.process;
         format!(
-            "#!/bin/sh\nexec nsenter --target {} {namespaces} -- /usr/bin/longshore \"$@\"\n",
-            self.process
+            "#!/bin/sh\nexec nsenter --target {process} --mount --pid --net --ipc --uts --root --wdns=/ -- \
+             /bin/sh -c '/usr/bin/longshore \"$@\"; exit $?' longshore \"$@\"\n"
         )
     }
 }
