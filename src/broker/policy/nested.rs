@@ -56,3 +56,49 @@ fn refused() -> Refusal {
          mount it beside that, or all of it once",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mounts(links: &[(&str, &str)], targets: &[&str]) -> Mounts {
+        let link = |(at, to): &(&str, &str)| Link { at: (*at).to_owned(), to: (*to).to_owned() };
+        let mut mounts = Mounts::default();
+        mounts.links.extend(links.iter().map(link));
+        mounts.all.extend(targets.iter().map(|target| json!({"Target": target})));
+        mounts
+    }
+
+    fn targets(mounts: &Mounts) -> Vec<&str> {
+        mounts.all.iter().map(|mount| mount["Target"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_mounted_below_a_link_goes_where_that_leads() {
+        let mut some = mounts(&[("/src", "/w/app")], &["/w", "/src/modules", "/srcs"]);
+        some.tmpfs.insert("/src/a/b".to_owned(), String::new());
+        settle(&mut some).unwrap();
+        assert_eq!(targets(&some), ["/w", "/w/app/modules", "/srcs"]);
+        assert_eq!(some.tmpfs.keys().collect::<Vec<_>>(), ["/w/app/a/b"]);
+        assert_eq!(some.links.len(), 1);
+    }
+
+    #[test]
+    fn a_link_in_another_is_left_out_where_it_says_the_same_and_refused_where_not() {
+        let mut same = mounts(&[("/src/sub", "/w/app/sub"), ("/src", "/w/app")], &["/w"]);
+        settle(&mut same).unwrap();
+        assert_eq!(same.links, mounts(&[("/src", "/w/app")], &[]).links);
+        for to in ["/w-ro/app/sub", "/w/app/other"] {
+            assert!(settle(&mut mounts(&[("/src", "/w/app"), ("/src/sub", to)], &["/w"])).is_err());
+        }
+    }
+
+    #[test]
+    fn no_link_lies_in_a_mount() {
+        assert!(settle(&mut mounts(&[("/store/src", "/w/app")], &["/store"])).is_err());
+        assert!(settle(&mut mounts(&[("/store", "/w/app")], &["/storehouse"])).is_ok());
+        let mut some = mounts(&[("/tmp/src", "/w/app")], &[]);
+        some.tmpfs.insert("/tmp".to_owned(), String::new());
+        assert!(settle(&mut some).is_err());
+    }
+}
