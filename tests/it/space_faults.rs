@@ -18,8 +18,7 @@ const SOON: Duration = Duration::from_mins(1);
 const SHA: &str = "5a5a5a5aabcdef0123456789abcdef0123456789";
 const REPOSITORY: &str = "registry.example:5000/group/faults";
 const OTHER: &str = "registry.example:5000/group/other:test";
-const GC: &str =
-    "[gc]\nmin_age = \"0s\"\nimages = 1\nkeep = [\"longshore-test/**\", \"registry.example:5000/group/faults:*\"]\n";
+const GC: &str = "[gc]\nmin_age = \"0s\"\nimages = 1\nkeep = [\"longshore-test/**\", \"registry.example:5000/group/faults:*\"]\n";
 
 /// What is under way when the daemon goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +167,10 @@ fn a_daemon_that_is_killed_in_the_middle_costs_one_more_call() {
             let latest = ground.latest();
             let (host, ended) = ground.killed(work, point, side);
             assert_eq!(ended.status.code(), Some(2), "{work:?} {side:?} {ended:?}");
-            assert_says(&stderr(&ended), &["remove image", "the daemon hung up before it answered"]);
+            assert_says(
+                &stderr(&ended),
+                &["remove image", "the daemon hung up before it answered"],
+            );
             assert_eq!(ground.latest(), latest, "{work:?} {side:?}");
             let next = host.bare(work.words()).output().unwrap();
             assert!(next.status.success(), "{work:?} {side:?} {next:?}");
