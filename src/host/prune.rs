@@ -2,6 +2,7 @@
 //! only while a name still is the image that was planned. It plans nothing itself.
 
 pub mod command;
+pub mod record;
 pub mod remote;
 
 use std::collections::BTreeSet;

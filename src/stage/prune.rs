@@ -40,7 +40,9 @@ pub async fn after_delivery<E: Engine, S: SecretSource>(
     if let Some(place) = &call.plan.prune_registry {
         remote::untag(call, (policy, place), source, sink).await;
     }
-    let plan = prune::plan(policy, &seen?);
+    let mut seen = seen?;
+    host_prune::record::add(&mut seen, &Ledger::at(&call.settings.state_dir));
+    let plan = prune::plan(policy, &seen);
     tell(&plan, sink).await;
     let pending = Pending::new(call.plan.key.as_str(), policy, &plan);
     if written(call, &pending) {

@@ -72,7 +72,8 @@ async fn plans<E: Engine>(
     world: &World,
     args: &PruneArgs,
 ) -> Result<Vec<Planned>, CallError> {
-    let seen = super::observe(engine, (world.clock)()).await?;
+    let mut seen = super::observe(engine, (world.clock)()).await?;
+    super::record::add(&mut seen, &Ledger::at(&settings.state_dir));
     let mut all = Vec::new();
     for (job, policy) in policies(settings, world, args)? {
         let host = prune::plan(&policy, &seen);

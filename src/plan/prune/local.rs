@@ -44,7 +44,7 @@ pub struct LocalImage {
     pub digests: Vec<String>,
     /// The commit its label tells.
     pub revision: Option<String>,
-    /// The pipeline whose job made it, where its labels tell.
+    /// The pipeline whose job made it, where its labels or the ledger tell.
     pub pipeline: Option<Pipeline>,
     /// When it was made, Unix seconds.
     pub created: i64,
@@ -114,6 +114,8 @@ pub enum Why {
     AtWork(u64),
     /// Stays: it was built from this commit.
     OtherCommit(String),
+    /// Stays: a job of this other pipeline made it.
+    OtherPipeline(u64),
     /// Stays: the registry has another image under it than this pipeline's.
     NotDelivered,
 }
@@ -142,6 +144,9 @@ impl fmt::Display for Why {
             Self::NotDelivered => "it is another image than what this pipeline delivered",
             Self::AtWork(pipeline) => {
                 return write!(formatter, "pipeline {pipeline} is at work and may need it");
+            }
+            Self::OtherPipeline(pipeline) => {
+                return write!(formatter, "pipeline {pipeline} made it");
             }
             Self::OtherCommit(commit) => {
                 return write!(formatter, "it was built from another commit, {commit}");
@@ -238,6 +243,10 @@ impl Look<'_> {
         let delivered = self.delivered.is_some_and(|latest| latest.id == image.id);
         if delivered || image.tags.iter().any(is_own) || self.is_of_this_pipeline(image) {
             return Why::OwnImage;
+        }
+        let made = image.pipeline.as_ref().filter(|by| by.project == self.policy.project);
+        if let Some(other) = made.filter(|by| !self.is_this(by)) {
+            return Why::OtherPipeline(other.id);
         }
         if let Some(revision) = self.foreign_revision(image) {
             return Why::OtherCommit(revision.to_owned());
