@@ -34,6 +34,25 @@ pub struct Outgoing {
     pub told: Vec<String>,
 }
 
+impl Outgoing {
+    /// A request with nothing but a path, whose answer passes on as it is.
+    pub fn plain(method: Method, path: String) -> Self {
+        Self {
+            api: None,
+            method,
+            path,
+            query: Vec::new(),
+            body: OutBody::None,
+            login: LoginFor::Nobody,
+            patience: Patience::Control,
+            answer: Answer::Relay,
+            notes: Vec::new(),
+            links: Vec::new(),
+            told: Vec::new(),
+        }
+    }
+}
+
 /// The body of an [`Outgoing`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutBody {

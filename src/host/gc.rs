@@ -1,13 +1,10 @@
 //! `longshore gc`: keeps images, caches and build cache within their room, and some of the disk free, by
 //! removing what was not used for longest. Observe, plan, act.
 
-use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
 use crate::cli::GcArgs;
@@ -16,10 +13,10 @@ use crate::outcome::Outcome;
 use crate::plan::gc::{GcPlan, Going};
 use crate::settings::Settings;
 use crate::stage::error::CallError;
-use crate::world::{Stdio, World};
+use crate::world::{Stdio, World, unix};
 
-use super::last_use::unix;
 use super::ledger::{Event, Ledger};
+use super::shared_file;
 use super::space::Space;
 
 mod act;
@@ -28,6 +25,9 @@ mod show;
 
 use observe::Observation;
 pub(in crate::host) use show::bytes;
+
+/// The lock.
+const LOCK: &str = "gc.lock";
 
 /// Who asked for room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -173,23 +173,13 @@ pub fn shortage(settings: &Settings, space: &Space) -> Option<String> {
 
 /// Held until it is dropped; asked for again and again, so that who waits can do other things.
 async fn lock(run_dir: &Path) -> Result<std::fs::File, CallError> {
-    let path = run_dir.join("gc.lock");
+    let path = run_dir.join(LOCK);
     let fail = |error: io::Error| {
         CallError::system(format!("failed to take the lock {}: {error}", path.display()))
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(run_dir).map_err(fail)?;
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    let file = options.open(&path).map_err(fail)?;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            taken => {
-                taken.map_err(|error| fail(error.into()))?;
-                return Ok(file);
-            }
-        }
+    let file = shared_file::open_lock(run_dir, LOCK).map_err(fail)?;
+    while !shared_file::try_lock(&file).map_err(fail)? {
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    Ok(file)
 }

@@ -6,23 +6,23 @@ pub mod record;
 pub mod remote;
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::engine::{Engine, EngineError, Fault, ImageSummary, Removed};
 use crate::plan::prune::{LocalImage, Pipeline, PrunePlan, PrunePolicy, Seen};
 use crate::settings::Settings;
+use crate::world::unix;
 
 use super::lease::Leases;
 use super::ledger::history::Entry;
 use super::ledger::{Event, Ledger};
+use super::shared_file;
 
 /// A plan that could not be carried out for so long is given up: what it is about has changed since.
 const GIVEN_UP: Duration = Duration::from_hours(24);
@@ -92,7 +92,7 @@ pub async fn observe<E: Engine>(engine: &E, now: SystemTime) -> Result<Seen, Eng
         at_work: containers.iter().filter_map(|one| Pipeline::of(&one.labels)).collect(),
         used: containers.into_iter().map(|one| one.image_id).collect(),
         images: images?.into_iter().map(local).collect(),
-        now: now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        now: unix(now),
     })
 }
 
@@ -185,7 +185,7 @@ pub async fn of_job<E: Engine>(
     (job, now): (&str, SystemTime),
 ) -> Vec<String> {
     let carried_out = async {
-        let _lock = Lock::wait(&settings.run_dir).map_err(no_lock)?;
+        let _lock = wait_for_lock(&settings.run_dir).map_err(no_lock)?;
         let mut pending = pending(settings, now)?;
         pending.retain(|plan| plan.job == job);
         Ok(finish(engine, settings, (now, &pending)).await)
@@ -201,10 +201,8 @@ pub async fn finish_interrupted<E: Engine>(
     now: SystemTime,
 ) -> Vec<String> {
     let carried_out = async {
-        let _lock = match Lock::attempt(&settings.run_dir) {
-            // Somebody is at it.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Vec::new()),
-            lock => lock.map_err(no_lock)?,
+        let Some(_lock) = attempt_lock(&settings.run_dir).map_err(no_lock)? else {
+            return Ok(Vec::new());
         };
         let mut pending = pending(settings, now)?;
         if pending.is_empty() {
@@ -279,26 +277,17 @@ pub fn read(entry: &Entry) -> Option<Pending> {
     Pending::deserialize(Value::Object(entry.fields.clone())).ok()
 }
 
-/// Two that carry out the same plan would tell each other's removals as their own failures.
-struct Lock {
-    _file: File,
+/// The lock: two that carry out the same plan would tell each other's removals as their own failures.
+const LOCK: &str = "prune.lock";
+
+fn wait_for_lock(run_dir: &Path) -> io::Result<File> {
+    let file = shared_file::open_lock(run_dir, LOCK)?;
+    shared_file::lock(&file)?;
+    Ok(file)
 }
 
-impl Lock {
-    fn wait(run_dir: &Path) -> io::Result<Self> {
-        Self::take(run_dir, FlockOperation::LockExclusive)
-    }
-
-    fn attempt(run_dir: &Path) -> io::Result<Self> {
-        Self::take(run_dir, FlockOperation::NonBlockingLockExclusive)
-    }
-
-    fn take(run_dir: &Path, how: FlockOperation) -> io::Result<Self> {
-        std::fs::create_dir_all(run_dir)?;
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).mode(0o600);
-        let file = options.open(run_dir.join("prune.lock"))?;
-        flock(&file, how)?;
-        Ok(Self { _file: file })
-    }
+/// `None` where somebody is at it.
+fn attempt_lock(run_dir: &Path) -> io::Result<Option<File>> {
+    let file = shared_file::open_lock(run_dir, LOCK)?;
+    Ok(shared_file::try_lock(&file)?.then_some(file))
 }

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::engine::Engine;
 use crate::host::gc::{self, Trigger};
-use crate::host::queue::{self, Queue, QueueLock, Standing, Ticket};
+use crate::host::owner;
+use crate::host::queue::{Queue, QueueLock, Standing, Ticket};
 use crate::host::{capacity, orphans, space};
 use crate::joblog::JobLog;
 use crate::plan::admission::Room;
@@ -135,7 +136,7 @@ impl<'a, E: Engine> Gate<'a, E> {
         let queue = Queue::open(&call.settings.run_dir).map_err(|error| failed(call, &error))?;
         let room = Room::of(&call.settings.admission, host(call)?);
         let held = lock(call, &queue).await?;
-        let now = queue::since_boot().map_err(|error| failed(call, &error))?;
+        let now = owner::since_boot().map_err(|error| failed(call, &error))?;
         let entered = queue.enter(call.plan.key.as_str(), call.plan.weight(), now, &held);
         let ticket = entered.map_err(|error| failed(call, &error))?;
         drop(held);
@@ -220,7 +221,7 @@ impl<'a, E: Engine> Gate<'a, E> {
     }
 
     fn check_patience(&self, why: &str) -> Result<(), CallError> {
-        let now = queue::since_boot().map_err(|error| failed(self.call, &error))?;
+        let now = owner::since_boot().map_err(|error| failed(self.call, &error))?;
         let waited = now.saturating_sub(self.ticket.entry.first);
         if waited < self.call.settings.admission.wait.0 {
             return Ok(());
@@ -233,7 +234,7 @@ impl<'a, E: Engine> Gate<'a, E> {
     }
 
     fn forget_dead(&self, others: &[Standing], held: &QueueLock) -> Result<(), CallError> {
-        let now = queue::since_boot().map_err(|error| failed(self.call, &error))?;
+        let now = owner::since_boot().map_err(|error| failed(self.call, &error))?;
         let longest = self.call.settings.admission.wait.0 + KEEP;
         let old = |first: Duration| first > now || now.saturating_sub(first) > longest;
         for dead in others.iter().filter(|one| !one.alive && old(one.entry.first)) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use longshore::secrets::vault::{RoleId, VaultSettings};
+use longshore::secrets::vault::VaultSettings;
 use serde_json::{Value, json};
 
 use crate::support::bao::write_private;
@@ -128,17 +128,9 @@ fn a_helper_that_has_nothing_leaves_it_to_the_next_and_one_that_fails_is_told_wi
 
 /// The settings by which one registry's password lies in this server.
 fn with_vault(vault: &VaultSettings, registry: &str, field: &str, projects: &str) -> Host {
-    let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
-    let host = Host::new();
-    let file = host.path("role_id");
-    write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
-    host.table(&format!(
+    Host::new().vault(vault).table(&format!(
         "[[docker.login]]\nregistry = \"{registry}\"\nusername = \"member\"\n\
-         password = \"kv/app/demo#{field}\"\nprojects = \"{projects}\"\n\
-         [vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n",
-        vault.address,
-        file.display(),
-        vault.approle.secret_id.place()
+         password = \"kv/app/demo#{field}\"\nprojects = \"{projects}\"\n"
     ))
 }
 

@@ -1,12 +1,13 @@
 //! Removes what the plan says, unless a job has taken it meanwhile. Nothing is forced: what a container
 //! uses the engine does not give away.
 
-use super::super::last_use::{Kind as Used, LastUse, unix};
+use super::super::last_use::{Kind as Used, LastUse};
 use super::super::lease::{Leases, Seized};
 use super::super::space::{Seen, Space};
 use super::{Engine, GcPlan, Going, Observation, Report, Settings};
 use crate::engine::{CachePrune, EngineError, Fault, Removed};
 use crate::plan::gc::{Kind, Reason};
+use crate::world::unix;
 
 /// What acting needs.
 pub(super) struct Acting<'a, E: Engine> {

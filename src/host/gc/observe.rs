@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use futures_util::StreamExt;
 
-use super::super::last_use::{Kind, LastUse, unix};
+use super::super::last_use::{Kind, LastUse};
 use super::super::lease::Leases;
 use super::super::space::{self, Seen};
 use super::{CallError, Engine, GcPlan, Settings, World};
@@ -13,6 +13,7 @@ use crate::engine::{ContainerSummary, DiskUsage, EngineError, ImageFacts, ImageU
 use crate::plan::gc::{self, Image, Observed, Policy, Record, Room, Volume};
 use crate::plan::{cache, login};
 use crate::settings::{Amount, GcSettings};
+use crate::world::unix;
 
 /// Images that are asked for at once.
 const AT_ONCE: usize = 8;

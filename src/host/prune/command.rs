@@ -19,7 +19,7 @@ use crate::stage::error::CallError;
 use crate::world::{Stdio, World};
 
 use super::super::ledger::Ledger;
-use super::{Done, Lock, Pending, remote};
+use super::{Done, Pending, remote, wait_for_lock};
 use crate::host::lease::Leases;
 
 /// What stands for a job's key where no job is known.
@@ -52,7 +52,7 @@ pub async fn command<E: Engine>(
     if args.plan {
         return Ok(Outcome::Success);
     }
-    let _lock = Lock::wait(&settings.run_dir).map_err(CallError::system)?;
+    let _lock = wait_for_lock(&settings.run_dir).map_err(CallError::system)?;
     let mut failed = Vec::new();
     for one in &all {
         let (left, bad) = carry_out(engine, settings, world, one).await?;
