@@ -30,6 +30,9 @@ const PACE: Duration = Duration::from_millis(5);
 /// Most texts that the job log is told.
 const TOLD: usize = 50;
 
+/// What comes after them.
+const MORE: &str = "the Docker broker has more to say, and stops here for this stage";
+
 /// What the job log is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word {
@@ -190,12 +193,14 @@ impl Broker {
         self.say(line.to_owned(), Word::Line(line.to_owned()));
     }
 
-    /// Each text once.
+    /// Each text once, and in the end that there were more.
     fn say(&self, text: String, word: Word) {
         let mut known = lock(&self.known);
-        if known.len() < TOLD && known.insert(text) {
-            let _ = self.told.send(word); // the stage is ending
+        if known.len() > TOLD || !known.insert(text) {
+            return;
         }
+        let word = if known.len() > TOLD { Word::Line(MORE.to_owned()) } else { word };
+        let _ = self.told.send(word); // the stage is ending
     }
 }
 

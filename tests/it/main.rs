@@ -23,6 +23,7 @@ mod bad_input;
 mod broker_attacks;
 mod broker_clients;
 mod broker_push;
+mod broker_told;
 mod broker_transport;
 mod cache_bucket;
 mod cache_local;

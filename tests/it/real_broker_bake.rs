@@ -1,9 +1,8 @@
 //! Secrets among the arguments of a build, as whole jobs with a server of the tests' own: refused in each form,
 //! and allowed where the operator lets this secret into images of this repository, which is told.
 
-use longshore::secrets::vault::{RoleId, VaultSettings};
+use longshore::secrets::vault::VaultSettings;
 
-use crate::support::bao::write_private;
 use crate::support::job_json::FakeJob;
 use crate::support::real::{Host, assert_says};
 use crate::support::real_registry::RegistryProject;
@@ -11,21 +10,10 @@ use crate::support::vault::furnished;
 
 /// Jobs that may have `PAGE_SECRET` and `OTHER_SECRET`; the first may go into images of this repository.
 fn host(vault: &VaultSettings, repository: &str) -> Host {
-    let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
-    let host = Host::new()
-        .docker("docker_socket", "\"brokered\"")
-        .docker("shared_images", "[\"longshore-test/*\"]");
-    let file = host.path("role_id");
-    write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
-    host.table(&format!(
-        "[broker]\nallowed_images = [\"longshore-test/*\"]\n\
-         [vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n\
-         [secrets]\nPAGE_SECRET = {{ path = \"kv/app/demo#api_key\", projects = [\"**\"] }}\n\
+    Host::brokered().vault(vault).table(&format!(
+        "[secrets]\nPAGE_SECRET = {{ path = \"kv/app/demo#api_key\", projects = [\"**\"] }}\n\
          OTHER_SECRET = {{ path = \"kv1/app/demo#db\", projects = [\"**\"] }}\n\
-         [[bake]]\nsecret = \"PAGE_SECRET\"\nrepository = \"{repository}\"\n",
-        vault.address,
-        file.display(),
-        vault.approle.secret_id.place()
+         [[bake]]\nsecret = \"PAGE_SECRET\"\nrepository = \"{repository}\"\n"
     ))
 }
 

@@ -5,23 +5,16 @@ use std::net::TcpListener;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use longshore::secrets::vault::{RoleId, VaultSettings};
+use longshore::secrets::vault::VaultSettings;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::bao::{Bao, write_private};
+use crate::support::bao::Bao;
 use crate::support::job_json::FakeJob;
 use crate::support::names::unique;
 use crate::support::real::{Host, assert_says};
 use crate::support::real_registry::{RegistryProject, remove};
 use crate::support::vault::furnished;
-
-fn host() -> Host {
-    Host::new()
-        .docker("docker_socket", "\"brokered\"")
-        .docker("shared_images", "[\"longshore-test/*\"]")
-        .table("[broker]\nallowed_images = [\"longshore-test/*\"]\n")
-}
 
 /// Something of its own for the registry, pushed, taken away, and pulled again.
 const THERE_AND_BACK: [&str; 7] = [
@@ -60,13 +53,13 @@ fn assert_done(project: &RegistryProject, host: &Host, job: &FakeJob) {
 
 #[test]
 fn the_login_that_gitlab_sends_goes_with_the_jobs_requests_and_not_with_the_job() {
-    let (host, project) = (host(), RegistryProject::new());
+    let (host, project) = (Host::brokered(), RegistryProject::new());
     assert_done(&project, &host, &project.with_login(thither(&project)));
 }
 
 #[test]
 fn a_docker_auth_config_counts_before_it() {
-    let (host, project) = (host(), RegistryProject::new());
+    let (host, project) = (Host::brokered(), RegistryProject::new());
     let coded = BASE64_STANDARD.encode(format!("{}:{}", project.user, project.password));
     let config = json!({"auths": {project.registry.clone(): {"auth": coded}}}).to_string();
     let job = project
@@ -80,19 +73,10 @@ fn a_docker_auth_config_counts_before_it() {
 
 /// The settings by which the registry's password lies in this server.
 fn with_vault(vault: &VaultSettings, project: &RegistryProject, field: &str) -> Host {
-    let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
-    let host = host();
-    let file = host.path("role_id");
-    write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
-    host.table(&format!(
+    Host::brokered().vault(vault).table(&format!(
         "[[docker.login]]\nregistry = \"{}\"\nusername = \"{}\"\npassword = \"kv/app/registry#{field}\"\n\
-         projects = \"group/*\"\n[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\n\
-         secret_id_file = \"{}\"\n",
-        project.registry,
-        project.user,
-        vault.address,
-        file.display(),
-        vault.approle.secret_id.place()
+         projects = \"group/*\"\n",
+        project.registry, project.user
     ))
 }
 
@@ -140,7 +124,7 @@ async fn a_password_that_vault_does_not_have_is_told_and_nobody_is_asked_without
 
 #[tokio::test]
 async fn what_a_client_sends_as_its_login_is_dropped() {
-    let (host, project) = (host(), RegistryProject::new());
+    let (host, project) = (Host::brokered(), RegistryProject::new());
     // The right one, in the client's hands; none in the broker's.
     let login =
         "printf %s \"$RIGHT\" | docker login --username \"$WHO\" --password-stdin \"$CI_REGISTRY\"";
@@ -163,7 +147,7 @@ async fn what_a_client_sends_as_its_login_is_dropped() {
 
 #[tokio::test]
 async fn a_wrong_password_is_told_in_clear_words_and_nothing_counts_as_pushed() {
-    let (host, project) = (host(), RegistryProject::new());
+    let (host, project) = (Host::brokered(), RegistryProject::new());
     let job =
         thither(&project).registry_credentials(&project.registry, &project.user, "wrong-password");
     let trace = host.run(&job).trace_text();
@@ -180,7 +164,7 @@ async fn a_wrong_password_is_told_in_clear_words_and_nothing_counts_as_pushed() 
 
 #[test]
 fn a_registry_that_is_down_is_told_as_such() {
-    let (host, project) = (host(), RegistryProject::new());
+    let (host, project) = (Host::brokered(), RegistryProject::new());
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let image = format!("{address}/{}", project.path);
     for (stage, words) in [("build", "was not pushed: "), ("test", "was not pulled: ")] {

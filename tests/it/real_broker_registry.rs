@@ -9,13 +9,6 @@ use crate::support::real::{Host, assert_says};
 use crate::support::real_registry::RegistryProject;
 use crate::support::running::JobResult;
 
-fn host() -> Host {
-    Host::new()
-        .docker("docker_socket", "\"brokered\"")
-        .docker("shared_images", "[\"longshore-test/*\"]")
-        .table("[broker]\nallowed_images = [\"longshore-test/*\"]\n")
-}
-
 /// Two stages, the first of them without a name in the end.
 const DOCKERFILE: &str = r"printf '%s\n' 'FROM longshore-test/busybox:1 AS deps' 'ARG WORD' 'RUN echo $WORD >/word' \
     'FROM longshore-test/busybox:1' 'COPY --from=deps /word /word' 'CMD cat /word' >Dockerfile";
@@ -74,7 +67,7 @@ fn build(host: &Host, project: &RegistryProject) -> String {
 
 #[tokio::test]
 async fn a_pipeline_is_built_tested_delivered_and_pruned_by_what_the_ledger_tells() {
-    let (host, project) = (host().table("[prune]\n"), RegistryProject::new());
+    let (host, project) = (Host::brokered().table("[prune]\n"), RegistryProject::new());
     let image = build(&host, &project);
     let digest = image.split_once('@').unwrap().1.to_owned();
     assert_eq!(project.tags().await["test"], digest);
@@ -130,7 +123,7 @@ async fn a_pipeline_is_built_tested_delivered_and_pruned_by_what_the_ledger_tell
 
 #[test]
 fn a_prune_knows_by_the_ledger_which_images_of_a_build_are_the_pipelines() {
-    let (host, project) = (host().table("[prune]\n"), RegistryProject::new());
+    let (host, project) = (Host::brokered().table("[prune]\n"), RegistryProject::new());
     let built = build(&host, &project);
     assert!(built.starts_with(&project.repository), "{built}");
     let stages: Vec<String> = host
@@ -181,7 +174,7 @@ fn tries(project: &RegistryProject, host: &Host, stage: &str, names: &[&str]) ->
 
 #[tokio::test]
 async fn each_stage_pushes_its_own_tags_and_nothing_else() {
-    let (host, project) = (host(), RegistryProject::new());
+    let (host, project) = (Host::brokered(), RegistryProject::new());
     let repository = &project.repository;
     let tag = |tag: &str| format!("{repository}:{tag}");
     let names = [
@@ -223,7 +216,7 @@ async fn each_stage_pushes_its_own_tags_and_nothing_else() {
 
 #[test]
 fn every_refusal_is_a_line_of_the_job_log_and_an_event_of_the_ledger() {
-    let (host, project) = (host(), RegistryProject::new());
+    let (host, project) = (Host::brokered(), RegistryProject::new());
     let script = [
         "docker run --privileged longshore-test/busybox:1 true",
         "docker run -v /etc:/etc longshore-test/busybox:1 true",
