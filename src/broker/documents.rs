@@ -198,6 +198,10 @@ impl Lines {
         if self.shape == Shape::Progress {
             let document: Value = serde_json::from_slice(line).unwrap_or_default();
             self.heard.document(&self.outgoing, &document);
+            if let Some(failure) = &self.heard.failure {
+                // At once: a client that has heard of it may be gone before the stream ends.
+                self.broker.tell_failure(&self.outgoing, failure);
+            }
         }
         let shown = self.broker.with_view(|view| answer::document(self.shape, view, line));
         let shown = shown.map_err(|refusal| BodyError::from(refusal.message))?;
@@ -215,12 +219,9 @@ impl Lines {
             shown.extend_from_slice(error.to_string().as_bytes());
             shown.extend_from_slice(b"\r\n");
         }
-        if let Some(failure) = &self.heard.failure {
-            self.broker.tell_failure(&self.outgoing, failure);
+        // A push is written down when this goes.
+        if self.heard.failure.is_some() || self.is_push() {
             return Ok(());
-        }
-        if self.is_push() {
-            return Ok(()); // written down when this goes
         }
         let built = self.heard.built(&self.outgoing).to_vec();
         self.broker.with_view(|view| view.own.image_ids.extend(built));

@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn each_cause_has_its_way_out() {
-        let pull = allowed(Post, "/images/create?fromImage=base.example/a&tag=1", "");
+        let pull = allowed(Post, "/images/create?fromImage=base.example/team/base&tag=1", "");
         let push = allowed(Post, "/images/registry.example/team/app/push?tag=test", "");
         for (message, word) in [
             ("unauthorized: authentication required", "DOCKER_AUTH_CONFIG"),
@@ -45,11 +45,11 @@ mod tests {
             ("dial tcp 127.0.0.1:9: connect: connection refused", "is it up?"),
             ("toomanyrequests: slow down", "how often"),
         ] {
-            let line = super::line(&pull, "base.example/a:1", message).unwrap();
+            let line = super::line(&pull, "base.example/team/base:1", message).unwrap();
             assert!(line.contains(word) && line.contains("was not pulled"), "{line}");
-            let line = super::line(&push, "base.example/a:1", message).unwrap();
+            let line = super::line(&push, "base.example/team/base:1", message).unwrap();
             assert!(line.contains("was not pushed"), "{line}");
         }
-        assert_eq!(super::line(&pull, "base.example/a:1", "manifest unknown"), None);
+        assert_eq!(super::line(&pull, "base.example/team/base:1", "manifest unknown"), None);
     }
 }

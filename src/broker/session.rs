@@ -30,6 +30,9 @@ const PACE: Duration = Duration::from_millis(5);
 /// Most texts that the job log is told.
 const TOLD: usize = 50;
 
+/// A login that names nobody: `{}`.
+const NOBODY: &str = "e30=";
+
 /// What comes after them.
 const MORE: &str = "the Docker broker has more to say, and stops here for this stage";
 
@@ -145,7 +148,8 @@ impl Broker {
         for warning in &found.warnings {
             self.tell_line(&format!("warning: {warning}"));
         }
-        Ok(found.header)
+        // A push without the header is no request to the daemon, whatever the registry would say to it.
+        Ok(Some(found.header.unwrap_or(HeaderValue::from_static(NOBODY))))
     }
 
     /// Writes down for the ledger what was done to images.

@@ -11,6 +11,8 @@ use crate::support::brokered::Brokered;
 use crate::support::fake_docker::{FakeDocker, Reply};
 
 const PUSH: &str = "POST /v1.41/images/registry.longshore.test:5443/team/app/push?tag=test";
+/// `{"username":"somebody","password":"p"}`
+const CLIENTS: &str = "eyJ1c2VybmFtZSI6InNvbWVib2R5IiwicGFzc3dvcmQiOiJwIn0=";
 const WORKING: &str = r#"{"status":"Pushed","progressDetail":{},"id":"5f70bf18a086"}"#;
 const TOLD: &str = r#"{"status":"test: digest: sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa size: 528"}"#;
 const DONE: &str = r#"{"progressDetail":{},"aux":{"Tag":"test","Digest":"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","Size":528}}"#;
@@ -27,7 +29,8 @@ async fn push(reply: Reply) -> Pushed {
     let daemon = FakeDocker::answering(vec![reply]);
     let brokered = Brokered::start(&daemon.socket(), "bridge");
     let mut stream = UnixStream::connect(brokered.socket()).await.unwrap();
-    let head = "HTTP/1.1\r\nHost: d\r\nX-Registry-Auth: e30=\r\nConnection: close\r\n\r\n";
+    let head =
+        format!("HTTP/1.1\r\nHost: d\r\nX-Registry-Auth: {CLIENTS}\r\nConnection: close\r\n\r\n");
     stream.write_all(format!("{PUSH} {head}").as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let _cut = stream.read_to_end(&mut answer).await;
@@ -38,9 +41,11 @@ async fn push(reply: Reply) -> Pushed {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let sent = daemon.requests().concat().to_lowercase();
-    let path = "post /images/registry.longshore.test:5443/team/app/push?tag=test";
+    let path = "post /v1.41/images/registry.longshore.test:5443/team/app/push?tag=test";
     assert!(sent.starts_with(path), "{sent}");
-    assert!(!sent.contains("x-registry-auth"), "{sent}");
+    // Docker's daemon wants the header, and gets nobody's.
+    assert!(sent.contains("x-registry-auth: e30=\r\n"), "{sent}");
+    assert!(!sent.contains(&CLIENTS.to_lowercase()), "{sent}");
     Pushed {
         answer: String::from_utf8_lossy(&answer).into_owned(),
         records: brokered.records(),
