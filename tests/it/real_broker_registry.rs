@@ -30,9 +30,9 @@ fn images(host: &Host) -> Vec<(String, Vec<String>, Option<String>)> {
 }
 
 fn refused(host: &Host, rule: &str) -> usize {
-    let mark = format!("\"event\":\"refused\"");
+    let mark = "\"event\":\"refused\"";
     let rule = format!("\"rule\":\"{rule}\"");
-    host.ledger().lines().filter(|line| line.contains(&mark) && line.contains(&rule)).count()
+    host.ledger().lines().filter(|line| line.contains(mark) && line.contains(&rule)).count()
 }
 
 fn await_images(project: &RegistryProject, expected: &[String]) {

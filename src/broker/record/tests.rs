@@ -27,7 +27,9 @@ fn build(query: &str) -> Outgoing {
 
 fn heard(outgoing: &Outgoing, documents: &[Value]) -> Heard {
     let mut heard = Heard::default();
-    documents.iter().for_each(|document| heard.document(outgoing, document));
+    for document in documents {
+        heard.document(outgoing, document);
+    }
     heard
 }
 
