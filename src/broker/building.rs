@@ -10,7 +10,7 @@ use hyper::body::{Frame, Incoming};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::build::{Context, Facts, Needed, Recipe, When, end};
+use super::build::{Context, Facts, Needed, Packing, Recipe, When, end};
 use super::forward::{Answered, Body, BodyError};
 use super::policy::BuildPlan;
 use super::refusal::Refusal;
@@ -73,15 +73,21 @@ async fn pass(
     // Whatever ends this early, the daemon must not take for the archive's end: two blocks of zeros mark
     // that, and they are held back.
     let mut looking = Context::new(&plan.dockerfile);
+    let mut packing = Packing::new(broker.upload_limit());
     let mut context = upload::archive(context, broker.upload_limit());
+    let mut out = Vec::new();
     while let Some(frame) = context.frame().await {
-        let Ok(bytes) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
-        let mut out = Vec::with_capacity(bytes.len());
-        looking.push(&bytes, &mut out)?;
-        if !out.is_empty() && pieces.send(out.into()).await.is_err() {
-            return Ok(()); // the daemon has answered already
+        let Ok(mut bytes) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(packing.piece().min(bytes.len()));
+            packing.push(&piece, &mut |plain| looking.push(plain, &mut out))?;
+            if !out.is_empty() && pieces.send(std::mem::take(&mut out).into()).await.is_err() {
+                return Ok(()); // the daemon has answered already
+            }
         }
     }
+    packing.finish(&mut |plain| looking.push(plain, &mut out))?;
+    let _ = pieces.send(std::mem::take(&mut out).into()).await; // the daemon has answered already
     let dockerfile = looking.dockerfile()?;
     let recipe = broker.judged(|case| Recipe::read(&dockerfile, plan, case))?;
     let mut facts = Vec::with_capacity(recipe.images.len());

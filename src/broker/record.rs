@@ -33,6 +33,11 @@ pub(super) struct Heard {
 }
 
 impl Heard {
+    /// Of one image, and no stream.
+    pub(super) fn of(image: &str) -> Self {
+        Self { images: vec![image.to_owned()], ..Self::default() }
+    }
+
     /// Takes in one document of the stream that answers this request.
     pub(super) fn document(&mut self, outgoing: &Outgoing, document: &Value) {
         let text = |path: &str| document.pointer(path).and_then(Value::as_str);

@@ -312,14 +312,12 @@ pub(super) fn commit(case: Case<'_>, commit: &Commit) -> Judged {
     Ok(allow(Outgoing {
         query: pairs([
             ("container", Some(container)),
-            ("repo", target.as_ref().map(|name| name.repository.clone())),
-            ("tag", target.as_ref().and_then(|name| name.tag.clone())),
             ("comment", commit.comment.clone()),
             ("author", commit.author.clone()),
             ("pause", Some(u8::from(commit.pause).to_string())),
         ]),
         body: json(&serde_json::Value::Object(body)),
-        // The answer's `Id` is an image: known by its name, or by that alone.
+        // Its name comes with `committed`, once the labels of ours that it has from its container are gone.
         notes: vec![Note::Images { references, deed: Some(Deed::Built) }],
         patience: Patience::Job,
         ..post("/commit")

@@ -45,6 +45,7 @@ impl Brokered {
         let directory = TempDir::with_prefix("longshore-test-broker-").unwrap();
         let key = unique();
         let (mut view, mut rules) = (view(&key, network), rules());
+        view.daemon.api_minor = api_minor(socket);
         change(&mut view, &mut rules);
         let path = directory.path().join("docker.sock");
         let words = Arc::default();
@@ -131,6 +132,12 @@ impl Drop for Brokered {
         let ended = self.thread.take().map(std::thread::JoinHandle::join);
         assert!(std::thread::panicking() || ended.unwrap().is_ok());
     }
+}
+
+/// Which API the daemon speaks, as `prepare` asks it.
+fn api_minor(socket: &Path) -> u32 {
+    let version = super::real::get_from(socket, "/version");
+    version["ApiVersion"].as_str().unwrap().strip_prefix("1.").unwrap().parse().unwrap()
 }
 
 async fn serve(listener: UnixListener, broker: Arc<Broker>) {

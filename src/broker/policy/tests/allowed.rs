@@ -77,8 +77,8 @@ fn an_old_daemon_mounts_all_of_it_and_gets_links() {
     assert_eq!(mounts[1]["ReadOnly"], true);
     let link = |at: &str, to: &str| Link { at: at.to_owned(), to: to.to_owned() };
     let expected = [
-        link("/src", "/.longshore-workspace/team/app"),
         link("/conf", "/.longshore-workspace-ro/team/app/conf"),
+        link("/src", "/.longshore-workspace/team/app"),
         link("/x", "/.longshore-workspace/team/app/x"),
     ];
     assert_eq!(outgoing.links, expected);
