@@ -9,6 +9,7 @@ use super::Fault;
 
 pub(super) mod http;
 pub(super) mod tags;
+mod throw_away;
 
 /// Why the way to the registry cannot be trusted; trying again does not help.
 const UNTRUSTED: &[&str] = &["x509:", "certificate", "server gave http response to https client"];

@@ -119,7 +119,8 @@ impl Queue {
     ) -> io::Result<Ticket> {
         let entries = self.entries()?;
         for earlier in entries.iter().filter(|one| one.key == key) {
-            let file = self.file(&earlier.name())?;
+            // What is no file is nobody's place.
+            let Ok(file) = self.file(&earlier.name()) else { continue };
             if shared_file::try_lock(&file)? {
                 // From before a boot, where the directory is on a disk.
                 let first = if earlier.first > now { now } else { earlier.first };
@@ -144,8 +145,8 @@ impl Queue {
         let standing = |entry: Entry| {
             let path = self.directory.join(entry.name());
             // Gone meanwhile is dead too: a job that is done takes its file away.
-            let alive =
-                File::open(path).is_ok_and(|file| !shared_file::try_lock(&file).unwrap_or(false));
+            let alive = shared_file::open(&path)
+                .is_ok_and(|file| !shared_file::try_lock(&file).unwrap_or(false));
             Standing { entry, alive }
         };
         Ok(entries.map(standing).collect())
@@ -176,7 +177,7 @@ pub fn waiting(run_dir: &Path) -> usize {
     let queue = Queue { directory: run_dir.join("queue") };
     let lives = |entry: &Entry| {
         let locked = |file| flock(&file, FlockOperation::NonBlockingLockShared).is_err();
-        File::open(queue.directory.join(entry.name())).is_ok_and(locked)
+        shared_file::open(&queue.directory.join(entry.name())).is_ok_and(locked)
     };
     let waits = |entry: &Entry| !entry.admitted && lives(entry);
     queue.entries().map_or(0, |entries| entries.iter().filter(|entry| waits(entry)).count())

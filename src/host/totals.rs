@@ -2,7 +2,7 @@
 //! rotation. If the file is deleted they begin anew from the events that are there.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -106,7 +106,7 @@ impl Totals {
 
     /// A file that cannot be read, or of another version, is none.
     fn read(path: &Path) -> Self {
-        let text = fs::read(path).unwrap_or_default();
+        let text = shared_file::read(path).unwrap_or_default();
         let read: Option<Self> = serde_json::from_slice(&text).ok();
         read.filter(|one| one.version == VERSION)
             .unwrap_or_else(|| Self { version: VERSION, ..Self::default() })

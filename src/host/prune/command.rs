@@ -20,7 +20,6 @@ use crate::world::{Stdio, World};
 
 use super::super::ledger::Ledger;
 use super::{Done, Pending, remote, wait_for_lock};
-use crate::host::lease::Leases;
 
 /// What stands for a job's key where no job is known.
 const BY_HAND: &str = "by-hand";
@@ -76,6 +75,7 @@ async fn plans<E: Engine>(
     super::record::add(&mut seen, &Ledger::at(&settings.state_dir));
     let mut all = Vec::new();
     for (job, policy) in policies(settings, world, args)? {
+        super::age::learn(engine, settings, (&policy, &mut seen)).await?;
         let host = prune::plan(&policy, &seen);
         let mut registry = None;
         if settings.prune.registry {
@@ -168,7 +168,7 @@ async fn carry_out<E: Engine>(
     let pending = Pending::new(&planned.job, &planned.policy, &planned.host);
     // By hand it is done though it cannot be written down; whoever is here sees how it ends.
     drop(ledger.append(&pending.event(), now));
-    let done: Done = super::act(engine, &Leases::at(&settings.run_dir), &pending).await;
+    let done: Done = super::act(engine, settings, (now, &pending)).await;
     drop(ledger.append(&done.event(&pending.job), now));
     let (mut left, mut bad) = (done.left, done.unfinished || done.moved);
     if let Some(plan) = &planned.registry {

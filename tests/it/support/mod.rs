@@ -24,6 +24,7 @@ pub mod fake_runner;
 pub mod fake_vault;
 pub mod git_server;
 pub mod image;
+pub mod in_process;
 pub mod job_json;
 pub mod job_shape;
 pub mod kill_points;
