@@ -61,8 +61,8 @@ const PASSING: &[&str] = &[
     "unavailable",
 ];
 
-/// The class of a failed pull of `reference`, from the daemon's status and sentence.
-pub(super) fn fault(reference: &str, status: u16, message: &str) -> Fault {
+/// The class of a failed pull or push of `reference`, from the daemon's status and sentence.
+pub fn fault(reference: &str, status: u16, message: &str) -> Fault {
     let words = without_name(reference, message);
     let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
     if says(UNTRUSTED) {

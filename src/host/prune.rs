@@ -3,6 +3,7 @@
 
 pub mod age;
 pub mod command;
+pub mod record;
 pub mod remote;
 
 use std::collections::BTreeSet;

@@ -40,6 +40,7 @@ pub async fn after_delivery<E: Engine, S: SecretSource>(
         remote::untag(call, (policy, place), source, sink).await;
     }
     let mut seen = seen?;
+    host_prune::record::add(&mut seen, &Ledger::at(&call.settings.state_dir));
     host_prune::age::learn(engine, &call.settings, (policy, &mut seen)).await?;
     let plan = prune::plan(policy, &seen);
     tell(&plan, sink).await;

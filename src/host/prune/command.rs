@@ -72,6 +72,7 @@ async fn plans<E: Engine>(
     args: &PruneArgs,
 ) -> Result<Vec<Planned>, CallError> {
     let mut seen = super::observe(engine, (world.clock)()).await?;
+    super::record::add(&mut seen, &Ledger::at(&settings.state_dir));
     let mut all = Vec::new();
     for (job, policy) in policies(settings, world, args)? {
         super::age::learn(engine, settings, (&policy, &mut seen)).await?;

@@ -43,7 +43,7 @@ pub struct LocalImage {
     pub digests: Vec<String>,
     /// The commit its label tells.
     pub revision: Option<String>,
-    /// The pipeline whose job made it, where its labels tell.
+    /// The pipeline whose job made it, where its labels or the ledger tell.
     pub pipeline: Option<Pipeline>,
     /// When it was made, Unix seconds: maybe long ago and elsewhere.
     pub created: i64,
@@ -184,6 +184,10 @@ impl Look<'_> {
         let delivered = self.delivered.is_some_and(|latest| latest.id == image.id);
         if delivered || image.tags.iter().any(is_own) || self.is_of_this_pipeline(image) {
             return Why::OwnImage;
+        }
+        let made = image.pipeline.as_ref().filter(|by| by.project == self.policy.project);
+        if let Some(other) = made.filter(|by| !self.is_this(by)) {
+            return Why::OtherPipeline(other.id);
         }
         if let Some(revision) = self.foreign_revision(image) {
             return Why::OtherCommit(revision.to_owned());

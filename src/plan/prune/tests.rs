@@ -164,6 +164,20 @@ fn the_test_image_of_another_commit_stays() {
 }
 
 #[test]
+fn the_test_image_that_another_pipeline_made_stays() {
+    let by = |project: &str| Pipeline { project: project.into(), id: 6, commit: String::new() };
+    let made =
+        |project: &str| LocalImage { pipeline: Some(by(project)), ..tagged("a", &[&of("test")]) };
+    let plan = planned(&[made("team/app")], &[]);
+    assert_eq!(stays(&plan), [(of("test").as_str(), &Why::OtherPipeline(6))]);
+    // What another project made and this one tagged is this one's name for it.
+    assert_eq!(planned(&[made("fork/app")], &[]).remove[0].why, Why::Dropped);
+    let delivered =
+        LocalImage { pipeline: Some(by("team/app")), ..tagged("a", &[&of("test"), &of("latest")]) };
+    assert_eq!(planned(&[delivered], &[]).remove[0].why, Why::OwnImage);
+}
+
+#[test]
 fn a_pipeline_run_again_beside_keeps_the_tags_that_both_have() {
     let plan = beside(SHA, &[tagged("a", &[&of(SHA), &of("test"), &of("latest")])]);
     assert_eq!(goes(&plan), Vec::<&str>::new());

@@ -28,6 +28,8 @@ pub enum Why {
     AtWork(u64),
     /// Stays: it was built from this commit.
     OtherCommit(String),
+    /// Stays: a job of this other pipeline made it.
+    OtherPipeline(u64),
     /// Stays: the registry has another image under it than this pipeline's.
     NotDelivered,
 }
@@ -56,6 +58,9 @@ impl fmt::Display for Why {
             Self::NotDelivered => "it is another image than what this pipeline delivered",
             Self::AtWork(pipeline) => {
                 return write!(formatter, "pipeline {pipeline} is at work and may need it");
+            }
+            Self::OtherPipeline(pipeline) => {
+                return write!(formatter, "pipeline {pipeline} made it");
             }
             Self::OtherCommit(commit) => {
                 return write!(formatter, "it was built from another commit, {commit}");

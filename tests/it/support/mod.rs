@@ -35,6 +35,7 @@ pub mod own_daemon;
 pub mod postgres;
 pub mod private_engine;
 pub mod real;
+pub mod real_registry;
 pub mod recorder;
 pub mod running;
 pub mod scripts;
