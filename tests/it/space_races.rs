@@ -105,7 +105,9 @@ fn two_pipelines_that_deliver_the_same_repository_at_once_take_their_own() {
             scope.spawn(move || host.runner().run(job).assert_success().trace_text());
         }
     });
-    jobs.iter().for_each(|job| await_gone_from(&daemon.socket, job));
+    for job in &jobs {
+        await_gone_from(&daemon.socket, job);
+    }
     let pruned = pruned(&host);
     assert!(pruned.iter().all(|one| !(one.contains(ONE) && one.contains(TWO))), "{pruned:?}");
     for own in [ONE, TWO] {
