@@ -26,7 +26,9 @@ struct Base {
 
 impl Base {
     fn make() -> Self {
-        let name = unique().replacen("longshore-test-", "longshore-test/", 1);
+        // Its own part is of digits alone, so that it is no part of a point's name.
+        let own: String = unique().chars().filter(char::is_ascii_digit).collect();
+        let name = format!("longshore-test/base:{own}");
         let label = format!("LABEL longshore-test={name}");
         let words = ["--change", &label, "--message", "base"];
         let container = docker(&docker_host(), &["create", BUSYBOX]);

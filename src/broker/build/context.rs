@@ -211,7 +211,7 @@ fn malformed(message: &str) -> Refusal {
     Refusal::malformed("context", message)
 }
 
-/// What is compressed, or no archive at all, has no sum that fits.
+/// What is no archive has no sum that fits.
 fn check_sum(header: &Header) -> Result<(), Refusal> {
     let bytes = header.as_bytes().iter().enumerate();
     let sum: u32 =
@@ -219,7 +219,7 @@ fn check_sum(header: &Header) -> Result<(), Refusal> {
     if header.cksum().is_ok_and(|written| written == sum) {
         return Ok(());
     }
-    Err(malformed("the build's context must be a plain archive; do not compress it (--compress)"))
+    Err(malformed("the build's context is no archive"))
 }
 
 /// The end of an archive: one more file, and the mark after it.

@@ -9,6 +9,7 @@ mod image;
 mod limits;
 mod list;
 mod mounts;
+mod nested;
 mod network;
 mod synthetic;
 #[cfg(test)]

@@ -20,12 +20,26 @@ pub(crate) enum Deletes {
     Everything,
 }
 
+/// How it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fails {
+    /// It hangs up.
+    Down,
+    /// It answers 500.
+    WithError,
+    /// It takes the request, and is silent.
+    Hangs,
+}
+
 struct State {
     deletes: Deletes,
     tags: BTreeMap<String, String>,
     manifests: BTreeMap<String, Vec<u8>>,
+    /// By the digits of their digests.
+    blobs: BTreeMap<String, Vec<u8>>,
     requests: Vec<String>,
     up_to: usize,
+    fails: Fails,
     lost: usize,
     on_request: Option<(usize, String)>,
     gate: Option<Gate>,
@@ -54,13 +68,25 @@ impl TagRegistry {
         let address = listener.local_addr().unwrap();
         let (tags, manifests) = (BTreeMap::new(), BTreeMap::new());
         let (requests, up_to, lost, on_request) = (Vec::new(), usize::MAX, 0, None);
-        let gate = None;
-        let state = State { deletes, tags, manifests, requests, up_to, lost, on_request, gate };
+        let (blobs, fails, gate) = (BTreeMap::new(), Fails::Down, None);
+        let state = State {
+            deletes,
+            tags,
+            manifests,
+            blobs,
+            requests,
+            up_to,
+            fails,
+            lost,
+            on_request,
+            gate,
+        };
         let registry = Self { address, state: Arc::new(Mutex::new(state)) };
         let served = registry.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                drop(served.serve(&stream));
+                let served = served.clone();
+                std::thread::spawn(move || drop(served.serve(&stream)));
             }
         });
         registry
@@ -82,6 +108,12 @@ impl TagRegistry {
     pub(crate) fn fails_after(&self, requests: usize) -> &Self {
         self.state().up_to = requests;
         self
+    }
+
+    /// The same, in this way.
+    pub(crate) fn fails_by(&self, fails: Fails, requests: usize) -> &Self {
+        self.state().fails = fails;
+        self.fails_after(requests)
     }
 
     /// Does what its request of this number asks, but the answer is lost.
@@ -119,8 +151,8 @@ impl TagRegistry {
         let request = read(&mut BufReader::new(stream.try_clone()?))?;
         let line = format!("{} {}", request.method, request.path);
         let gate = self.state().gate.clone();
-        let mut answer = None;
-        let mut work = || answer = self.answer(&request);
+        let mut said = Said::Trouble(Fails::Down);
+        let mut work = || said = self.answer(&request);
         let goes_on = match gate {
             Some(gate) => gate(&line, &mut work),
             None => {
@@ -128,7 +160,11 @@ impl TagRegistry {
                 true
             }
         };
-        let Some((status, headers, body)) = answer.filter(|_| goes_on) else { return Ok(()) };
+        let (status, headers, body) = match said {
+            Said::Answer(answer) if goes_on => answer,
+            Said::Trouble(how) if goes_on => return fail(how, stream),
+            _ => return Ok(()),
+        };
         let length = body.len();
         write!(
             stream,
@@ -137,12 +173,13 @@ impl TagRegistry {
         if request.method == "HEAD" { Ok(()) } else { stream.write_all(&body) }
     }
 
-    /// `None` where nobody is answered.
-    fn answer(&self, request: &Request) -> Option<Answer> {
+    fn answer(&self, request: &Request) -> Said {
         let mut state = self.state();
         state.requests.push(format!("{} {}", request.method, request.path));
         if state.requests.len() > state.up_to {
-            return None;
+            let how = state.fails;
+            drop(state);
+            return Said::Trouble(how);
         }
         if let Some((_, tag)) =
             state.on_request.clone().filter(|(at, _)| *at == state.requests.len())
@@ -151,7 +188,22 @@ impl TagRegistry {
             state.tags.insert(tag, digest);
         }
         let answer = state.answer(request);
-        (state.requests.len() != state.lost).then_some(answer)
+        if state.requests.len() == state.lost {
+            Said::Trouble(Fails::Down)
+        } else {
+            Said::Answer(answer)
+        }
+    }
+}
+
+fn fail(how: Fails, mut stream: &TcpStream) -> std::io::Result<()> {
+    match how {
+        Fails::Down => Ok(()),
+        Fails::WithError => {
+            write!(stream, "HTTP/1.1 500 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        }
+        // Until the other side gives up.
+        Fails::Hangs => std::io::copy(&mut stream, &mut std::io::sink()).map(drop),
     }
 }
 
@@ -176,6 +228,12 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Request> {
 
 type Answer = (u16, String, Vec<u8>);
 
+/// What becomes of a request.
+enum Said {
+    Answer(Answer),
+    Trouble(Fails),
+}
+
 fn bare(status: u16) -> Answer {
     (status, String::new(), Vec::new())
 }
@@ -193,8 +251,16 @@ impl State {
             let tags: Vec<&String> = self.tags.keys().collect();
             return (200, String::new(), json!({ "tags": tags }).to_string().into_bytes());
         }
+        if let Some(digest) = path.strip_prefix("blobs/sha256:") {
+            let blob = self.blobs.get(digest);
+            return blob.map_or(bare(404), |blob| (200, String::new(), blob.clone()));
+        }
         if path.starts_with("blobs/uploads/") {
             let status = if request.method == "POST" { 202 } else { 201 };
+            if request.method == "PUT" {
+                let digest = format!("{:x}", Sha256::digest(&request.body));
+                self.blobs.insert(digest, request.body.clone());
+            }
             return (
                 status,
                 "Location: /v2/team/app/blobs/uploads/1?state=x\r\n".into(),
