@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 
 use super::build::{Context, Facts, Needed, Packing, Recipe, When, end};
 use super::forward::{Answered, Body, BodyError};
-use super::outgoing::LoginFor;
 use super::policy::BuildPlan;
 use super::refusal::Refusal;
 use super::session::Broker;
@@ -116,10 +115,7 @@ async fn ready(broker: &Broker, needed: &Needed) -> Result<Facts, Refusal> {
     if needed.when == When::Absent && !known.id.is_empty() {
         return Ok(known);
     }
-    let login = match &pull.login {
-        LoginFor::Nobody => None,
-        LoginFor::Image(image) => broker.login(image.clone()).await,
-    };
+    let login = broker.login(pull).await?;
     let answered = broker.daemon.send(pull, login.as_ref(), None).await;
     let answered = answered.map_err(|error| exchange::unanswered(&error))?;
     documents::to_its_end(broker, pull, answered).await?;

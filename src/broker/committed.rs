@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::forward::{Answered, Body, full};
 use super::outgoing::{Answer, Note, OutBody, Outgoing, Patience, Shape};
+use super::record::Heard;
 use super::refusal::Refusal;
 use super::relabel::{Relabelled, relabelled};
 use super::request::Method;
@@ -29,7 +30,7 @@ pub(super) async fn whole(
     answered: Answered,
 ) -> Result<Response<Body>, Refusal> {
     if !answered.response.status().is_success() {
-        return relay::error(broker, answered).await;
+        return relay::error(broker, outgoing, answered).await;
     }
     let body = Limited::new(answered.response.into_body(), LONGEST).collect().await;
     let body = body.map_err(|_| exchange::failed())?.to_bytes();
@@ -43,6 +44,7 @@ pub(super) async fn whole(
     let id = made?;
     documents::note_down(broker, &outgoing.notes, b"").await?;
     broker.with_view(|view| view.own.image_ids.insert(id.clone()));
+    broker.write_down(outgoing, &Heard::of(&id));
     let mut response = Response::new(full(Bytes::from(json!({ "Id": id }).to_string())));
     *response.status_mut() = StatusCode::CREATED;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -57,7 +59,7 @@ async fn again(broker: &Broker, outgoing: &Outgoing, first: &str) -> Result<Stri
     let image = look(format!("/images/{first}/json")).await?;
     let history = look(format!("/images/{first}/history")).await?;
     let name = outgoing.notes.iter().find_map(|note| match note {
-        Note::Images { references } => references.first().map(String::as_str),
+        Note::Images { references, .. } => references.first().map(String::as_str),
         _ => None,
     });
     let Relabelled { id: expected, archive } =

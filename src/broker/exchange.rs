@@ -8,7 +8,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Request as HttpRequest, Response, StatusCode};
 
 use super::forward::{Answered, Body, ForwardError, full};
-use super::outgoing::{Answer, LoginFor, OutBody, Outgoing};
+use super::outgoing::{Answer, OutBody, Outgoing};
 use super::policy::{self, BuildPlan, Decision, Prune, Reply};
 use super::refusal::Refusal;
 use super::request::{self, BodyKind, Request};
@@ -108,10 +108,7 @@ impl Exchange {
         for line in &outgoing.told {
             self.broker.tell_line(line);
         }
-        let login = match &outgoing.login {
-            LoginFor::Nobody => None,
-            LoginFor::Image(image) => self.broker.login(image.clone()).await,
-        };
+        let login = self.broker.login(&outgoing).await?;
         let archive = match outgoing.body {
             OutBody::Archive => self.body.take(),
             OutBody::None | OutBody::Json(_) => None,
@@ -155,7 +152,7 @@ impl Exchange {
         let status = answered.response.status();
         let raw = status == StatusCode::SWITCHING_PROTOCOLS;
         if !raw && !status.is_success() {
-            return relay::error(&self.broker, answered).await;
+            return relay::error(&self.broker, &outgoing, answered).await;
         }
         match (outgoing.answer, self.client.take()) {
             (Answer::Hijack, Some(client)) if raw => Ok(raw::join(answered, client)),

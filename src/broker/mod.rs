@@ -9,7 +9,8 @@
 //!
 //! A [`connection`] is read strictly ([`transport`]), its request goes through an `exchange` with what the
 //! stage's requests share ([`session`]), and over [`forward`] to the daemon; `upload`, `relay`, `documents`,
-//! `links`, `committed` and `raw` carry what belongs to it. All else in this room is pure: no socket, no clock, no randomness.
+//! `links`, `committed` and `raw` carry what belongs to it; [`record`] is what the ledger is told of images.
+//! All else in this room is pure: no socket, no clock, no randomness.
 
 pub mod answer;
 pub mod build;
@@ -24,7 +25,9 @@ pub mod name;
 pub mod outgoing;
 pub mod policy;
 mod raw;
+pub mod record;
 pub mod refusal;
+mod registry;
 pub mod relabel;
 mod relay;
 pub mod request;

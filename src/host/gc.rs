@@ -119,7 +119,21 @@ pub async fn run<E: Engine>(
         return Ok(report);
     }
     let _lock = lock(&settings.run_dir).await?;
-    let mut observation = observe::look(engine, settings, world).await?;
+    let observation = observe::look(engine, settings, world).await?;
+    let rounds = rounds(engine, settings, (world, observation), &mut report).await;
+    // What went before the engine stopped to answer is gone, and has to be told.
+    report.left.extend(rounds.err().map(|error| error.to_string()));
+    remember(settings, world, trigger, &report);
+    Ok(report)
+}
+
+/// Removes, and looks again, until the disk has what it should or nothing more goes.
+async fn rounds<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    (world, mut observation): (&World, Observation),
+    report: &mut Report,
+) -> Result<(), CallError> {
     for round in 1..=ROUNDS {
         let looked = unix((world.clock)());
         let plan = observation.plan(settings, world);
@@ -130,7 +144,7 @@ pub async fn run<E: Engine>(
         }
         let gone = report.removed.len();
         let acting = act::Acting { engine, settings, looked, observation: &observation };
-        act::act(&acting, &plan, &mut report).await;
+        act::act(&acting, &plan, report).await;
         let space = super::space::look(engine, settings).await?;
         let progressed = report.removed.len() > gone || plan.build_cache.is_some();
         let again = observation.is_still_short(settings, &space) && progressed && round < ROUNDS;
@@ -140,8 +154,7 @@ pub async fn run<E: Engine>(
         }
         observation = observation.again(engine, settings, world).await?;
     }
-    remember(settings, world, trigger, &report);
-    Ok(report)
+    Ok(())
 }
 
 /// History, not state: what is gone is gone whether it is written down or not.

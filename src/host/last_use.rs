@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::world::unix;
 
+pub mod traces;
+
 /// What can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {

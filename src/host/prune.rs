@@ -1,7 +1,9 @@
 //! Carries out what was planned after a delivery: by tag, never by force, never what somebody holds, and
 //! only while a name still is the image that was planned. It plans nothing itself.
 
+pub mod age;
 pub mod command;
+pub mod record;
 pub mod remote;
 
 use std::collections::BTreeSet;
@@ -103,27 +105,38 @@ fn local(image: ImageSummary) -> LocalImage {
         tags: image.tags,
         digests: image.digests,
         created: image.created,
+        touched: None,
     }
 }
 
 /// Removes what a plan names.
-pub async fn act<E: Engine>(engine: &E, leases: &Leases, plan: &Pending) -> Done {
+pub async fn act<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    (now, plan): (SystemTime, &Pending),
+) -> Done {
     let mut done = Done::default();
     if plan.references.is_empty() {
         return done;
     }
+    let acting = Acting { engine, settings, now, policy: &plan.policy };
     // For the count of bytes alone, which is none then.
     let before = engine.images().await.unwrap_or_default();
-    for (reference, image) in plan.references.iter().zip(&plan.images) {
-        match remove(engine, leases, (reference, image)).await {
+    let mut all = plan.references.iter().zip(&plan.images);
+    for (reference, image) in all.by_ref() {
+        match acting.remove(reference, image).await {
             Ok(None) => done.removed.push(reference.clone()),
             Ok(Some(why)) => done.left.push(format!("{reference}: {why}")),
             Err(error) => {
                 done.unfinished = true;
                 done.left.push(error.to_string());
+                if error.fault.is_away() {
+                    break;
+                }
             }
         }
     }
+    done.left.extend(all.map(|(reference, _)| format!("{reference}: not tried any more")));
     match engine.images().await {
         Ok(after) => {
             done.bytes = freed(&before, &after);
@@ -136,27 +149,41 @@ pub async fn act<E: Engine>(engine: &E, leases: &Leases, plan: &Pending) -> Done
     done
 }
 
-/// Removes one reference; where it stays, says why.
-async fn remove<E: Engine>(
-    engine: &E,
-    leases: &Leases,
-    (reference, image): (&str, &str),
-) -> Result<Option<&'static str>, EngineError> {
-    let Ok(seized) = leases.seize(&[reference, image]) else {
-        return Ok(Some("its lock file in run_dir cannot be used"));
-    };
-    let Some(_seized) = seized else { return Ok(Some("a job is about to use it")) };
-    let Some(facts) = engine.image(reference).await? else {
-        return Ok(Some("it was gone already"));
-    };
-    if facts.id != image {
-        return Ok(Some("it is another image by now"));
-    }
-    match engine.remove_image(reference).await {
-        Ok(Removed::Gone) => Ok(None),
-        Ok(Removed::Absent) => Ok(Some("it was gone already")),
-        Err(error) if error.fault == Fault::Conflict => Ok(Some("a container uses it")),
-        Err(error) => Err(error),
+/// What removing needs.
+struct Acting<'a, E> {
+    engine: &'a E,
+    settings: &'a Settings,
+    now: SystemTime,
+    policy: &'a PrunePolicy,
+}
+
+impl<E: Engine> Acting<'_, E> {
+    /// Removes one reference; where it stays, says why.
+    async fn remove(
+        &self,
+        reference: &str,
+        image: &str,
+    ) -> Result<Option<&'static str>, EngineError> {
+        let leases = Leases::at(&self.settings.run_dir);
+        let Ok(seized) = leases.seize(&[reference, image]) else {
+            return Ok(Some("its lock file in run_dir cannot be used"));
+        };
+        let Some(_seized) = seized else { return Ok(Some("a job is about to use it")) };
+        let Some(facts) = self.engine.image(reference).await? else {
+            return Ok(Some("it was gone already"));
+        };
+        if facts.id != image {
+            return Ok(Some("it is another image by now"));
+        }
+        if age::is_young(self.settings, (self.policy, self.now), &facts) {
+            return Ok(Some("it was pulled, tagged or used meanwhile"));
+        }
+        match self.engine.remove_image(reference).await {
+            Ok(Removed::Gone) => Ok(None),
+            Ok(Removed::Absent) => Ok(Some("it was gone already")),
+            Err(error) if error.fault == Fault::Conflict => Ok(Some("a container uses it")),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -184,7 +211,7 @@ pub async fn of_job<E: Engine>(
     (job, now): (&str, SystemTime),
 ) -> Vec<String> {
     let carried_out = async {
-        let _lock = wait_for_lock(&settings.run_dir).map_err(no_lock)?;
+        let _lock = wait_for_lock(&settings.run_dir)?;
         let mut pending = pending(settings, now)?;
         pending.retain(|plan| plan.job == job);
         Ok(finish(engine, settings, (now, &pending)).await)
@@ -200,7 +227,7 @@ pub async fn finish_interrupted<E: Engine>(
     now: SystemTime,
 ) -> Vec<String> {
     let carried_out = async {
-        let Some(_lock) = attempt_lock(&settings.run_dir).map_err(no_lock)? else {
+        let Some(_lock) = attempt_lock(&settings.run_dir)? else {
             return Ok(Vec::new());
         };
         let mut pending = pending(settings, now)?;
@@ -219,21 +246,15 @@ pub async fn finish_interrupted<E: Engine>(
 /// The label with a job's key.
 const JOB: &str = "longshore.job";
 
-#[expect(clippy::needless_pass_by_value, reason = "errors are handed over where they end")]
-fn no_lock(error: io::Error) -> String {
-    format!("failed to lock the prune in run_dir: {error}")
-}
-
 async fn finish<E: Engine>(
     engine: &E,
     settings: &Settings,
     (now, pending): (SystemTime, &[Pending]),
 ) -> Vec<String> {
     let ledger = Ledger::at(&settings.state_dir);
-    let leases = Leases::at(&settings.run_dir);
     let mut failed = Vec::new();
     for plan in pending {
-        let done = act(engine, &leases, plan).await;
+        let done = act(engine, settings, (now, plan)).await;
         if done.moved {
             failed.extend(done.left.last().cloned());
         }
@@ -279,14 +300,24 @@ pub fn read(entry: &Entry) -> Option<Pending> {
 /// The lock: two that carry out the same plan would tell each other's removals as their own failures.
 const LOCK: &str = "prune.lock";
 
-fn wait_for_lock(run_dir: &Path) -> io::Result<File> {
-    let file = shared_file::open_lock(run_dir, LOCK)?;
-    shared_file::lock(&file)?;
-    Ok(file)
+fn wait_for_lock(run_dir: &Path) -> Result<File, String> {
+    let lock = || {
+        let file = shared_file::open_lock(run_dir, LOCK)?;
+        shared_file::lock(&file)?;
+        Ok(file)
+    };
+    lock().map_err(|error| no_lock(run_dir, &error))
 }
 
 /// `None` where somebody is at it.
-fn attempt_lock(run_dir: &Path) -> io::Result<Option<File>> {
-    let file = shared_file::open_lock(run_dir, LOCK)?;
-    Ok(shared_file::try_lock(&file)?.then_some(file))
+fn attempt_lock(run_dir: &Path) -> Result<Option<File>, String> {
+    let lock = || {
+        let file = shared_file::open_lock(run_dir, LOCK)?;
+        Ok(shared_file::try_lock(&file)?.then_some(file))
+    };
+    lock().map_err(|error| no_lock(run_dir, &error))
+}
+
+fn no_lock(run_dir: &Path, error: &io::Error) -> String {
+    format!("failed to take the lock {}: {error}", run_dir.join(LOCK).display())
 }

@@ -119,7 +119,8 @@ impl Queue {
     ) -> io::Result<Ticket> {
         let entries = self.entries()?;
         for earlier in entries.iter().filter(|one| one.key == key) {
-            let file = self.file(&earlier.name())?;
+            // What is no file is nobody's place.
+            let Ok(file) = self.file(&earlier.name()) else { continue };
             if shared_file::try_lock(&file)? {
                 // From before a boot, where the directory is on a disk.
                 let first = if earlier.first > now { now } else { earlier.first };
@@ -144,8 +145,8 @@ impl Queue {
         let standing = |entry: Entry| {
             let path = self.directory.join(entry.name());
             // Gone meanwhile is dead too: a job that is done takes its file away.
-            let alive =
-                File::open(path).is_ok_and(|file| !shared_file::try_lock(&file).unwrap_or(false));
+            let alive = shared_file::open(&path)
+                .is_ok_and(|file| !shared_file::try_lock(&file).unwrap_or(false));
             Standing { entry, alive }
         };
         Ok(entries.map(standing).collect())
@@ -176,7 +177,7 @@ pub fn waiting(run_dir: &Path) -> usize {
     let queue = Queue { directory: run_dir.join("queue") };
     let lives = |entry: &Entry| {
         let locked = |file| flock(&file, FlockOperation::NonBlockingLockShared).is_err();
-        File::open(queue.directory.join(entry.name())).is_ok_and(locked)
+        shared_file::open(&queue.directory.join(entry.name())).is_ok_and(locked)
     };
     let waits = |entry: &Entry| !entry.admitted && lives(entry);
     queue.entries().map_or(0, |entries| entries.iter().filter(|entry| waits(entry)).count())
@@ -284,6 +285,55 @@ mod tests {
         let [one, two] = ["a", "a"].map(|key| ground.enter(key, NOW));
         assert_ne!(one.entry.number, two.entry.number);
         assert_eq!(ground.others(&one), [("a".to_owned(), true)]);
+    }
+
+    /// Whatever lies there stands in nobody's way, and nobody's place is lost by it.
+    #[test]
+    fn what_is_damaged_in_the_directory_is_passed_over() {
+        use std::os::unix::ffi::OsStrExt;
+        let ground = Ground::new();
+        let directory = ground.queue.directory.clone();
+        let first = ground.enter("a", NOW);
+        for name in ["2.1.waits.0.0.b", "3.1.in.0.0.mine", "4.1.waits.0.0.c"] {
+            fs::create_dir(directory.join(name)).unwrap();
+        }
+        let pipe = directory.join("5.1.in.0.0.mine");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", directory.join("6.1.waits.0.0.d")).unwrap();
+        std::os::unix::fs::symlink("/nothing", directory.join("7.1.waits.0.0.e")).unwrap();
+        fs::write(directory.join(std::ffi::OsStr::from_bytes(b"8.1.waits.0.0.\xff")), "").unwrap();
+        fs::write(directory.join("9.1.waits.0.0"), "what was torn").unwrap();
+        let mine = ground.enter("mine", NOW);
+        assert_eq!(mine.entry.number, 8);
+        let alive = ground.queue.others(&mine, &ground.lock()).unwrap().into_iter();
+        let alive: Vec<String> = alive.filter(|one| one.alive).map(|one| one.entry.key).collect();
+        assert_eq!(alive, ["a"]);
+        assert_eq!(waiting(directory.parent().unwrap()), 2);
+        let dead = Entry::parse("2.1.waits.0.0.b").unwrap();
+        ground.queue.forget(&dead, &ground.lock());
+        first.leave();
+        mine.leave();
+        assert_eq!(waiting(directory.parent().unwrap()), 0);
+    }
+
+    /// The highest number there is: those that come later have no order, and each has a place.
+    #[test]
+    fn a_number_that_has_no_next_is_no_end() {
+        let ground = Ground::new();
+        let last = format!("{}.1.waits.0.0.b", u64::MAX);
+        fs::write(ground.queue.directory.join(last), "").unwrap();
+        let [one, two] = ["a", "c"].map(|key| ground.enter(key, NOW));
+        assert_eq!(ground.others(&one).into_iter().filter(|(_, alive)| *alive).count(), 1);
+        drop(two);
+    }
+
+    #[test]
+    fn a_directory_that_is_something_else_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("queue"), "").unwrap();
+        assert_eq!(Queue::open(directory.path()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(waiting(directory.path()), 0);
     }
 
     #[test]

@@ -2,11 +2,14 @@
 //! stands in them is the callers' business.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+/// Opening does not wait for who is at the other end of a pipe, which no file of ours should be.
+pub(super) const AT_ONCE: i32 = OFlags::NONBLOCK.bits().cast_signed();
 
 /// Opens the file of a lock, made where it is missing, and its directory too, for us alone.
 ///
@@ -15,7 +18,28 @@ use rustix::fs::{FlockOperation, flock};
 pub fn open_lock(directory: &Path, name: &str) -> io::Result<File> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600).open(directory.join(name))
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.custom_flags(AT_ONCE).open(directory.join(name))
+}
+
+/// Opens a file to be read. What is no file (a pipe, a device, a directory) is an error: a pipe would be
+/// waited on, and a device may have no end.
+///
+/// # Errors
+/// When it is not there, is no file, or cannot be read.
+pub fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(AT_ONCE).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
+}
+
+/// Reads a file as a whole, as [`open`] has it.
+///
+/// # Errors
+/// As [`open`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Takes the lock on an open file, held until all that share it are closed; waits for whoever has it.
@@ -71,6 +95,29 @@ mod tests {
         assert!(!try_lock(&open_lock(&run_dir, "some.lock").unwrap()).unwrap());
         drop(held);
         assert!(try_lock(&open_lock(&run_dir, "some.lock").unwrap()).unwrap());
+    }
+
+    #[test]
+    fn only_a_file_is_read_and_nobody_waits_at_a_pipe() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, b"one").unwrap();
+        assert_eq!(read(&file).unwrap(), b"one");
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        for odd in [&pipe, directory.path(), Path::new("/dev/zero")] {
+            assert_eq!(read(odd).unwrap_err().to_string(), "it is no file", "{odd:?}");
+        }
+        open_lock(directory.path(), "pipe").unwrap_err();
+        let missing = read(&directory.path().join("missing")).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

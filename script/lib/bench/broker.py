@@ -133,6 +133,7 @@ DOCKER_BUILDKIT=0 docker build -q . >/dev/null 2>&1""")
             for mode in ("raw", "brokered") if number % 2 else ("brokered", "raw"):
                 pairs["upload"][mode] += jobs[mode].stage(upload)
                 pairs["app"][mode] += jobs[mode].stage(app)
+    _forget_builds()
     ratio = {name: _ratio(one) for name, one in pairs.items()}
     detail = {
         name: {"medians_s": {mode: round(statistics.median(values), 3) for mode, values in one.items()}, "n": len(one["raw"])}
@@ -155,6 +156,13 @@ def _furnish() -> str:
 base64 -d <<'EOS' | tar -x -C /tmp/app
 {text}EOS
 head -c {MEGABYTES * 1_000_000} /dev/urandom >/tmp/context/file"""
+
+
+def _forget_builds() -> None:
+    """The nameless images of the living example's stages, of which every build leaves two."""
+    for title in ("longshore-app", "longshore-app-deps"):
+        label = f"label=org.opencontainers.image.title={title}"
+        subprocess.run(["docker", "image", "prune", "--force", "--filter", label], check=True, capture_output=True)
 
 
 def _timed(script: str) -> str:

@@ -36,7 +36,13 @@ pub(super) async fn act<E: Engine>(acting: &Acting<'_, E>, plan: &GcPlan, report
             Ok(false) => {}
             // Somebody began to use it after we had looked.
             Err(error) if error.fault == Fault::Conflict => {}
-            Err(error) => report.left.push(error.to_string()),
+            Err(error) => {
+                let away = error.fault.is_away();
+                report.left.push(error.to_string());
+                if away {
+                    return;
+                }
+            }
         }
     }
     let Some(cache) = &plan.build_cache else { return };

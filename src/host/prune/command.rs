@@ -20,7 +20,6 @@ use crate::world::{Stdio, World};
 
 use super::super::ledger::Ledger;
 use super::{Done, Pending, remote, wait_for_lock};
-use crate::host::lease::Leases;
 
 /// What stands for a job's key where no job is known.
 const BY_HAND: &str = "by-hand";
@@ -72,9 +71,11 @@ async fn plans<E: Engine>(
     world: &World,
     args: &PruneArgs,
 ) -> Result<Vec<Planned>, CallError> {
-    let seen = super::observe(engine, (world.clock)()).await?;
+    let mut seen = super::observe(engine, (world.clock)()).await?;
+    super::record::add(&mut seen, &Ledger::at(&settings.state_dir));
     let mut all = Vec::new();
     for (job, policy) in policies(settings, world, args)? {
+        super::age::learn(engine, settings, (&policy, &mut seen)).await?;
         let host = prune::plan(&policy, &seen);
         let mut registry = None;
         if settings.prune.registry {
@@ -96,8 +97,11 @@ fn policies(
     if let Some(repository) = &args.repository {
         return Ok(vec![by_hand(repository, settings, args)]);
     }
-    // A ledger that cannot be read is one that is not there: then it is told by hand.
-    let entries = Ledger::at(&settings.state_dir).of_kinds(&["pruning"]).unwrap_or_default();
+    let entries = Ledger::at(&settings.state_dir).of_kinds(&["pruning"]).map_err(|error| {
+        CallError::system(format!(
+            "{error}\n  what it would tell can be told by hand: longshore prune --repository HOST/PATH --commit SHA"
+        ))
+    })?;
     let mut known: Vec<(String, PrunePolicy)> = Vec::new();
     for pending in entries.iter().filter_map(super::read) {
         let policy = &pending.policy;
@@ -167,7 +171,7 @@ async fn carry_out<E: Engine>(
     let pending = Pending::new(&planned.job, &planned.policy, &planned.host);
     // By hand it is done though it cannot be written down; whoever is here sees how it ends.
     drop(ledger.append(&pending.event(), now));
-    let done: Done = super::act(engine, &Leases::at(&settings.run_dir), &pending).await;
+    let done: Done = super::act(engine, settings, (now, &pending)).await;
     drop(ledger.append(&done.event(&pending.job), now));
     let (mut left, mut bad) = (done.left, done.unfinished || done.moved);
     if let Some(plan) = &planned.registry {

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use longshore::broker::connection;
 use longshore::broker::forward::Address;
-use longshore::broker::session::{Broker, Parts, Word};
+use longshore::broker::record::ImageRecord;
+use longshore::broker::session::{Broker, Login, Parts, Word};
 use longshore::broker::view::{Daemon, JobView, Own, Workspace};
 use longshore::plan::{BrokerPlan, Quota};
 
@@ -99,9 +100,29 @@ impl Brokered {
         let words = self.words.lock().unwrap();
         let refused = words.iter().filter_map(|word| match word {
             Word::Refused(refusal) => Some(refusal.rule),
-            Word::Line(_) => None,
+            Word::Line(_) | Word::Image(_) => None,
         });
         refused.collect()
+    }
+
+    /// Lines for the job log so far, refusals aside.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let words = self.words.lock().unwrap();
+        let lines = words.iter().filter_map(|word| match word {
+            Word::Line(line) => Some(line.clone()),
+            Word::Refused(_) | Word::Image(_) => None,
+        });
+        lines.collect()
+    }
+
+    /// What the ledger would have been told of images so far.
+    pub(crate) fn records(&self) -> Vec<ImageRecord> {
+        let words = self.words.lock().unwrap();
+        let records = words.iter().filter_map(|word| match word {
+            Word::Image(record) => Some(record.clone()),
+            Word::Refused(_) | Word::Line(_) => None,
+        });
+        records.collect()
     }
 }
 
@@ -134,7 +155,7 @@ async fn keep(mut heard: mpsc::UnboundedReceiver<Word>, kept: Arc<Mutex<Vec<Word
 }
 
 fn nobody() -> longshore::broker::session::LoginFinder {
-    Arc::new(|_| Box::pin(std::future::ready(None)))
+    Arc::new(|_| Box::pin(std::future::ready(Ok(Login::default()))))
 }
 
 fn fresh() -> String {

@@ -104,6 +104,14 @@ impl Host {
         self.written()
     }
 
+    /// Jobs have the brokered socket, and the tests' own images on it.
+    pub(crate) fn brokered() -> Self {
+        Self::new()
+            .docker("docker_socket", "\"brokered\"")
+            .docker("shared_images", "[\"longshore-test/*\"]")
+            .table("[broker]\nallowed_images = [\"longshore-test/*\"]\n")
+    }
+
     /// With this server, its role's id in a file.
     pub(crate) fn vault(self, vault: &VaultSettings) -> Self {
         let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
