@@ -9,7 +9,7 @@
 //!
 //! A [`connection`] is read strictly ([`transport`]), its request goes through an `exchange` with what the
 //! stage's requests share ([`session`]), and over [`forward`] to the daemon; `upload`, `relay`, `documents`,
-//! `links` and `raw` carry what belongs to it. All else in this room is pure: no socket, no clock, no randomness.
+//! `links`, `recount` and `raw` carry what belongs to it. All else in this room is pure: no socket, no clock, no randomness.
 
 pub mod answer;
 pub mod build;
@@ -23,6 +23,7 @@ pub mod name;
 pub mod outgoing;
 pub mod policy;
 mod raw;
+mod recount;
 pub mod refusal;
 mod relay;
 pub mod request;

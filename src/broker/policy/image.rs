@@ -303,7 +303,11 @@ pub(super) fn commit(case: Case<'_>, commit: &Commit) -> Judged {
     });
     let target = written.map(|written| target(case, &written)).transpose()?;
     let mut body = super::create::process(&commit.process)?;
-    body.insert("Labels".to_owned(), json!(commit.process.labels));
+    // The daemon takes the container's labels too, unless these say something else: ours are of this job, and
+    // no image is.
+    let mut labels = commit.process.labels.clone();
+    labels.extend(case.view.labels.keys().map(|key| (key.clone(), String::new())));
+    body.insert("Labels".to_owned(), json!(labels));
     let references = target.iter().map(ImageName::reference).collect();
     Ok(allow(Outgoing {
         query: pairs([
