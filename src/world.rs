@@ -68,6 +68,11 @@ impl std::fmt::Debug for World {
     }
 }
 
+/// Unix seconds; 0 for what is before them.
+pub fn unix(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// The three streams of a process, as plain files.
 #[derive(Debug)]
 pub struct Stdio {

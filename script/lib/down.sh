@@ -10,6 +10,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/bao.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/images.sh"
 # shellcheck source=script/lib/test-images.sh
 source "$(dirname "${BASH_SOURCE[0]}")/test-images.sh"
+# shellcheck source=script/lib/client-images.sh
+source "$(dirname "${BASH_SOURCE[0]}")/client-images.sh"
 
 # Every container, network and volume of Longshore carries this label.
 LONGSHORE_LABEL=${LONGSHORE_LABEL:-longshore.kind}

@@ -9,18 +9,20 @@ LINE_IMAGES_BEFORE=''
 # snapshot_images: remembers which nameless images the engine has before the run.
 snapshot_images() { LINE_IMAGES_BEFORE=$(nameless_images); }
 
-# list_images: every image of the engine, intermediate ones too: repository, tag, digest, id.
+# list_images [-a]: every image of the engine, but for those that another one is built on: repository, tag,
+# digest, id.
 list_images() {
-  docker image ls -a --no-trunc --digests --format '{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}'
+  docker image ls "$@" --no-trunc --digests --format '{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}'
 }
 
+# nameless_images: the steps of the classic builder below `latest` are none: they are its layers, and go with it.
 nameless_images() { list_images | awk -F'\t' '$1 == "<none>" { print $4 }' | sort -u; }
 
 # show_app_images: the same for a person.
 show_app_images() { app_images | sed 's/\t/  /g; s/^/    /' >&"$LONGSHORE_OUT"; }
 
 # app_images: those of the app's repository, whatever their tag.
-app_images() { list_images | awk -F'\t' -v repository="$LINE_REPOSITORY" '$1 == repository'; }
+app_images() { list_images -a | awk -F'\t' -v repository="$LINE_REPOSITORY" '$1 == repository'; }
 
 # only_latest: the prune goes on for a moment after the delivery's job.
 only_latest() { [[ $(app_images | cut -f 2) == latest ]]; }
@@ -55,6 +57,25 @@ check_registry() {
   [[ -n $there && $there == "$here" ]] ||
     die "the registry's latest is '$there', the engine's is '$here'" "see: docker pull $LINE_REPOSITORY:latest"
   note "tags: $tags"
+}
+
+# check_broker: the pipeline had Docker from the broker. The ledger tells each push with the digest that the
+# registry has, and the job log tells that a secret went into an image.
+check_broker() {
+  local pushed digest
+  if [[ $LINE_SOCKET != brokered ]]; then
+    note "not asked: the jobs had the $LINE_SOCKET socket"
+    return
+  fi
+  grep -q "the secret PAGE_SECRET goes into an image of $LINE_REPOSITORY" "$LINE_LOG" ||
+    die "the job log does not tell that PAGE_SECRET goes into the image" "see: $LINE_LOG"
+  digest=$(docker image inspect -f '{{join .RepoDigests "\n"}}' "$LINE_REPOSITORY:latest" | grep "^$LINE_REPOSITORY@")
+  pushed=$("$RELEASE_BINARY" --settings "$LINE_SETTINGS" ledger --json --project "$LINE_PROJECT" |
+    jq -r --arg digest "$digest" 'select(.event == "image" and .deed == "pushed" and .digest == $digest) | .references[]' |
+    sed "s|^$LINE_REPOSITORY:||" | sort | paste -s -d ' ')
+  [[ " $pushed " == *" test "* && " $pushed " == *" $LINE_COMMIT "* && " $pushed " == *" latest "* ]] ||
+    die "the ledger should tell latest, test and $LINE_COMMIT as pushed under $digest, but tells: $pushed"
+  note "pushed as ${digest#*@}: $pushed"
 }
 
 # start_line_app: what was delivered, run as anybody would who pulls it.

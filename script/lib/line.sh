@@ -11,6 +11,8 @@ LINE_APP=${LONGSHORE_LINE_APP:-longshore-demo-app}
 LINE_DIR=$LONGSHORE_STATE/line
 LINE_SETTINGS=$LINE_DIR/longshore.toml
 LINE_STAMP=$LINE_DIR/begun
+# "raw" gives the project's jobs this host's own socket instead
+LINE_SOCKET=${LONGSHORE_LINE_SOCKET:-brokered}
 LINE_LOG=$LINE_DIR/pipeline.log
 # what of this repository the project holds
 LINE_FILES=(.gitlab-ci.yml .dockerignore Dockerfile app)
@@ -47,11 +49,16 @@ host = "$DOCKER_HOST"
 helper_image = "$IMAGE_HELPER"
 pull_policy = ["if-not-present"]
 slot_prefix = "$LINE_SLOTS"
+shared_images = [$(line_shared_images)]
 
-# the build job needs an engine: this makes the project's jobs root on this host
+# the build, test and delivery jobs need an engine: theirs holds what they make and nothing else
 [[project]]
 projects = ["$LINE_PROJECT"]
-docker_socket = "raw"
+docker_socket = "$LINE_SOCKET"
+
+# what they may pull, run and build from, besides the project's own repository
+[broker]
+allowed_images = ["$IMAGE_PYTHON"]
 
 [vault]
 address = "$BAO_ADDRESS"
@@ -84,12 +91,15 @@ EOS
 
 # line_build_flags: a stand-in of the base image is in no registry, so it cannot be pulled anew.
 line_build_flags() {
-  if [[ -n $(docker image inspect -f '{{index .Config.Labels "longshore.stand-in"}}' "$IMAGE_PYTHON") ]]; then
-    echo '--no-cache'
-  else
-    echo '--no-cache --pull'
-  fi
+  if is_stand_in "$IMAGE_PYTHON"; then echo '--no-cache'; else echo '--no-cache --pull'; fi
 }
+
+# line_shared_images: nor can a registry be asked whether this project may have it.
+line_shared_images() {
+  if is_stand_in "$IMAGE_PYTHON"; then printf '"%s"' "$IMAGE_PYTHON"; fi
+}
+
+is_stand_in() { [[ -n $(docker image inspect -f '{{index .Config.Labels "longshore.stand-in"}}' "$1") ]]; }
 
 # line_command: what the hook calls, a word a line. The registry's password comes from a file and stands
 # in no argument list.

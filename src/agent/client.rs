@@ -11,24 +11,19 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::frame::{Channel, Event, FrameError, FrameReader};
-use super::protocol::{
-    Answer, Exec, GRACE, Hello, Init, InitReport, Probe, Reply, Resume, Session, StageExit,
-    StageSignal, Stat, Verb, WireSecret,
-};
+use super::protocol::{Answer, Exec, Hello, Reply, Resume, Session, StageExit, StageSignal, Verb};
 use super::request::encode_request;
 
 mod error;
 mod follow;
 mod outbox;
 mod tunnels;
+mod verbs;
 
 pub use error::ClientError;
 pub use follow::StageSink;
 use outbox::Outbox;
 pub use tunnels::Tunnel;
-
-/// What a takeover may last beyond the deadline of other requests: grace, sweep and farewell.
-const TAKEOVER_EXTRA: Duration = Duration::from_secs(GRACE.as_secs() + 15);
 
 /// One session with the agent, over one attach.
 pub struct Client<O, W> {
@@ -93,17 +88,6 @@ where
         }
     }
 
-    /// Hands over secrets, environment and identity, once in the container's life.
-    ///
-    /// # Errors
-    /// [`ClientError::AlreadyInitialised`] the second time; a [`Refusal`] that says what in it is wrong.
-    pub async fn init(&mut self, init: Init) -> Result<InitReport, ClientError> {
-        match self.call("init", &Verb::Init(init), self.deadline).await? {
-            Reply::Ready(report) => Ok(report),
-            reply => Err(unexpected(reply)),
-        }
-    }
-
     /// Hands the connections to the job's Docker socket over to whoever receives them, while a stage is
     /// followed; without this they are closed at once.
     pub fn accept_tunnels(&mut self, acceptor: mpsc::UnboundedSender<Tunnel>) {
@@ -152,64 +136,6 @@ where
     /// once `exec` or `resume` has returned an error.
     pub fn position(&self) -> Position {
         Position { session: self.session, consumed: self.consumed }
-    }
-
-    /// Signals the stage that this session runs.
-    ///
-    /// # Errors
-    /// Refused where no stage runs, or another session's.
-    pub async fn signal(&mut self, signal: StageSignal) -> Result<(), ClientError> {
-        match self.call("signal", &Verb::Signal(signal), self.deadline).await? {
-            Reply::Done => Ok(()),
-            reply => Err(unexpected(reply)),
-        }
-    }
-
-    /// Ends whatever stage runs, with TERM, grace and KILL; returns once nothing of it is left.
-    ///
-    /// # Errors
-    /// The agent is gone or silent.
-    pub async fn takeover(&mut self) -> Result<(), ClientError> {
-        let deadline = self.deadline + TAKEOVER_EXTRA;
-        match self.call("takeover", &Verb::Takeover, deadline).await? {
-            Reply::Done => Ok(()),
-            reply => Err(unexpected(reply)),
-        }
-    }
-
-    /// Masks these too, in what comes from now on.
-    ///
-    /// # Errors
-    /// Refused before Init, or where a value cannot be masked.
-    pub async fn mask(&mut self, values: Vec<WireSecret>) -> Result<(), ClientError> {
-        match self.call("mask", &Verb::Mask(values), self.deadline).await? {
-            Reply::Done => Ok(()),
-            reply => Err(unexpected(reply)),
-        }
-    }
-
-    /// Asks how the container stands.
-    ///
-    /// # Errors
-    /// The agent is gone or silent.
-    pub async fn stat(&mut self) -> Result<Stat, ClientError> {
-        match self.call("stat", &Verb::Stat, self.deadline).await? {
-            Reply::Stat(stat) => Ok(stat),
-            reply => Err(unexpected(reply)),
-        }
-    }
-
-    /// Asks whether services answer on the container's network: why each does not, `None` for those that
-    /// do.
-    ///
-    /// # Errors
-    /// The agent is gone or silent.
-    pub async fn probe(&mut self, probe: Probe) -> Result<Vec<Option<String>>, ClientError> {
-        let deadline = self.deadline + probe.within;
-        match self.call("probe", &Verb::Probe(probe), deadline).await? {
-            Reply::Probed(probed) => Ok(probed),
-            reply => Err(unexpected(reply)),
-        }
     }
 
     async fn call(

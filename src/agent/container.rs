@@ -2,20 +2,22 @@
 //! starts no process.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::Write;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
 
 use tokio::sync::watch;
 
-use super::identity::{self, Account};
+use super::identity::Account;
 use super::protocol::{
-    Exec, Identity, Init, InitReport, Refusal, ScriptShell, SecretFile, SecretVariable, WireSecret,
+    Exec, Init, InitReport, Refusal, ScriptShell, SecretFile, SecretVariable, WireSecret,
 };
 use super::sys;
 use crate::secrets::{MaskSet, Secret, Unmaskable};
+use files::{create_directory, give, write_secret};
+use home::{home, resolve};
+
+mod files;
+mod home;
 
 /// Where GitLab's own detection looks, in its order.
 const SHELLS: [&str; 7] = [
@@ -42,9 +44,6 @@ const PWSH_OPTIONS: [&str; 8] = [
 
 /// Docker's `PATH` where the image has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// `TMPFS_MAGIC` and `RAMFS_MAGIC`, see statfs(2).
-const MEMORY_FILESYSTEMS: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 
 /// A container after Init.
 pub(super) struct Container {
@@ -212,83 +211,4 @@ fn mask_values(init: &Init) -> Vec<Secret> {
         }
     }
     values
-}
-
-fn resolve(identity: &Identity) -> Result<Account, Refusal> {
-    // An image without these files (built from scratch) still has root and numbers.
-    let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
-    let group = std::fs::read("/etc/group").unwrap_or_default();
-    let (passwd, group) = (String::from_utf8_lossy(&passwd), String::from_utf8_lossy(&group));
-    identity::resolve(identity, &passwd, &group)
-}
-
-/// The stages' home: what the image itself set, else the user's of passwd.
-///
-/// PID 1 runs as root, so the engine may have put root's home into our environment; that is no
-/// statement of the image.
-fn home(account: &Account, identity: &Identity, environment: &[(OsString, OsString)]) -> String {
-    let given = environment.iter().rev().find(|(name, _)| name == "HOME");
-    let given = given.and_then(|(_, home)| home.to_str()).unwrap_or_default();
-    let roots = resolve(&Identity::Image(String::new())).ok().and_then(|root| root.home);
-    let by_engine = given.is_empty() || given == "/" || roots.is_some_and(|home| home == given);
-    match (&account.home, identity) {
-        (_, Identity::Image(_)) if !by_engine => given.to_owned(),
-        (Some(home), _) if !home.is_empty() => home.clone(),
-        (_, Identity::Numeric { .. }) => make_home(account),
-        _ => "/".to_owned(),
-    }
-}
-
-/// Provides a home directory and a passwd line for a user the image does not know.
-///
-/// Git and ssh ask passwd for the home; where the image is read-only they have to do with `HOME`.
-fn make_home(account: &Account) -> String {
-    let Account { uid, gid, .. } = account;
-    let home = ["/home", "/tmp"]
-        .iter()
-        .map(|parent| format!("{parent}/longshore-{uid}"))
-        .find(|home| create_directory(home, 0o700).and_then(|()| give(home, account)).is_ok());
-    let home = home.unwrap_or_else(|| "/".to_owned());
-    if account.user.is_none()
-        && let Ok(mut passwd) = OpenOptions::new().append(true).open("/etc/passwd")
-    {
-        let _ = writeln!(passwd, "job:x:{uid}:{gid}::{home}:/bin/sh");
-    }
-    home
-}
-
-fn create_directory(path: &str, mode: u32) -> Result<(), Refusal> {
-    let created = DirBuilder::new().recursive(true).mode(mode).create(path);
-    created.map_err(|error| refusal("create directory", path, &error))
-}
-
-fn give(path: &str, account: &Account) -> Result<(), Refusal> {
-    std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
-        .map_err(|error| refusal("change the owner of", path, &error))
-}
-
-fn write_secret(file: &SecretFile, account: &Account) -> Result<(), Refusal> {
-    let path = file.path.as_str();
-    if let Some(parent) = Path::new(path).parent().and_then(Path::to_str) {
-        create_directory(parent, 0o755)?;
-        let kind = rustix::fs::statfs(parent)
-            .map_err(|error| refusal("look at", parent, &error.into()))?;
-        if !MEMORY_FILESYSTEMS.contains(&kind.f_type) {
-            return Err(Refusal::NotTmpfs { path: path.to_owned() });
-        }
-    }
-    let mut options = OpenOptions::new();
-    let created = options.write(true).create_new(true).mode(file.mode & 0o777).open(path);
-    let written = created.and_then(|mut open: File| {
-        // The mode of a new file is cut by the umask.
-        open.set_permissions(Permissions::from_mode(file.mode & 0o777))?;
-        open.write_all(file.content.0.expose())
-    });
-    written.map_err(|error| refusal("write", path, &error))?;
-    give(path, account)
-}
-
-fn refusal(verb: &str, path: &str, error: &std::io::Error) -> Refusal {
-    let errno = error.raw_os_error().unwrap_or_default();
-    Refusal::Path { verb: verb.to_owned(), path: path.to_owned(), errno }
 }

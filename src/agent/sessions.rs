@@ -1,5 +1,5 @@
-//! Who may ask the agent what, and what runs: sessions, Init once, one stage at a time. It leaves
-//! processes to `stage` and `reaper`, bytes to `wire`, connections to `tunnels`.
+//! Who may ask the agent what: sessions, Init once, and what is answered at once. What runs is `stages`' affair,
+//! bytes are `wire`'s, connections `tunnels`'.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -9,24 +9,23 @@ use std::sync::Arc;
 use rustix::process::Rlimit;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 use super::container::Container;
 use super::mask::{self, Addition};
 use super::outflow::Audience;
 use super::protocol::{
-    EndedBy, Exec, Hello, Init, Probe, Refusal, Reply, Resume, SILENCE_ENDS, SILENCE_PAUSES,
-    Session, StageExit, StageRecord, StageSignal, Stat, Verb, WireSecret,
+    Hello, Init, Probe, Refusal, Reply, Session, StageExit, StageRecord, Stat, Verb, WireSecret,
 };
 use super::reaper::Reaper;
 use super::request::Request;
-use super::stage::Order;
 use super::tunnels::{self, Outlets};
 use super::wire::Frame;
 use super::{memory, probe};
-use running::{Stage, Surroundings};
+use running::Stage;
 
 mod running;
+mod stages;
 
 /// Who may ask what, and what runs.
 pub(super) struct Agent {
@@ -173,48 +172,6 @@ impl Agent {
         let _ = addition.answer.send(container.mask(addition.value)); // the script did not wait
     }
 
-    fn exec(&mut self, exec: &Exec, from: Audience) -> Result<(), Refusal> {
-        if let Some(stage) = self.running_stage() {
-            return Err(Refusal::Busy { stage: stage.name.clone() });
-        }
-        let container = self.container.as_ref().ok_or(Refusal::NotInitialised)?;
-        let with = Surroundings {
-            container,
-            core: self.core,
-            reaper: &self.reaper,
-            outlets: &self.outlets,
-            tunnel_numbers: &self.tunnel_numbers,
-        };
-        let (stage, running) = running::start(exec, from, &with)?;
-        (self.stage, self.running) = (Some(stage), Some(running));
-        Ok(())
-    }
-
-    fn resume(&mut self, resume: Resume, from: Audience) -> Result<(), Refusal> {
-        let stage = self.stage.as_ref().ok_or(Refusal::Idle)?;
-        if stage.outflow.audience().session != resume.session {
-            return Err(Refusal::NotYours { stage: stage.name.clone() });
-        }
-        stage.outflow.resume(from, resume.frame);
-        stage.break_tunnels();
-        Ok(())
-    }
-
-    fn acknowledge(&self, session: Session, number: u64) {
-        if let Some(stage) = self.stage_of(session) {
-            stage.outflow.acknowledge(number);
-        }
-    }
-
-    fn signal(&self, session: Session, signal: StageSignal) -> Result<Reply, Refusal> {
-        let stage = self.running_stage().ok_or(Refusal::Idle)?;
-        if stage.outflow.audience().session != session {
-            return Err(Refusal::NotYours { stage: stage.name.clone() });
-        }
-        let _ = stage.orders.send(Order { signal, by: EndedBy::Signal }); // ended this moment
-        Ok(Reply::Done)
-    }
-
     /// Answered once the services were tried; whoever asked may be gone by then.
     fn probe(&self, probe: Probe, from: Audience) {
         let answers = self.outlets.answers.clone();
@@ -223,79 +180,6 @@ impl Agent {
             for frame in Frame::answer(from, Reply::Probed(probed)) {
                 let _ = answers.send(frame); // the writer's end ends us
             }
-        });
-    }
-
-    fn takeover(&mut self, from: Audience) -> Option<Reply> {
-        let Some(stage) = self.running_stage() else {
-            return Some(Reply::Done);
-        };
-        let order = Order { signal: StageSignal::Terminate, by: EndedBy::Takeover };
-        let _ = stage.orders.send(order); // ended this moment
-        self.takeovers.push(from);
-        None
-    }
-
-    /// The container is being stopped: what ends now is not the stage's own doing.
-    pub(super) fn stop(&self) {
-        if let Some(stage) = self.running_stage() {
-            let order = Order { signal: StageSignal::Terminate, by: EndedBy::Stop };
-            let _ = stage.orders.send(order); // ended this moment
-        }
-    }
-
-    /// Whether a stage runs now.
-    pub(super) fn is_busy(&self) -> bool {
-        self.running.is_some()
-    }
-
-    fn running_stage(&self) -> Option<&Stage> {
-        self.running.as_ref().and(self.stage.as_ref())
-    }
-
-    /// The running or last stage, where it is this session's.
-    fn stage_of(&self, session: Session) -> Option<&Stage> {
-        self.stage.as_ref().filter(|stage| stage.outflow.audience().session == session)
-    }
-
-    /// The exit of the running stage; never resolves where none runs.
-    pub(super) async fn stage_exit(&mut self) -> Option<StageExit> {
-        match &mut self.running {
-            Some(running) => running.await.ok(),
-            None => std::future::pending().await,
-        }
-    }
-
-    pub(super) fn note_exit(&mut self, exit: Option<&StageExit>) {
-        self.running = None;
-        self.given_up = false;
-        if let (Some(stage), Some(exit)) = (&self.stage, exit) {
-            let code = exit.status.shell_code();
-            self.records.push(StageRecord { stage: stage.name.clone(), code });
-        }
-        for waiting in std::mem::take(&mut self.takeovers) {
-            self.answer(waiting, Reply::Done);
-        }
-    }
-
-    /// A driver that fell silent is dead or detached: first its stage is held, then ended.
-    pub(super) fn check_silence(&mut self) {
-        let now = Instant::now();
-        if let (Some(stage), Some(_)) = (&self.stage, &self.running) {
-            let heard = self.heard.get(&stage.outflow.audience().session);
-            let silence = heard.map_or(Duration::ZERO, |heard| now.duration_since(*heard));
-            if silence >= SILENCE_PAUSES {
-                stage.outflow.pause(true);
-            }
-            if silence >= SILENCE_ENDS && !self.given_up {
-                self.given_up = true; // one TERM: a trap must not run each second
-                let order = Order { signal: StageSignal::Terminate, by: EndedBy::Silence };
-                let _ = stage.orders.send(order); // ended this moment
-            }
-        }
-        let owner = self.stage.as_ref().map(|stage| stage.outflow.audience().session);
-        self.heard.retain(|session, heard| {
-            Some(*session) == owner || now.duration_since(*heard) < SILENCE_ENDS * 2
         });
     }
 }

@@ -10,9 +10,8 @@ use hyper::body::{Frame, Incoming};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::build::{Context, Facts, Needed, Recipe, When, end};
+use super::build::{Context, Facts, Needed, Packing, Recipe, When, end};
 use super::forward::{Answered, Body, BodyError};
-use super::outgoing::LoginFor;
 use super::policy::BuildPlan;
 use super::refusal::Refusal;
 use super::session::Broker;
@@ -100,15 +99,21 @@ async fn pass(
     // Whatever ends this early, the daemon must not take for the archive's end: two blocks of zeros mark
     // that, and they are held back.
     let mut looking = Context::new(&plan.dockerfile);
+    let mut packing = Packing::new(broker.upload_limit());
     let mut context = upload::archive(context, broker.upload_limit());
+    let mut out = Vec::new();
     while let Some(frame) = context.frame().await {
-        let Ok(bytes) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
-        let mut out = Vec::with_capacity(bytes.len());
-        looking.push(&bytes, &mut out)?;
-        if !out.is_empty() && pieces.send(out.into()).await.is_err() {
-            return Ok(()); // the daemon has answered already
+        let Ok(mut bytes) = frame.map_err(|error| broken(&error))?.into_data() else { continue };
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(packing.piece().min(bytes.len()));
+            packing.push(&piece, &mut |plain| looking.push(plain, &mut out))?;
+            if !out.is_empty() && pieces.send(std::mem::take(&mut out).into()).await.is_err() {
+                return Ok(()); // the daemon has answered already
+            }
         }
     }
+    packing.finish(&mut |plain| looking.push(plain, &mut out))?;
+    let _ = pieces.send(std::mem::take(&mut out).into()).await; // the daemon has answered already
     let found = looking.finish()?;
     let recipe = broker.judged(|case| Recipe::read(&found.dockerfile, plan, case))?;
     let mut facts = Vec::with_capacity(recipe.images.len());
@@ -136,10 +141,7 @@ async fn ready(broker: &Broker, needed: &Needed) -> Result<Facts, Refusal> {
     if needed.when == When::Absent && !known.id.is_empty() {
         return Ok(known);
     }
-    let login = match &pull.login {
-        LoginFor::Nobody => None,
-        LoginFor::Image(image) => broker.login(image.clone()).await,
-    };
+    let login = broker.login(pull).await?;
     let answered = broker.daemon.send(pull, login.as_ref(), None).await;
     let answered = answered.map_err(|error| exchange::unanswered(&error))?;
     documents::to_its_end(broker, pull, answered).await?;

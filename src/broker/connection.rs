@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::exchange;
 use super::refusal::Refusal;
+use super::request;
 use super::session::Broker;
 use super::transport::{self, Envelope, MAX_HEAD, MAX_HEADERS};
 
@@ -44,6 +45,9 @@ pub async fn serve<C: Client>(mut client: C, broker: Arc<Broker>) {
             return;
         }
     };
+    let raw = request::is_raw(&envelope.head);
+    let unasked = raw && !envelope.wants_raw;
+    let received = if unasked { asking(&received) } else { received };
     let envelope = Mutex::new(Some(envelope));
     let service = service_fn(move |request| {
         // hyper keeps no connection alive here, so there is one request.
@@ -57,10 +61,13 @@ pub async fn serve<C: Client>(mut client: C, broker: Arc<Broker>) {
             }
         }
     });
-    let replayed = TokioIo::new(Replayed { received, client });
+    let status = if unasked { PLAIN } else { &[] };
+    let replayed = TokioIo::new(Replayed { received, status, client });
     let serving = http1::Builder::new()
         .keep_alive(false)
-        .max_headers(MAX_HEADERS)
+        .max_headers(MAX_HEADERS + 1)
+        // Input may have ended before its stream begins; elsewhere that is a client that went away.
+        .half_close(raw)
         .timer(TokioTimer::new())
         .serve_connection(replayed, service)
         .with_upgrades();
@@ -112,9 +119,21 @@ async fn write_refusal(
     tokio::io::copy(&mut client.take(MAX_UNREAD), &mut tokio::io::sink()).await.map(drop)
 }
 
+/// The head with the request for a raw stream that old clients leave out.
+fn asking(head: &Bytes) -> Bytes {
+    let line = head.windows(2).position(|two| two == b"\r\n").map_or(0, |end| end + 2);
+    [&head[..line], b"Upgrade: tcp\r\n", &head[line..]].concat().into()
+}
+
+/// How hyper begins the answer that gives a connection away, and how old clients expect it.
+const SWITCHED: &[u8] = b"HTTP/1.1 101";
+const PLAIN: &[u8] = b"HTTP/1.1 200";
+
 /// A connection of which some bytes were read already.
 struct Replayed<C> {
     received: Bytes,
+    /// What is still to be written in the place of [`SWITCHED`].
+    status: &'static [u8],
     client: C,
 }
 
@@ -140,7 +159,15 @@ impl<C: Client> AsyncWrite for Replayed<C> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.client).poll_write(context, bytes)
+        let begun = self.status.len() < PLAIN.len();
+        if self.status.is_empty() || !(begun || bytes.starts_with(SWITCHED)) {
+            self.status = &[];
+            return Pin::new(&mut self.client).poll_write(context, bytes);
+        }
+        let status = self.status;
+        let written = ready!(Pin::new(&mut self.client).poll_write(context, status))?;
+        self.status = &status[written..];
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

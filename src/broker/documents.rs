@@ -7,11 +7,12 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Limited, StreamBody};
 use hyper::Response;
 use hyper::body::{Frame, Incoming};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::exchange::failed;
 use super::forward::{Answered, Body, BodyError, Connection, full};
 use super::outgoing::{Note, Outgoing, Shape};
+use super::record::Heard;
 use super::refusal::Refusal;
 use super::relay;
 use super::session::Broker;
@@ -29,12 +30,13 @@ pub(super) async fn whole(
 ) -> Result<Response<Body>, Refusal> {
     let status = answered.response.status();
     if !status.is_success() {
-        return relay::error(broker, answered).await;
+        return relay::error(broker, outgoing, answered).await;
     }
     let (parts, body) = answered.response.into_parts();
     let collected = Limited::new(body, LONGEST).collect().await.map_err(|_| failed())?;
     let document = collected.to_bytes();
     let id = note_down(broker, &outgoing.notes, &document).await?;
+    broker.write_down(outgoing, &Heard::default());
     if let (Some(id), false) = (id, outgoing.links.is_empty()) {
         links::put(broker, &id, &outgoing.links).await?;
     }
@@ -58,7 +60,7 @@ pub(super) async fn note_down(
     let mut made = None;
     for note in notes {
         match note {
-            Note::Images { references } => {
+            Note::Images { references, .. } => {
                 for reference in references {
                     look_up(broker, reference).await;
                 }
@@ -69,6 +71,8 @@ pub(super) async fn note_down(
                 broker.record(note, Some(id));
                 made = Some(id.to_owned());
             }
+            // Its stream tells whether it is.
+            Note::Pushed { .. } => {}
             other => broker.record(other, None),
         }
     }
@@ -100,7 +104,7 @@ pub(super) fn stream(
         body,
         _connection: connection,
         pending: BytesMut::new(),
-        failed: false,
+        heard: Heard::default(),
         ended: false,
     };
     let frames = futures_util::stream::try_unfold(lines, Lines::next);
@@ -122,17 +126,25 @@ pub(super) async fn to_its_end(
     let status = answered.response.status();
     let body = Limited::new(answered.response.into_body(), LONGEST).collect().await;
     let body = body.map_err(|_| failed())?.to_bytes();
-    let error = body
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| serde_json::from_slice::<Value>(line.trim_ascii()).ok())
-        .find_map(|line| {
-            let text = line.get(if status.is_success() { "error" } else { "message" })?;
-            text.as_str().map(str::to_owned)
-        });
-    match error {
-        None if status.is_success() => note_down(broker, &outgoing.notes, b"").await.map(drop),
-        error => {
-            let message = error.unwrap_or_else(|| "an image cannot be pulled".to_owned());
+    let mut heard = Heard::default();
+    let mut refused = None;
+    for line in body.split(|byte| *byte == b'\n') {
+        let document: Value = serde_json::from_slice(line.trim_ascii()).unwrap_or_default();
+        refused = document.get("message").and_then(Value::as_str).map(str::to_owned).or(refused);
+        heard.document(outgoing, &document);
+    }
+    if !status.is_success() {
+        heard.failure = refused.or(Some("an image cannot be pulled".to_owned()));
+    }
+    match &heard.failure {
+        None => {
+            note_down(broker, &outgoing.notes, b"").await?;
+            broker.write_down(outgoing, &heard);
+            Ok(())
+        }
+        Some(message) => {
+            broker.tell_failure(outgoing, message);
+            let message = message.clone();
             Err(Refusal { rule: "pull", status: 404, message, told: false })
         }
     }
@@ -146,8 +158,7 @@ struct Lines {
     body: Incoming,
     _connection: Connection,
     pending: BytesMut,
-    /// One of them told of a failure: what was asked for has not come to be.
-    failed: bool,
+    heard: Heard,
     ended: bool,
 }
 
@@ -170,7 +181,7 @@ impl Lines {
                 self.ended = true;
                 let rest = self.pending.split();
                 self.show(&rest, &mut shown)?;
-                self.end().await?;
+                self.end(&mut shown).await?;
             }
             if !shown.is_empty() {
                 return Ok(Some((Frame::data(shown.into()), self)));
@@ -184,12 +195,14 @@ impl Lines {
         if line.is_empty() {
             return Ok(());
         }
-        if self.outgoing.path == "/build"
-            && let Some(id) = made(line)
-        {
-            self.broker.with_view(|view| view.own.image_ids.insert(id));
+        if self.shape == Shape::Progress {
+            let document: Value = serde_json::from_slice(line).unwrap_or_default();
+            self.heard.document(&self.outgoing, &document);
+            if let Some(failure) = &self.heard.failure {
+                // At once: a client that has heard of it may be gone before the stream ends.
+                self.broker.tell_failure(&self.outgoing, failure);
+            }
         }
-        self.failed |= self.shape == Shape::Progress && tells_of_failure(line);
         let shown = self.broker.with_view(|view| answer::document(self.shape, view, line));
         let shown = shown.map_err(|refusal| BodyError::from(refusal.message))?;
         if !shown.is_empty() {
@@ -199,23 +212,38 @@ impl Lines {
         Ok(())
     }
 
-    async fn end(&mut self) -> Result<(), BodyError> {
-        if self.failed {
+    async fn end(&mut self, shown: &mut Vec<u8>) -> Result<(), BodyError> {
+        if self.is_push() && self.heard.failure.is_none() && !self.heard.is_pushed() {
+            self.heard.failure = Some(NO_DIGEST.to_owned());
+            let error = json!({"errorDetail": {"message": NO_DIGEST}, "error": NO_DIGEST});
+            shown.extend_from_slice(error.to_string().as_bytes());
+            shown.extend_from_slice(b"\r\n");
+        }
+        // A push is written down when this goes.
+        if self.heard.failure.is_some() || self.is_push() {
             return Ok(());
         }
+        let built = self.heard.built(&self.outgoing).to_vec();
+        self.broker.with_view(|view| view.own.image_ids.extend(built));
         let noted = note_down(&self.broker, &self.outgoing.notes, b"").await;
+        self.broker.write_down(&self.outgoing, &self.heard);
         noted.map(drop).map_err(|refusal| BodyError::from(refusal.message))
+    }
+
+    fn is_push(&self) -> bool {
+        self.outgoing.notes.iter().any(|note| matches!(note, Note::Pushed { .. }))
     }
 }
 
-fn tells_of_failure(line: &[u8]) -> bool {
-    let document: Value = serde_json::from_slice(line).unwrap_or_default();
-    document.get("error").is_some() || document.get("errorDetail").is_some()
+impl Drop for Lines {
+    /// What is in the registry is there, though the client did not wait for the last word.
+    fn drop(&mut self) {
+        if self.is_push() && self.heard.is_pushed() {
+            self.broker.write_down(&self.outgoing, &self.heard);
+        }
+    }
 }
 
-/// The image that a build tells of; what its commands write comes in other members.
-fn made(line: &[u8]) -> Option<String> {
-    let document: Value = serde_json::from_slice(line).ok()?;
-    let id = document.get("aux")?.get("ID")?.as_str()?;
-    id.starts_with("sha256:").then(|| id.to_owned())
-}
+/// What a push ends with that the daemon broke off.
+const NO_DIGEST: &str =
+    "the daemon did not say under which digest the image was pushed: it does not count as pushed";

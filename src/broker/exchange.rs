@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::upgrade::OnUpgrade;
 use hyper::{Request as HttpRequest, Response, StatusCode};
 
 use super::forward::{Answered, Body, ForwardError, full};
-use super::outgoing::{Answer, LoginFor, OutBody, Outgoing};
+use super::outgoing::{Answer, OutBody, Outgoing};
 use super::policy::{self, BuildPlan, Decision, Prune, Reply};
 use super::refusal::Refusal;
 use super::request::{self, BodyKind, Request};
 use super::session::{Broker, Coming};
 use super::transport::Envelope;
-use super::{building, documents, raw, recount, relay, upload};
+use super::{building, committed, documents, raw, recount, relay, upload};
 
 /// One request and what it came with.
 pub(super) struct Exchange {
@@ -24,7 +23,7 @@ pub(super) struct Exchange {
     /// Taken by whoever reads it.
     body: Option<Incoming>,
     /// The client's connection, for an answer that makes it a raw stream.
-    pub(super) client: Option<OnUpgrade>,
+    pub(super) client: Option<raw::Wanted>,
 }
 
 /// Answers a request, whatever it is.
@@ -33,7 +32,10 @@ pub(super) async fn answer(
     envelope: Envelope,
     mut request: HttpRequest<Incoming>,
 ) -> Response<Body> {
-    let client = envelope.wants_raw.then(|| hyper::upgrade::on(&mut request));
+    let client = request::is_raw(&envelope.head).then(|| raw::Wanted {
+        connection: hyper::upgrade::on(&mut request),
+        asked: envelope.wants_raw,
+    });
     let body = envelope.head.has_body.then(|| request.into_body());
     let mut exchange = Exchange { broker, envelope, body, client };
     let answered = exchange.run().await;
@@ -117,10 +119,7 @@ impl Exchange {
         for line in &outgoing.told {
             self.broker.tell_line(line);
         }
-        let login = match &outgoing.login {
-            LoginFor::Nobody => None,
-            LoginFor::Image(image) => self.broker.login(image.clone()).await,
-        };
+        let login = self.broker.login(&outgoing).await?;
         let archive = match outgoing.body {
             OutBody::Archive => self.body.take(),
             OutBody::None | OutBody::Json(_) => None,
@@ -132,13 +131,11 @@ impl Exchange {
             let whole = async move {
                 let _coming = coming;
                 let answered = broker.daemon.send(&outgoing, login.as_ref(), None).await;
-                documents::whole(
-                    &broker,
-                    &outgoing,
-                    shape,
-                    answered.map_err(|error| unanswered(&error))?,
-                )
-                .await
+                let answered = answered.map_err(|error| unanswered(&error))?;
+                if outgoing.path == "/commit" {
+                    return committed::whole(&broker, &outgoing, answered).await;
+                }
+                documents::whole(&broker, &outgoing, shape, answered).await
             };
             return tokio::spawn(whole).await.unwrap_or_else(|_| Err(failed()));
         }
@@ -167,20 +164,20 @@ impl Exchange {
         let status = answered.response.status();
         let raw = status == StatusCode::SWITCHING_PROTOCOLS;
         if !raw && !status.is_success() {
-            return relay::error(&self.broker, answered).await;
+            return relay::error(&self.broker, &outgoing, answered).await;
         }
-        match outgoing.answer {
-            Answer::Hijack if raw => Ok(raw::join(answered, self.client.take())),
+        match (outgoing.answer, self.client.take()) {
+            (Answer::Hijack, Some(client)) if raw => Ok(raw::join(answered, client)),
             _ if raw => Err(failed()),
             // A daemon that does not switch has an answer all the same, such as that of a detached exec.
-            Answer::Relay | Answer::Hijack => {
+            (Answer::Relay | Answer::Hijack, _) => {
                 documents::note_down(&self.broker, &outgoing.notes, b"").await?;
                 Ok(relay::stream(answered))
             }
-            Answer::Document(shape) => {
+            (Answer::Document(shape), _) => {
                 documents::whole(&self.broker, &outgoing, shape, answered).await
             }
-            Answer::Documents(shape) => {
+            (Answer::Documents(shape), _) => {
                 Ok(documents::stream(Arc::clone(&self.broker), outgoing, shape, answered))
             }
         }

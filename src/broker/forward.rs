@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::AbortHandle;
 
-use super::outgoing::{Answer, LoginFor, OutBody, Outgoing, Patience, Shape};
+use super::outgoing::{Answer, OutBody, Outgoing, Patience, Shape};
 use super::request::Method;
 
 /// How long the daemon may take to let us in.
@@ -136,17 +136,9 @@ impl Address {
         query: &[(&'static str, &str)],
     ) -> Result<serde_json::Value, ForwardError> {
         let look = Outgoing {
-            api: None,
-            method: Method::Get,
-            path: path.to_owned(),
             query: query.iter().map(|(key, value)| (*key, (*value).to_owned())).collect(),
-            body: OutBody::None,
-            login: LoginFor::Nobody,
-            patience: Patience::Control,
             answer: Answer::Document(Shape::Plain),
-            notes: Vec::new(),
-            links: Vec::new(),
-            told: Vec::new(),
+            ..Outgoing::plain(Method::Get, path.to_owned())
         };
         let answered = self.send(&look, None, None).await?;
         let body = Limited::new(answered.response.into_body(), LONGEST_LOOK).collect();

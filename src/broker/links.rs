@@ -2,7 +2,7 @@
 //! of it: a path of the job's directory then leads to where the directory's volume is.
 
 use super::forward::full;
-use super::outgoing::{Answer, Link, LoginFor, OutBody, Outgoing, Patience};
+use super::outgoing::{Link, OutBody, Outgoing};
 use super::refusal::Refusal;
 use super::request::Method;
 use super::session::Broker;
@@ -14,28 +14,20 @@ use super::{exchange, workspace};
 /// The daemon takes no archive for it.
 pub(super) async fn put(broker: &Broker, container: &str, links: &[Link]) -> Result<(), Refusal> {
     let archive = workspace::archive(links);
-    let request = |method, path: String, body, query| Outgoing {
-        api: None,
-        method,
-        path,
-        query,
-        body,
-        login: LoginFor::Nobody,
-        patience: Patience::Control,
-        answer: Answer::Relay,
-        notes: Vec::new(),
-        links: Vec::new(),
-        told: Vec::new(),
+    let put = Outgoing {
+        query: vec![("path", "/".to_owned())],
+        body: OutBody::Archive,
+        ..Outgoing::plain(Method::Put, format!("/containers/{container}/archive"))
     };
-    let path = format!("/containers/{container}/archive");
-    let put = request(Method::Put, path, OutBody::Archive, vec![("path", "/".to_owned())]);
     let answered = broker.daemon.send(&put, None, Some(full(archive))).await;
     if answered.is_ok_and(|answered| answered.response.status().is_success()) {
         return Ok(());
     }
-    let gone = vec![("force", "1".to_owned()), ("v", "1".to_owned())];
-    let path = format!("/containers/{container}");
+    let gone = Outgoing {
+        query: vec![("force", "1".to_owned()), ("v", "1".to_owned())],
+        ..Outgoing::plain(Method::Delete, format!("/containers/{container}"))
+    };
     // Cleanup finds it by its label where this fails too.
-    drop(broker.daemon.send(&request(Method::Delete, path, OutBody::None, gone), None, None).await);
+    drop(broker.daemon.send(&gone, None, None).await);
     Err(exchange::failed())
 }

@@ -9,11 +9,13 @@
 //!
 //! A [`connection`] is read strictly ([`transport`]), its request goes through an `exchange` with what the
 //! stage's requests share ([`session`]), and over [`forward`] to the daemon; `upload`, `relay`, `documents`,
-//! `links`, `recount` and `raw` carry what belongs to it. All else in this room is pure: no socket, no clock, no randomness.
+//! `links`, `committed`, `recount` and `raw` carry what belongs to it; [`record`] is what the ledger is told of images.
+//! All else in this room is pure: no socket, no clock, no randomness.
 
 pub mod answer;
 pub mod build;
 mod building;
+mod committed;
 pub mod connection;
 mod documents;
 mod exchange;
@@ -23,8 +25,11 @@ pub mod name;
 pub mod outgoing;
 pub mod policy;
 mod raw;
+pub mod record;
 mod recount;
 pub mod refusal;
+mod registry;
+pub mod relabel;
 mod relay;
 pub mod request;
 pub mod session;

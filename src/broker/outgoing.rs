@@ -1,5 +1,7 @@
 //! What goes to the daemon instead of what the job sent, and what is done with the answer. Types only.
 
+use serde::Serialize;
+
 use super::request::Method;
 
 /// A request written anew.
@@ -30,6 +32,25 @@ pub struct Outgoing {
     pub links: Vec<Link>,
     /// Lines for the job log: what is unusual, though it is allowed.
     pub told: Vec<String>,
+}
+
+impl Outgoing {
+    /// A request with nothing but a path, whose answer passes on as it is.
+    pub fn plain(method: Method, path: String) -> Self {
+        Self {
+            api: None,
+            method,
+            path,
+            query: Vec::new(),
+            body: OutBody::None,
+            login: LoginFor::Nobody,
+            patience: Patience::Control,
+            answer: Answer::Relay,
+            notes: Vec::new(),
+            links: Vec::new(),
+            told: Vec::new(),
+        }
+    }
 }
 
 /// The body of an [`Outgoing`].
@@ -130,6 +151,20 @@ pub enum Kind {
     Exec,
 }
 
+/// What a job does to images that the ledger tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Deed {
+    /// It came from a registry.
+    Pulled,
+    /// A build or a commit made it.
+    Built,
+    /// It got another name.
+    Tagged,
+    /// It went to a registry.
+    Pushed,
+}
+
 /// What has become of the job's objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
@@ -160,6 +195,13 @@ pub enum Note {
     Images {
         /// As the daemon knows them.
         references: Vec<String>,
+        /// By what they came to be so, for the ledger; `None` for what was only looked at.
+        deed: Option<Deed>,
+    },
+    /// An image is in its registry, once the daemon has told under which digest.
+    Pushed {
+        /// `host/path:tag`
+        reference: String,
     },
     /// A reference is gone.
     Untagged {

@@ -1,43 +1,40 @@
 //! Connections that become raw streams (attach, exec): bytes both ways, each way with its own end, and
 //! nothing of them read.
 
-use std::io;
-
-use futures_util::StreamExt;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Frame;
+use hyper::ext::ReasonPhrase;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio_util::io::ReaderStream;
 
-use super::forward::{Answered, Body, BodyError, Connection, empty};
+use super::forward::{Answered, Body, Connection, empty};
 
-/// Joins the daemon's raw stream with the client's, where that asked for one; else the stream is the body
-/// of an ordinary answer.
-pub(super) fn join(answered: Answered, client: Option<OnUpgrade>) -> Response<Body> {
+/// A client's connection that is to become a raw stream.
+pub(super) struct Wanted {
+    pub(super) connection: OnUpgrade,
+    /// Whether the client asked for the switch. Old clients do not, and take a `200 OK` for it.
+    pub(super) asked: bool,
+}
+
+/// Joins the daemon's raw stream with the client's. The answer for a client that did not ask has the status
+/// 101 too, without which hyper keeps the connection: `connection` writes it as 200.
+pub(super) fn join(answered: Answered, client: Wanted) -> Response<Body> {
     let Answered { mut response, connection } = answered;
     let kind = response.headers().get(CONTENT_TYPE).cloned();
     let daemon = hyper::upgrade::on(&mut response);
-    let mut to_client = match client {
-        Some(client) => {
-            tokio::spawn(copy(daemon, client, connection));
-            switched()
-        }
-        None => Response::new(body(daemon, connection)),
-    };
+    let mut to_client = Response::new(empty());
+    *to_client.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = to_client.headers_mut();
     let kind = kind.unwrap_or(HeaderValue::from_static("application/vnd.docker.raw-stream"));
-    to_client.headers_mut().insert(CONTENT_TYPE, kind);
+    headers.insert(CONTENT_TYPE, kind);
+    if client.asked {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("tcp"));
+    } else {
+        to_client.extensions_mut().insert(ReasonPhrase::from_static(b"OK"));
+    }
+    tokio::spawn(copy(daemon, client.connection, connection));
     to_client
-}
-
-fn switched() -> Response<Body> {
-    let mut response = Response::new(empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("tcp"));
-    response
 }
 
 async fn copy(daemon: OnUpgrade, client: OnUpgrade, connection: Connection) {
@@ -46,21 +43,4 @@ async fn copy(daemon: OnUpgrade, client: OnUpgrade, connection: Connection) {
     // Whoever breaks off first ends it for both.
     let _ = tokio::io::copy_bidirectional(&mut daemon, &mut client).await;
     drop(connection);
-}
-
-/// The daemon's half alone. Its other half stays open: to close it would end the container's input.
-fn body(daemon: OnUpgrade, connection: Connection) -> Body {
-    let opened = async move {
-        let upgraded: Upgraded = daemon.await.map_err(io::Error::other)?;
-        Ok::<_, io::Error>(ReaderStream::new(TokioIo::new(upgraded)))
-    };
-    let stream = futures_util::stream::once(opened).flat_map(|opened| match opened {
-        Ok(stream) => stream.left_stream(),
-        Err(error) => futures_util::stream::once(std::future::ready(Err(error))).right_stream(),
-    });
-    let frames = stream.map(move |bytes| {
-        let _open = &connection;
-        bytes.map(Frame::data).map_err(BodyError::from)
-    });
-    BodyExt::boxed_unsync(StreamBody::new(frames))
 }

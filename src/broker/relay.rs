@@ -13,6 +13,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use super::answer;
 use super::exchange::failed;
 use super::forward::{Answered, Body, BodyError, Connection, full};
+use super::outgoing::Outgoing;
 use super::refusal::Refusal;
 use super::session::Broker;
 
@@ -41,10 +42,15 @@ pub(super) fn copy_headers(from: &HeaderMap, to: &mut HeaderMap<HeaderValue>) {
 }
 
 /// The daemon said no: its words, cut down to what the job may hear.
-pub(super) async fn error(broker: &Broker, answered: Answered) -> Result<Response<Body>, Refusal> {
+pub(super) async fn error(
+    broker: &Broker,
+    outgoing: &Outgoing,
+    answered: Answered,
+) -> Result<Response<Body>, Refusal> {
     let status = answered.response.status();
     let body = Limited::new(answered.response.into_body(), LONGEST_ERROR).collect().await;
     let body = body.map_err(|_| failed())?.to_bytes();
+    broker.tell_failure(outgoing, &String::from_utf8_lossy(&body));
     let mut response = Response::new(full(broker.with_view(|view| answer::error(view, &body))));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");

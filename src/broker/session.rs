@@ -13,9 +13,11 @@ use tokio::time::Instant;
 use crate::plan::BrokerPlan;
 
 use super::forward::Address;
-use super::outgoing::{Kind, Note};
+use super::outgoing::{Kind, LoginFor, Note, Outgoing};
 use super::policy::{self, Decision};
+use super::record::{self, Heard, ImageRecord};
 use super::refusal::Refusal;
+use super::registry;
 use super::request::Request;
 use super::view::JobView;
 
@@ -31,6 +33,12 @@ const RECOUNT: Duration = Duration::from_secs(1);
 /// Most texts that the job log is told.
 const TOLD: usize = 50;
 
+/// A login that names nobody: `{}`.
+const NOBODY: &str = "e30=";
+
+/// What comes after them.
+const MORE: &str = "the Docker broker has more to say, and stops here for this stage";
+
 /// What the job log is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Word {
@@ -38,11 +46,23 @@ pub enum Word {
     Refused(Refusal),
     /// Something is unusual, though it is allowed.
     Line(String),
+    /// Something was done to images.
+    Image(ImageRecord),
 }
 
-/// Finds the value of `X-Registry-Auth` for an image.
-pub type LoginFinder =
-    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Option<HeaderValue>> + Send>> + Send + Sync>;
+/// What was found for an image.
+#[derive(Default)]
+pub struct Login {
+    /// The value of `X-Registry-Auth`; `None` asks as nobody.
+    pub header: Option<HeaderValue>,
+    /// What was wrong with a place that should have had one.
+    pub warnings: Vec<String>,
+}
+
+/// Finds the login for an image; fails with what keeps the one that it should have from being had.
+pub type LoginFinder = Arc<
+    dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<Login, String>> + Send>> + Send + Sync,
+>;
 
 /// What a broker is made of.
 pub struct Parts {
@@ -131,8 +151,40 @@ impl Broker {
         lock(&self.view).record(note, id);
     }
 
-    pub(super) async fn login(&self, image: String) -> Option<HeaderValue> {
-        (self.logins)(image).await
+    /// The login that goes with a request.
+    ///
+    /// # Errors
+    /// There should be one, and it cannot be had: asking as nobody would blame the registry.
+    pub(super) async fn login(&self, outgoing: &Outgoing) -> Result<Option<HeaderValue>, Refusal> {
+        let LoginFor::Image(image) = &outgoing.login else { return Ok(None) };
+        let found = (self.logins)(image.clone()).await.map_err(|message| Refusal {
+            rule: "login",
+            status: 503,
+            message,
+            told: true,
+        })?;
+        for warning in &found.warnings {
+            self.tell_line(&format!("warning: {warning}"));
+        }
+        // A push without the header is no request to the daemon, whatever the registry would say to it.
+        Ok(Some(found.header.unwrap_or(HeaderValue::from_static(NOBODY))))
+    }
+
+    /// Writes down for the ledger what was done to images.
+    pub(super) fn write_down(&self, outgoing: &Outgoing, heard: &Heard) {
+        let records = record::of(&lock(&self.view), outgoing, heard);
+        for one in records {
+            let _ = self.told.send(Word::Image(one)); // the stage is ending
+        }
+    }
+
+    /// Tells the job log what can be done where a registry did not do its part.
+    pub(super) fn tell_failure(&self, outgoing: &Outgoing, message: &str) {
+        if let LoginFor::Image(image) = &outgoing.login
+            && let Some(line) = registry::line(outgoing, image, message)
+        {
+            self.tell_line(&line);
+        }
     }
 
     /// Most bytes of one archive.
@@ -174,12 +226,14 @@ impl Broker {
         self.say(line.to_owned(), Word::Line(line.to_owned()));
     }
 
-    /// Each text once.
+    /// Each text once, and in the end that there were more.
     fn say(&self, text: String, word: Word) {
         let mut known = lock(&self.known);
-        if known.len() < TOLD && known.insert(text) {
-            let _ = self.told.send(word); // the stage is ending
+        if known.len() > TOLD || !known.insert(text) {
+            return;
         }
+        let word = if known.len() > TOLD { Word::Line(MORE.to_owned()) } else { word };
+        let _ = self.told.send(word); // the stage is ending
     }
 }
 

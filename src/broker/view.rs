@@ -113,7 +113,7 @@ impl JobView {
             (Note::Untagged { reference }, _) => {
                 self.own.images.remove(reference);
             }
-            (Note::Images { .. }, _) => {}
+            (Note::Images { .. } | Note::Pushed { .. }, _) => {}
         }
     }
 

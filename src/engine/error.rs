@@ -32,6 +32,13 @@ pub enum Fault {
     Daemon,
 }
 
+impl Fault {
+    /// Whether the daemon itself is not there, or does not answer: whatever is asked next will fare no better.
+    pub fn is_away(self) -> bool {
+        matches!(self, Self::NoSocket | Self::Unreachable | Self::Deadline)
+    }
+}
+
 /// A failed engine call.
 #[derive(Debug, thiserror::Error)]
 #[error("{verb} {object}: {cause}")]

@@ -20,6 +20,7 @@ mod usage;
 
 pub use docker::{Deadlines, DockerEngine};
 pub use error::{EngineError, Fault};
+pub use registry::fault as registry_fault;
 pub use registry::tags::Repository;
 pub use usage::{CachePrune, CacheRecord, DiskUsage, ImageUsage, VolumeUsage};
 

@@ -9,6 +9,7 @@ use super::Fault;
 
 pub(super) mod http;
 pub(super) mod tags;
+mod throw_away;
 
 /// Why the way to the registry cannot be trusted; trying again does not help.
 const UNTRUSTED: &[&str] = &["x509:", "certificate", "server gave http response to https client"];
@@ -60,8 +61,8 @@ const PASSING: &[&str] = &[
     "unavailable",
 ];
 
-/// The class of a failed pull of `reference`, from the daemon's status and sentence.
-pub(super) fn fault(reference: &str, status: u16, message: &str) -> Fault {
+/// The class of a failed pull or push of `reference`, from the daemon's status and sentence.
+pub fn fault(reference: &str, status: u16, message: &str) -> Fault {
     let words = without_name(reference, message);
     let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
     if says(UNTRUSTED) {

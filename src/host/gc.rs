@@ -1,13 +1,10 @@
 //! `longshore gc`: keeps images, caches and build cache within their room, and some of the disk free, by
 //! removing what was not used for longest. Observe, plan, act.
 
-use std::fs::{DirBuilder, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
 use crate::cli::GcArgs;
@@ -16,10 +13,10 @@ use crate::outcome::Outcome;
 use crate::plan::gc::{GcPlan, Going};
 use crate::settings::Settings;
 use crate::stage::error::CallError;
-use crate::world::{Stdio, World};
+use crate::world::{Stdio, World, unix};
 
-use super::last_use::unix;
 use super::ledger::{Event, Ledger};
+use super::shared_file;
 use super::space::Space;
 
 mod act;
@@ -28,6 +25,9 @@ mod show;
 
 use observe::Observation;
 pub(in crate::host) use show::bytes;
+
+/// The lock.
+const LOCK: &str = "gc.lock";
 
 /// Who asked for room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -119,7 +119,21 @@ pub async fn run<E: Engine>(
         return Ok(report);
     }
     let _lock = lock(&settings.run_dir).await?;
-    let mut observation = observe::look(engine, settings, world).await?;
+    let observation = observe::look(engine, settings, world).await?;
+    let rounds = rounds(engine, settings, (world, observation), &mut report).await;
+    // What went before the engine stopped to answer is gone, and has to be told.
+    report.left.extend(rounds.err().map(|error| error.to_string()));
+    remember(settings, world, trigger, &report);
+    Ok(report)
+}
+
+/// Removes, and looks again, until the disk has what it should or nothing more goes.
+async fn rounds<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    (world, mut observation): (&World, Observation),
+    report: &mut Report,
+) -> Result<(), CallError> {
     for round in 1..=ROUNDS {
         let looked = unix((world.clock)());
         let plan = observation.plan(settings, world);
@@ -130,7 +144,7 @@ pub async fn run<E: Engine>(
         }
         let gone = report.removed.len();
         let acting = act::Acting { engine, settings, looked, observation: &observation };
-        act::act(&acting, &plan, &mut report).await;
+        act::act(&acting, &plan, report).await;
         let space = super::space::look(engine, settings).await?;
         let progressed = report.removed.len() > gone || plan.build_cache.is_some();
         let again = observation.is_still_short(settings, &space) && progressed && round < ROUNDS;
@@ -140,8 +154,7 @@ pub async fn run<E: Engine>(
         }
         observation = observation.again(engine, settings, world).await?;
     }
-    remember(settings, world, trigger, &report);
-    Ok(report)
+    Ok(())
 }
 
 /// History, not state: what is gone is gone whether it is written down or not.
@@ -173,23 +186,13 @@ pub fn shortage(settings: &Settings, space: &Space) -> Option<String> {
 
 /// Held until it is dropped; asked for again and again, so that who waits can do other things.
 async fn lock(run_dir: &Path) -> Result<std::fs::File, CallError> {
-    let path = run_dir.join("gc.lock");
+    let path = run_dir.join(LOCK);
     let fail = |error: io::Error| {
         CallError::system(format!("failed to take the lock {}: {error}", path.display()))
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(run_dir).map_err(fail)?;
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    let file = options.open(&path).map_err(fail)?;
-    loop {
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            taken => {
-                taken.map_err(|error| fail(error.into()))?;
-                return Ok(file);
-            }
-        }
+    let file = shared_file::open_lock(run_dir, LOCK).map_err(fail)?;
+    while !shared_file::try_lock(&file).map_err(fail)? {
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    Ok(file)
 }

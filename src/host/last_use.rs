@@ -9,6 +9,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::world::unix;
+
+pub mod traces;
+
 /// What can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -107,11 +111,6 @@ fn create(path: &Path) -> io::Result<File> {
         DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
     }
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)
-}
-
-/// Unix seconds; 0 for what is before them.
-pub fn unix(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]

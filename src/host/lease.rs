@@ -18,6 +18,8 @@ use sha2::{Digest, Sha256};
 
 use crate::plan::login;
 
+use super::shared_file;
+
 /// The leases of a host.
 #[derive(Debug, Clone)]
 pub struct Leases {
@@ -92,7 +94,7 @@ impl Leases {
         let mut names = Vec::new();
         for entry in entries {
             let path = entry?.path();
-            let Ok(file) = File::open(&path) else { continue };
+            let Ok(file) = shared_file::open(&path) else { continue };
             let free = flock(&file, FlockOperation::NonBlockingLockExclusive);
             if free == Err(Errno::WOULDBLOCK) {
                 names.push(fs::read_to_string(&path).unwrap_or_default());

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -12,6 +12,8 @@ use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 
 use crate::joblog::masks::Masks;
+
+use super::shared_file;
 
 mod event;
 pub mod follow;
@@ -101,7 +103,12 @@ impl Ledger {
     }
 
     fn open(&self) -> io::Result<File> {
-        OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(&self.path)
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o640);
+        let file = options.custom_flags(shared_file::AT_ONCE).open(&self.path)?;
+        // It would take some events, which nobody reads, and then none.
+        let is_pipe = file.metadata()?.file_type().is_fifo();
+        if is_pipe { Err(io::Error::other("it is a pipe, and no file")) } else { Ok(file) }
     }
 
     /// Moves each file on by one; the oldest goes. Of two processes that find it full, one does it.

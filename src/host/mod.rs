@@ -13,6 +13,7 @@ pub mod prune;
 pub mod queue;
 pub mod reap;
 pub mod routes;
+pub mod shared_file;
 pub mod space;
 pub mod status;
 pub mod totals;

@@ -15,7 +15,7 @@ use crate::plan::container::Labels;
 use crate::plan::orphan::{self, Orphan, Seen};
 use crate::settings::Settings;
 use crate::stage::error::CallError;
-use crate::world::{Stdio, World};
+use crate::world::{Stdio, World, unix};
 
 use super::ledger::{Event, Ledger};
 
@@ -50,7 +50,7 @@ pub fn remember_raw_job(run_dir: &Path, now: SystemTime) {
     if first_raw_job(run_dir).is_some() {
         return;
     }
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = unix(now);
     // Without it nothing counts as left behind, which stops no job.
     let _ = fs::write(memory(run_dir), format!("{now}\n"));
 }
@@ -123,7 +123,7 @@ fn tell(
     if left.is_empty() {
         return writeln!(out, "no container that a job left running");
     }
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = unix(now);
     for one in left {
         let age = now.saturating_sub(u64::try_from(one.created).unwrap_or(0));
         let age = humantime::format_duration(std::time::Duration::from_secs(age));

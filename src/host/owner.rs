@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io;
-use std::time::SystemTime;
+use std::time::Duration;
 
 use crate::plan::owner::{Moment, Owner};
-use crate::world::World;
+use crate::world::{World, unix};
 
 /// Describes the process `pid` as an owner.
 ///
@@ -39,10 +39,19 @@ pub fn is_alive(owner: &Owner) -> io::Result<Option<bool>> {
 
 /// The time by both clocks. Where `/proc` does not tell the uptime, no deadline is over.
 pub fn now(world: &World) -> Moment {
-    let unix = (world.clock)().duration_since(SystemTime::UNIX_EPOCH);
-    let uptime = fs::read_to_string("/proc/uptime").ok();
-    let uptime = uptime.as_deref().and_then(|text| text.split(['.', ' ']).next()?.parse().ok());
-    Moment { unix: unix.map_or(0, |since| since.as_secs()), uptime: uptime.unwrap_or(0) }
+    let uptime = since_boot().map_or(0, |since| since.as_secs());
+    Moment { unix: unix((world.clock)()), uptime }
+}
+
+/// Time since the boot, sleep included. No clock that is set can change it.
+///
+/// # Errors
+/// When `/proc` does not tell.
+pub fn since_boot() -> io::Result<Duration> {
+    let text = fs::read_to_string("/proc/uptime")?;
+    let seconds = text.split_whitespace().next().and_then(|word| word.parse().ok());
+    let known = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    known.ok_or_else(|| io::Error::other("/proc/uptime does not begin with a number"))
 }
 
 fn pid_namespace() -> io::Result<String> {
@@ -66,6 +75,12 @@ fn start_time(pid: u32) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_goes_on() {
+        let before = since_boot().unwrap();
+        assert!(before > Duration::ZERO && since_boot().unwrap() >= before);
+    }
 
     #[test]
     fn this_process_is_alive_until_its_start_time_differs() {

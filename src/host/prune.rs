@@ -1,27 +1,29 @@
 //! Carries out what was planned after a delivery: by tag, never by force, never what somebody holds, and
 //! only while a name still is the image that was planned. It plans nothing itself.
 
+pub mod age;
 pub mod command;
+pub mod record;
 pub mod remote;
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::engine::{Engine, EngineError, Fault, ImageSummary, Removed};
 use crate::plan::prune::{LocalImage, Pipeline, PrunePlan, PrunePolicy, Seen};
 use crate::settings::Settings;
+use crate::world::unix;
 
 use super::lease::Leases;
 use super::ledger::history::Entry;
 use super::ledger::{Event, Ledger};
+use super::shared_file;
 
 /// A plan that could not be carried out for so long is given up: what it is about has changed since.
 const GIVEN_UP: Duration = Duration::from_hours(24);
@@ -91,7 +93,7 @@ pub async fn observe<E: Engine>(engine: &E, now: SystemTime) -> Result<Seen, Eng
         at_work: containers.iter().filter_map(|one| Pipeline::of(&one.labels)).collect(),
         used: containers.into_iter().map(|one| one.image_id).collect(),
         images: images?.into_iter().map(local).collect(),
-        now: now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        now: unix(now),
     })
 }
 
@@ -103,27 +105,38 @@ fn local(image: ImageSummary) -> LocalImage {
         tags: image.tags,
         digests: image.digests,
         created: image.created,
+        touched: None,
     }
 }
 
 /// Removes what a plan names.
-pub async fn act<E: Engine>(engine: &E, leases: &Leases, plan: &Pending) -> Done {
+pub async fn act<E: Engine>(
+    engine: &E,
+    settings: &Settings,
+    (now, plan): (SystemTime, &Pending),
+) -> Done {
     let mut done = Done::default();
     if plan.references.is_empty() {
         return done;
     }
+    let acting = Acting { engine, settings, now, policy: &plan.policy };
     // For the count of bytes alone, which is none then.
     let before = engine.images().await.unwrap_or_default();
-    for (reference, image) in plan.references.iter().zip(&plan.images) {
-        match remove(engine, leases, (reference, image)).await {
+    let mut all = plan.references.iter().zip(&plan.images);
+    for (reference, image) in all.by_ref() {
+        match acting.remove(reference, image).await {
             Ok(None) => done.removed.push(reference.clone()),
             Ok(Some(why)) => done.left.push(format!("{reference}: {why}")),
             Err(error) => {
                 done.unfinished = true;
                 done.left.push(error.to_string());
+                if error.fault.is_away() {
+                    break;
+                }
             }
         }
     }
+    done.left.extend(all.map(|(reference, _)| format!("{reference}: not tried any more")));
     match engine.images().await {
         Ok(after) => {
             done.bytes = freed(&before, &after);
@@ -136,27 +149,41 @@ pub async fn act<E: Engine>(engine: &E, leases: &Leases, plan: &Pending) -> Done
     done
 }
 
-/// Removes one reference; where it stays, says why.
-async fn remove<E: Engine>(
-    engine: &E,
-    leases: &Leases,
-    (reference, image): (&str, &str),
-) -> Result<Option<&'static str>, EngineError> {
-    let Ok(seized) = leases.seize(&[reference, image]) else {
-        return Ok(Some("its lock file in run_dir cannot be used"));
-    };
-    let Some(_seized) = seized else { return Ok(Some("a job is about to use it")) };
-    let Some(facts) = engine.image(reference).await? else {
-        return Ok(Some("it was gone already"));
-    };
-    if facts.id != image {
-        return Ok(Some("it is another image by now"));
-    }
-    match engine.remove_image(reference).await {
-        Ok(Removed::Gone) => Ok(None),
-        Ok(Removed::Absent) => Ok(Some("it was gone already")),
-        Err(error) if error.fault == Fault::Conflict => Ok(Some("a container uses it")),
-        Err(error) => Err(error),
+/// What removing needs.
+struct Acting<'a, E> {
+    engine: &'a E,
+    settings: &'a Settings,
+    now: SystemTime,
+    policy: &'a PrunePolicy,
+}
+
+impl<E: Engine> Acting<'_, E> {
+    /// Removes one reference; where it stays, says why.
+    async fn remove(
+        &self,
+        reference: &str,
+        image: &str,
+    ) -> Result<Option<&'static str>, EngineError> {
+        let leases = Leases::at(&self.settings.run_dir);
+        let Ok(seized) = leases.seize(&[reference, image]) else {
+            return Ok(Some("its lock file in run_dir cannot be used"));
+        };
+        let Some(_seized) = seized else { return Ok(Some("a job is about to use it")) };
+        let Some(facts) = self.engine.image(reference).await? else {
+            return Ok(Some("it was gone already"));
+        };
+        if facts.id != image {
+            return Ok(Some("it is another image by now"));
+        }
+        if age::is_young(self.settings, (self.policy, self.now), &facts) {
+            return Ok(Some("it was pulled, tagged or used meanwhile"));
+        }
+        match self.engine.remove_image(reference).await {
+            Ok(Removed::Gone) => Ok(None),
+            Ok(Removed::Absent) => Ok(Some("it was gone already")),
+            Err(error) if error.fault == Fault::Conflict => Ok(Some("a container uses it")),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -184,7 +211,7 @@ pub async fn of_job<E: Engine>(
     (job, now): (&str, SystemTime),
 ) -> Vec<String> {
     let carried_out = async {
-        let _lock = Lock::wait(&settings.run_dir).map_err(no_lock)?;
+        let _lock = wait_for_lock(&settings.run_dir).map_err(no_lock)?;
         let mut pending = pending(settings, now)?;
         pending.retain(|plan| plan.job == job);
         Ok(finish(engine, settings, (now, &pending)).await)
@@ -200,10 +227,8 @@ pub async fn finish_interrupted<E: Engine>(
     now: SystemTime,
 ) -> Vec<String> {
     let carried_out = async {
-        let _lock = match Lock::attempt(&settings.run_dir) {
-            // Somebody is at it.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Vec::new()),
-            lock => lock.map_err(no_lock)?,
+        let Some(_lock) = attempt_lock(&settings.run_dir).map_err(no_lock)? else {
+            return Ok(Vec::new());
         };
         let mut pending = pending(settings, now)?;
         if pending.is_empty() {
@@ -232,10 +257,9 @@ async fn finish<E: Engine>(
     (now, pending): (SystemTime, &[Pending]),
 ) -> Vec<String> {
     let ledger = Ledger::at(&settings.state_dir);
-    let leases = Leases::at(&settings.run_dir);
     let mut failed = Vec::new();
     for plan in pending {
-        let done = act(engine, &leases, plan).await;
+        let done = act(engine, settings, (now, plan)).await;
         if done.moved {
             failed.extend(done.left.last().cloned());
         }
@@ -278,26 +302,17 @@ pub fn read(entry: &Entry) -> Option<Pending> {
     Pending::deserialize(Value::Object(entry.fields.clone())).ok()
 }
 
-/// Two that carry out the same plan would tell each other's removals as their own failures.
-struct Lock {
-    _file: File,
+/// The lock: two that carry out the same plan would tell each other's removals as their own failures.
+const LOCK: &str = "prune.lock";
+
+fn wait_for_lock(run_dir: &Path) -> io::Result<File> {
+    let file = shared_file::open_lock(run_dir, LOCK)?;
+    shared_file::lock(&file)?;
+    Ok(file)
 }
 
-impl Lock {
-    fn wait(run_dir: &Path) -> io::Result<Self> {
-        Self::take(run_dir, FlockOperation::LockExclusive)
-    }
-
-    fn attempt(run_dir: &Path) -> io::Result<Self> {
-        Self::take(run_dir, FlockOperation::NonBlockingLockExclusive)
-    }
-
-    fn take(run_dir: &Path, how: FlockOperation) -> io::Result<Self> {
-        std::fs::create_dir_all(run_dir)?;
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).mode(0o600);
-        let file = options.open(run_dir.join("prune.lock"))?;
-        flock(&file, how)?;
-        Ok(Self { _file: file })
-    }
+/// `None` where somebody is at it.
+fn attempt_lock(run_dir: &Path) -> io::Result<Option<File>> {
+    let file = shared_file::open_lock(run_dir, LOCK)?;
+    Ok(shared_file::try_lock(&file)?.then_some(file))
 }

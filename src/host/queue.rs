@@ -4,15 +4,17 @@
 //! Nothing here outlives its process but the file: a job keeps number and time between the tries of its
 //! `prepare`, and whoever died stands in nobody's way. It decides nothing.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::plan::admission::Weight;
+
+use super::shared_file;
 
 /// The files of those that wait.
 #[derive(Debug, Clone)]
@@ -100,8 +102,8 @@ impl Queue {
     /// # Errors
     /// When its file cannot be made.
     pub fn try_lock(&self) -> io::Result<Option<QueueLock>> {
-        let file = open(&self.directory.join("lock"))?;
-        Ok(locked(&file)?.then_some(QueueLock(file)))
+        let file = self.file("lock")?;
+        Ok(shared_file::try_lock(&file)?.then_some(QueueLock(file)))
     }
 
     /// Takes the job's place: the one of its earlier try, else the last.
@@ -117,8 +119,9 @@ impl Queue {
     ) -> io::Result<Ticket> {
         let entries = self.entries()?;
         for earlier in entries.iter().filter(|one| one.key == key) {
-            let file = open(&self.directory.join(earlier.name()))?;
-            if locked(&file)? {
+            // What is no file is nobody's place.
+            let Ok(file) = self.file(&earlier.name()) else { continue };
+            if shared_file::try_lock(&file)? {
                 // From before a boot, where the directory is on a disk.
                 let first = if earlier.first > now { now } else { earlier.first };
                 let entry = Entry { first, admitted: false, weight, ..earlier.clone() };
@@ -128,8 +131,8 @@ impl Queue {
         }
         let number = entries.iter().map(|one| one.number).max().unwrap_or(0).saturating_add(1);
         let entry = Entry { number, first: now, admitted: false, weight, key: key.to_owned() };
-        let lock = open(&self.directory.join(entry.name()))?;
-        locked(&lock)?;
+        let lock = self.file(&entry.name())?;
+        shared_file::try_lock(&lock)?;
         Ok(Ticket { directory: self.directory.clone(), entry, lock })
     }
 
@@ -142,7 +145,8 @@ impl Queue {
         let standing = |entry: Entry| {
             let path = self.directory.join(entry.name());
             // Gone meanwhile is dead too: a job that is done takes its file away.
-            let alive = File::open(path).is_ok_and(|file| !locked(&file).unwrap_or(false));
+            let alive = shared_file::open(&path)
+                .is_ok_and(|file| !shared_file::try_lock(&file).unwrap_or(false));
             Standing { entry, alive }
         };
         Ok(entries.map(standing).collect())
@@ -152,6 +156,10 @@ impl Queue {
     pub fn forget(&self, dead: &Entry, _lock: &QueueLock) {
         // It stands in nobody's way; another look tries again.
         let _ = fs::remove_file(self.directory.join(dead.name()));
+    }
+
+    fn file(&self, name: &str) -> io::Result<File> {
+        shared_file::open_lock(&self.directory, name)
     }
 
     fn entries(&self) -> io::Result<Vec<Entry>> {
@@ -169,7 +177,7 @@ pub fn waiting(run_dir: &Path) -> usize {
     let queue = Queue { directory: run_dir.join("queue") };
     let lives = |entry: &Entry| {
         let locked = |file| flock(&file, FlockOperation::NonBlockingLockShared).is_err();
-        File::open(queue.directory.join(entry.name())).is_ok_and(locked)
+        shared_file::open(&queue.directory.join(entry.name())).is_ok_and(locked)
     };
     let waits = |entry: &Entry| !entry.admitted && lives(entry);
     queue.entries().map_or(0, |entries| entries.iter().filter(|entry| waits(entry)).count())
@@ -196,30 +204,6 @@ impl Ticket {
     fn path(&self) -> PathBuf {
         self.directory.join(self.entry.name())
     }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
-}
-
-/// Whether the lock on this file could be had at once.
-fn locked(file: &File) -> io::Result<bool> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Time since the boot, sleep included. No clock that is set can change it.
-///
-/// # Errors
-/// When `/proc` does not tell.
-pub fn since_boot() -> io::Result<Duration> {
-    let text = fs::read_to_string("/proc/uptime")?;
-    let seconds = text.split_whitespace().next().and_then(|word| word.parse().ok());
-    let known = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    known.ok_or_else(|| io::Error::other("/proc/uptime does not begin with a number"))
 }
 
 #[cfg(test)]
@@ -310,11 +294,5 @@ mod tests {
         assert!(ground.queue.try_lock().unwrap().is_none());
         drop(held);
         assert!(ground.queue.try_lock().unwrap().is_some());
-    }
-
-    #[test]
-    fn time_goes_on() {
-        let before = since_boot().unwrap();
-        assert!(before > Duration::ZERO && since_boot().unwrap() >= before);
     }
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Engine, EngineError};
 use crate::settings::Settings;
 
+use super::shared_file;
+
 /// Room on one file system. Bytes and inodes are those that an ordinary user may still take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Space {
@@ -104,10 +106,7 @@ fn known(file: &Path, host: &str) -> Option<PathBuf> {
 /// What cannot be remembered is asked for again.
 fn remember(file: &Path, known: &Known) {
     let Ok(text) = serde_json::to_vec(known) else { return };
-    let fresh = file.with_extension("json.new");
-    if fs::write(&fresh, text).is_ok() {
-        drop(fs::rename(fresh, file));
-    }
+    drop(shared_file::replace(file, &text, 0o600));
 }
 
 #[cfg(test)]

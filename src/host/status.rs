@@ -11,13 +11,13 @@ use crate::outcome::Outcome;
 use crate::plan::sweep::Doomed;
 use crate::settings::Settings;
 use crate::stage::error::CallError;
-use crate::world::{Stdio, World};
+use crate::world::{Stdio, World, unix};
 
-use super::last_use::unix;
 use super::lease::Leases;
 use super::reap::{Reap, turn};
+use super::shared_file;
 use super::space::{self, Seen, Space};
-use super::totals::{self, LastGc, Totals};
+use super::totals::{LastGc, Totals};
 use super::{gc, orphans, queue};
 
 mod prometheus;
@@ -112,7 +112,7 @@ pub async fn command<E: Engine>(
     };
     match &args.output {
         // Read by another user's collector.
-        Some(path) => totals::replace(path, text.as_bytes(), 0o644).map_err(|error| {
+        Some(path) => shared_file::replace(path, text.as_bytes(), 0o644).map_err(|error| {
             CallError::system(format!("failed to write {}: {error}", path.display()))
         })?,
         None => std::io::Write::write_all(&mut stdio.stdout, text.as_bytes())

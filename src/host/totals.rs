@@ -2,20 +2,22 @@
 //! rotation. If the file is deleted they begin anew from the events that are there.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::last_use::unix;
+use crate::world::unix;
+
 use super::ledger::follow::Position;
 use super::ledger::history::Entry;
 use super::ledger::{Ledger, LedgerError};
+use super::shared_file;
 
 mod histogram;
 pub use histogram::{BOUNDS, Histogram};
@@ -104,14 +106,14 @@ impl Totals {
 
     /// A file that cannot be read, or of another version, is none.
     fn read(path: &Path) -> Self {
-        let text = fs::read(path).unwrap_or_default();
+        let text = shared_file::read(path).unwrap_or_default();
         let read: Option<Self> = serde_json::from_slice(&text).ok();
         read.filter(|one| one.version == VERSION)
             .unwrap_or_else(|| Self { version: VERSION, ..Self::default() })
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
-        replace(path, &serde_json::to_vec(self)?, 0o640)
+        shared_file::replace(path, &serde_json::to_vec(self)?, 0o640)
     }
 
     fn add(&mut self, entry: &Entry) {
@@ -246,26 +248,6 @@ fn lock(state_dir: &Path) -> Option<File> {
         .ok()?;
     flock(&file, FlockOperation::LockExclusive).ok()?;
     Some(file)
-}
-
-/// Puts a file there as a whole or not at all.
-///
-/// # Errors
-/// When it cannot be written; what was there stays.
-pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // No name that a collector of `*.prom` would take.
-    let fresh: PathBuf = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = (|| {
-        let mut options = OpenOptions::new();
-        let mut file = options.create(true).truncate(true).write(true).mode(mode).open(&fresh)?;
-        file.write_all(bytes)?;
-        fs::rename(&fresh, path)
-    })();
-    if written.is_err() {
-        drop(fs::remove_file(&fresh));
-    }
-    written
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::SystemTime;
 
 use serde::Serialize;
 use serde_json::json;
@@ -156,9 +155,4 @@ fn write_json(answer: &impl Serialize, out: &mut dyn Write) -> std::io::Result<(
 
 fn fault(path: &Path, what: &str, error: &io::Error) -> CallError {
     CallError::system(format!("{} {what}: {error}", path.display()))
-}
-
-/// Unix seconds.
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

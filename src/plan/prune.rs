@@ -12,9 +12,11 @@ use crate::settings::{Patterns, PruneSettings};
 
 mod local;
 mod remote;
+mod why;
 
-pub use local::{Doomed, LocalImage, Pipeline, PrunePlan, Seen, Spared, Why, plan};
+pub use local::{Doomed, LocalImage, Pipeline, PrunePlan, Seen, Spared, candidates, plan};
 pub use remote::{RemotePlan, RemoteTag, asked as asked_remote, plan as plan_remote};
+pub use why::Why;
 
 /// What may go, for one delivery job. It stands in the ledger, so that it can be acted on later.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +35,7 @@ pub struct PrunePolicy {
     pub own: Vec<String>,
     /// The commit, for images that lost their name.
     pub commit: String,
-    /// Seconds that an image is left alone after it was made.
+    /// Seconds that an image is left alone after it was made, pulled, tagged or used.
     pub min_age_seconds: u64,
 }
 
@@ -143,7 +145,12 @@ impl PrunePolicy {
 
     /// `host/path:latest`.
     pub fn latest(&self) -> String {
-        format!("{}:{LATEST}", self.repository)
+        self.reference(LATEST)
+    }
+
+    /// `host/path:tag`.
+    pub fn reference(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.repository)
     }
 }
 

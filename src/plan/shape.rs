@@ -100,8 +100,11 @@ impl JobPlan {
             ("CI_DISPOSABLE_ENVIRONMENT".to_owned(), "true".to_owned()),
             ("LONGSHORE_NETWORK".to_owned(), network.to_owned()),
         ];
+        // Docker's clients would take BuildKit, which speaks over `/session`, whatever the ping says.
+        let brokered = self.socket == SocketMode::Brokered;
+        let builder = brokered.then(|| ("DOCKER_BUILDKIT".to_owned(), "0".to_owned()));
         let files = self.secrets.iter().filter_map(|one| Some((one.name.clone(), one.file()?)));
-        own.into_iter().chain(files).collect()
+        own.into_iter().chain(builder).chain(files).collect()
     }
 
     /// The tmpfs of secret files, where there are some. No volume: the helper has no business there.

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use crate::agent::client::Tunnel;
 use crate::agent::protocol::{Exec, SecretVariable};
 use crate::broker::connection;
+use crate::broker::record::ImageRecord;
 use crate::broker::session::{Broker, Word};
 use crate::engine::{ContainerSummary, Engine};
 use crate::host::ledger::Event;
@@ -23,6 +24,7 @@ use super::sink::RunnerSink;
 
 mod job;
 mod logins;
+mod named_secrets;
 mod own;
 
 /// Where Docker's clients look for the daemon.
@@ -115,10 +117,23 @@ async fn tell(call: &Call<'_>, word: Word, sink: &RunnerSink) {
             refusal.line()
         }
         Word::Line(line) => line,
+        Word::Image(record) => return call.record(&image(call, &record)),
     };
     let line = format!("longshore: {text}\n");
     // Where the runner takes nothing any more, the stage says so.
     drop(sink.beside(Bytes::from(call.masks.mask(&line))).await);
+}
+
+fn image<'a>(call: &'a Call<'_>, record: &'a ImageRecord) -> Event<'a> {
+    Event::Image {
+        job: call.plan.key.as_str(),
+        project: &call.plan.project,
+        pipeline: call.context.response.job_info.pipeline_id,
+        deed: record.deed,
+        references: &record.references,
+        images: &record.images,
+        digest: record.digest.as_deref(),
+    }
 }
 
 /// The job's container, as the daemon lists it.

@@ -37,6 +37,12 @@ impl<'a> Credentials<'a> {
 
     /// The login for an image, from the first place that has one.
     pub async fn login(&self, source: &ImageSource) -> Found {
+        let found = self.before_vault(source).await;
+        if found.login.is_some() { found } else { self.from_vault_on(source, found) }
+    }
+
+    /// The login from a place that comes before Vault; none where no such place has one.
+    pub async fn before_vault(&self, source: &ImageSource) -> Found {
         let plan = &source.login;
         let mut found = Found::default();
         let mut chosen = plan.auth_config.clone();
@@ -46,14 +52,15 @@ impl<'a> Credentials<'a> {
                 Err(warning) => found.warnings.push(warning),
             }
         }
-        let of_vault = || plan.vault.as_ref().and_then(|login| self.of_vault(login));
-        let chosen = chosen.or_else(of_vault).or_else(|| plan.job.clone());
-        found.login = chosen.map(|login| RegistryLogin {
-            registry: login.registry,
-            username: login.username,
-            password: login.password,
-        });
+        found.login = chosen.map(registry_login);
         found
+    }
+
+    /// The login from Vault, or else GitLab's, where none of the places before has one.
+    pub fn from_vault_on(&self, source: &ImageSource, before: Found) -> Found {
+        let of_vault = source.login.vault.as_ref().and_then(|login| self.of_vault(login));
+        let chosen = of_vault.or_else(|| source.login.job.clone());
+        Found { login: chosen.map(registry_login), ..before }
     }
 
     fn of_vault(&self, login: &VaultLogin) -> Option<Login> {
@@ -79,4 +86,8 @@ impl<'a> Credentials<'a> {
         }
         Ok(login::best(image, config.logins))
     }
+}
+
+fn registry_login(login: Login) -> RegistryLogin {
+    RegistryLogin { registry: login.registry, username: login.username, password: login.password }
 }

@@ -4,11 +4,10 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use crate::secrets::vault::Kept;
 use crate::settings::Settings;
-use crate::world::World;
+use crate::world::{World, unix};
 
 use super::sink::RunnerSink;
 use super::vault::{self, Source};
@@ -39,8 +38,7 @@ pub async fn end(settings: &Settings, world: &World, kept: Vec<(PathBuf, Kept)>)
     let source = vault::source(settings, world);
     let mut left = Vec::new();
     for (path, kept) in kept {
-        let now = (world.clock)().duration_since(SystemTime::UNIX_EPOCH);
-        let now = now.map_or(0, |since| since.as_secs());
+        let now = unix((world.clock)());
         left.extend(source.end(&path, &kept, now).await.err());
     }
     left

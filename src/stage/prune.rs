@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use crate::agent::protocol::StageRecord;
 use crate::engine::Engine;
-use crate::host::lease::Leases;
 use crate::host::ledger::Ledger;
 use crate::host::prune::{self as host_prune, Pending};
 use crate::plan::Role;
@@ -40,14 +39,17 @@ pub async fn after_delivery<E: Engine, S: SecretSource>(
     if let Some(place) = &call.plan.prune_registry {
         remote::untag(call, (policy, place), source, sink).await;
     }
-    let plan = prune::plan(policy, &seen?);
+    let mut seen = seen?;
+    host_prune::record::add(&mut seen, &Ledger::at(&call.settings.state_dir));
+    host_prune::age::learn(engine, &call.settings, (policy, &mut seen)).await?;
+    let plan = prune::plan(policy, &seen);
     tell(&plan, sink).await;
     let pending = Pending::new(call.plan.key.as_str(), policy, &plan);
     if written(call, &pending) {
         return Ok(());
     }
     // Without the ledger no worker would know of it.
-    let done = host_prune::act(engine, &Leases::at(&call.settings.run_dir), &pending).await;
+    let done = host_prune::act(engine, &call.settings, (now, &pending)).await;
     for left in &done.left {
         say(sink, &format!("kept {left}")).await;
     }

@@ -4,14 +4,12 @@
 //! it. Between looking and creating a lock is held, so that two jobs do not choose the same one.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::engine::ContainerSummary;
+use crate::host::shared_file;
 
 /// A lock on slots, held until dropped.
 #[derive(Debug)]
@@ -24,14 +22,8 @@ impl SlotLock {
     /// # Errors
     /// When the lock file cannot be made in `run_dir`.
     pub fn take(run_dir: &Path, name: &str) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(run_dir)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(run_dir.join(name))?;
-        flock(&file, FlockOperation::LockExclusive)?;
+        let file = shared_file::open_lock(run_dir, name)?;
+        shared_file::lock(&file)?;
         Ok(Self(file))
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::brokered::Brokered;
-use crate::support::real::socket;
+use crate::support::real::{get, socket};
 
 /// The command lines that this machine has: Debian's 20.10 and the newest.
 const CLIENTS: [&str; 2] = ["/usr/bin/docker", "/usr/local/bin/docker"];
@@ -132,4 +132,39 @@ fn networks_and_volumes_belong_to_the_job() {
         docker volume rm store >/dev/null
         "#,
     );
+}
+
+#[test]
+fn a_committed_image_has_its_files_and_labels_and_none_of_ours() {
+    for client in CLIENTS.iter().filter(|client| Path::new(client).exists()) {
+        let brokered = Brokered::start(&socket(), "bridge");
+        let output = script(
+            &brokered,
+            client,
+            r#"
+            docker run --name web --label of=mine longshore-test/busybox:1 sh -c 'echo word >/word; rm /entrypoint'
+            id=$(docker commit --author me --message 'made by hand' web kept:1)
+            test "$(docker image inspect -f '{{.Id}}' kept:1)" = "$id"
+            test "$(docker image inspect -f '{{.Author}}' kept:1)" = me
+            test "$(docker run --rm kept:1 cat /word)" = word
+            docker run --rm kept:1 test ! -e /entrypoint
+            docker history kept:1 >/dev/null
+            printf 'FROM kept:1\nRUN test -e /word\n' | docker build -t built:1 - >/dev/null
+            docker commit web kept:2 >/dev/null; docker commit web kept:1 >/dev/null
+            docker run --rm kept:2 cat /word >/dev/null
+            "#,
+        );
+        let labels = ["kept:1", "kept:2", "built:1"].map(|name| {
+            let image = format!("/images/longshore.invalid/{}/{name}/json", brokered.key);
+            get(&image)["Config"]["Labels"].clone()
+        });
+        brokered.clean(&socket());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{client}\n{told}\n{:?}", brokered.refused());
+        for labels in labels {
+            assert_eq!(labels["of"], "mine", "{labels}");
+            let names: Vec<_> = labels.as_object().unwrap().keys().collect();
+            assert!(!names.iter().any(|name| name.starts_with("longshore.")), "{names:?}");
+        }
+    }
 }

@@ -409,7 +409,7 @@ fn every_line_that_the_example_settings_show_is_right() {
     };
     let text: Vec<String> = example("longshore.toml.example").lines().map(shown).collect();
     let settings = Settings::parse(&text.join("\n"), Path::new("example")).unwrap();
-    assert_eq!(settings.project.len(), 2);
+    assert_eq!(settings.project.len(), 3);
     assert_eq!(settings.secrets.len(), 5);
     assert!(settings.vault.is_some());
     assert_eq!(settings.bake.len(), 1);

@@ -10,13 +10,6 @@ use crate::support::real::{Host, assert_says, await_gone};
 /// An image with Docker's command line.
 const CLIENT: &str = "docker:28-cli";
 
-fn host() -> Host {
-    Host::new()
-        .docker("docker_socket", "\"brokered\"")
-        .docker("shared_images", "[\"longshore-test/*\"]")
-        .table("[broker]\nallowed_images = [\"longshore-test/*\"]\n")
-}
-
 fn job<const N: usize>(script: [&str; N]) -> FakeJob {
     FakeJob::new().image(CLIENT).script(script)
 }
@@ -65,7 +58,7 @@ fn a_jobs_docker_client_works_and_what_it_made_goes_with_the_job() {
         "echo script done",
     ])
     .after_script(["docker ps --format '{{.Names}} is still there'", "docker exec web echo again"]);
-    let result = host().run(&job);
+    let result = Host::brokered().run(&job);
     result.assert_success();
     assert_says(
         &result.trace_text(),
@@ -80,7 +73,7 @@ fn a_jobs_docker_client_works_and_what_it_made_goes_with_the_job() {
 
 #[test]
 fn a_refusal_is_told_in_the_log_and_in_the_ledger_and_is_the_jobs_own_failure() {
-    let host = host();
+    let host = Host::brokered();
     let job = job(["docker run --privileged longshore-test/busybox:1 true"]);
     let result = host.run(&job);
     assert_says(&result.trace_text(), &["longshore: the Docker broker refused a request ["]);
@@ -98,6 +91,6 @@ fn nothing_listens_where_the_stage_is_not_the_users_and_the_mode_is_off() {
 #[test]
 fn a_user_that_is_not_root_can_connect() {
     let job = job(["id -u", "docker ps", "echo connected"]);
-    let result = host().docker("user", "\"1234:1234\"").run(&job);
+    let result = Host::brokered().docker("user", "\"1234:1234\"").run(&job);
     assert_says(&result.assert_success().trace_text(), &["\n1234\n", "connected\n"]);
 }

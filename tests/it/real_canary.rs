@@ -9,10 +9,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use longshore::secrets::vault::{RoleId, VaultSettings};
+use longshore::secrets::vault::VaultSettings;
 use serde_json::json;
 
-use crate::support::bao::{Bao, write_private};
+use crate::support::bao::Bao;
 use crate::support::job_json::FakeJob;
 use crate::support::real::{Host, assert_says, await_gone, busybox, get};
 use crate::support::vault::furnished;
@@ -80,16 +80,7 @@ fn search(canaries: &Canaries, since: &Path, inside: Option<&str>) -> BTreeSet<(
 async fn host(bao: &Bao, vault: &VaultSettings, canaries: &Canaries) -> Host {
     let fields = json!({"variable": canaries.variable, "file": canaries.file});
     bao.admin("POST", "kv/data/app/canary", json!({"data": fields})).await;
-    let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
-    let host = Host::new();
-    let file = host.path("role_id");
-    write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
-    host.table(&format!(
-        "[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n{SECRETS}",
-        vault.address,
-        file.display(),
-        vault.approle.secret_id.place()
-    ))
+    Host::new().vault(vault).table(SECRETS)
 }
 
 fn is_secret(name: &str) -> bool {

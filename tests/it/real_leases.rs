@@ -3,11 +3,11 @@
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use longshore::secrets::vault::{RoleId, VaultSettings};
+use longshore::secrets::vault::VaultSettings;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::support::bao::{Bao, write_private};
+use crate::support::bao::Bao;
 use crate::support::fake_vault::{FakeVault, LOGIN, MOUNT, REVOKED, Reply};
 use crate::support::job_json::FakeJob;
 use crate::support::real::{Host, assert_says, await_gone, busybox, docker_host, stderr};
@@ -17,17 +17,10 @@ const SOON: Duration = Duration::from_mins(1);
 
 /// A host with this server, on which every job gets the secret `LEASED`.
 fn host(vault: &VaultSettings, path: &str) -> Host {
-    let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
-    let host = Host::new().in_memory();
-    let file = host.path("role_id");
-    write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
-    host.table(&format!(
-        "[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n\
-         [secrets.LEASED]\npath = \"{path}\"\nprojects = \"**\"\ndefault = true\n",
-        vault.address,
-        file.display(),
-        vault.approle.secret_id.place()
-    ))
+    Host::new()
+        .in_memory()
+        .vault(vault)
+        .table(&format!("[secrets.LEASED]\npath = \"{path}\"\nprojects = \"**\"\ndefault = true\n"))
 }
 
 async fn leasing() -> (Bao, Host) {

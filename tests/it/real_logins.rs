@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use longshore::secrets::vault::{RoleId, VaultSettings};
+use longshore::secrets::vault::VaultSettings;
 use serde_json::{Value, json};
 
 use crate::support::bao::write_private;
@@ -15,7 +15,7 @@ use crate::support::fake_registry::FakeRegistry;
 use crate::support::image::Image;
 use crate::support::job_json::FakeJob;
 use crate::support::names::OwnImage;
-use crate::support::real::{Host, assert_says, await_gone};
+use crate::support::real::{Host, assert_says, await_gone, busybox};
 use crate::support::vault::furnished;
 
 const PASSWORD: &str = "canary-password";
@@ -128,17 +128,9 @@ fn a_helper_that_has_nothing_leaves_it_to_the_next_and_one_that_fails_is_told_wi
 
 /// The settings by which one registry's password lies in this server.
 fn with_vault(vault: &VaultSettings, registry: &str, field: &str, projects: &str) -> Host {
-    let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
-    let host = Host::new();
-    let file = host.path("role_id");
-    write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
-    host.table(&format!(
+    Host::new().vault(vault).table(&format!(
         "[[docker.login]]\nregistry = \"{registry}\"\nusername = \"member\"\n\
-         password = \"kv/app/demo#{field}\"\nprojects = \"{projects}\"\n\
-         [vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n",
-        vault.address,
-        file.display(),
-        vault.approle.secret_id.place()
+         password = \"kv/app/demo#{field}\"\nprojects = \"{projects}\"\n"
     ))
 }
 
@@ -180,6 +172,36 @@ async fn a_password_that_vault_does_not_have_is_the_operators_affair() {
         host.table("[secrets]\nGONE = { path = \"kv1/app/demo#gone\", projects = [\"**\"] }\n");
     let asks = job(&image).variable("LONGSHORE_SECRETS", "GONE");
     blames_the_job(&host, &asks, &["secret GONE", "no field \"gone\""]);
+}
+
+/// For what goes from the registry after a delivery: by a login at the end, where no other place has one.
+#[tokio::test]
+async fn a_password_for_the_prune_is_read_once_and_only_where_it_is_needed() {
+    let (bao, vault) = furnished().await;
+    let registry = FakeRegistry::start(Image::unique());
+    let host =
+        with_vault(&vault, &registry.host(), "api_key", "**").table("[prune]\nregistry = true\n");
+    registry.private("group/", "member", "second-value");
+    let delivery = busybox(["true"])
+        .stage("delivery")
+        .project(47, "group/pruned")
+        .registry_image(&registry.reference("group/pruned"));
+    let asked = || {
+        let seen = registry.seen().into_iter().filter(|one| one.path.contains("/tags/list"));
+        seen.filter_map(|one| one.login).collect::<Vec<_>>()
+    };
+    host.run(&delivery.clone().script(["false"]));
+    assert_eq!((bao.logins_and_revokes(), asked()), ((0, 0), Vec::new()));
+    let result = host.run(&delivery);
+    assert!(!result.assert_success().trace_text().contains("second-value"));
+    assert_eq!((bao.logins_and_revokes(), asked()), ((1, 1), vec!["member:second-value".into()]));
+    let config = auths(&[(registry.host(), "of-the-operator")]);
+    let file = host.path("docker.json");
+    write_private(&file, &config.to_string());
+    let host = host.docker("auth_file", &format!("{:?}", file.display().to_string()));
+    host.run(&delivery).assert_success();
+    assert_eq!(bao.logins_and_revokes(), (1, 1));
+    assert_eq!(asked()[1], "member:of-the-operator");
 }
 
 #[test]

@@ -145,3 +145,32 @@ fn a_pull_that_takes_too_long_ends_by_its_deadline() {
     let host = Host::new().docker("pull_deadline", "\"3s\"");
     blames_the_host(&host, &job(&image), &["failed to pull", "not done within 3", "pull_deadline"]);
 }
+
+#[test]
+fn dockers_python_sdk_pulls_through_the_broker_with_a_login_that_it_never_sees() {
+    let registry = registry();
+    registry.private("team/", "somebody", "canary-password");
+    let image = OwnImage { tag: registry.reference("team/app:1") };
+    let (host, name) = (registry.host(), image.tag.trim_end_matches(":1"));
+    let pull = format!(
+        "python3 -c 'import docker; client = docker.from_env(); \
+         image = client.images.pull(\"{name}\", tag=\"1\"); assert image.tags == [\"{name}:1\"], image.tags; \
+         assert client.images.get(\"{name}:1\").id == image.id; print(\"pulled it\")'"
+    );
+    let job = FakeJob::new()
+        .image("longshore-test/clients:1")
+        .registry_credentials(&host, "somebody", "canary-password")
+        .script([
+            pull.as_str(),
+            &format!("docker pull --quiet {name}:1"),
+            &format!("! docker pull --quiet {host}/other/app:1"),
+        ]);
+    let host = Host::new()
+        .docker("docker_socket", "\"brokered\"")
+        .docker("shared_images", "[\"longshore-test/*\"]")
+        .table(&format!("[broker]\nallowed_images = [\"{name}\"]\n"));
+    let result = host.run(&job);
+    let trace = result.assert_success().trace_text();
+    assert_says(&trace, &["pulled it\n", "allowed_images"]);
+    assert!(!trace.contains("canary-password"), "{trace}");
+}

@@ -2,32 +2,18 @@
 
 use std::time::Duration;
 
-use longshore::secrets::vault::{RoleId, VaultSettings};
+use longshore::secrets::vault::VaultSettings;
 use serde_json::json;
 
-use crate::support::bao::write_private;
 use crate::support::job_json::FakeJob;
 use crate::support::real::{Host, assert_says, await_gone, busybox, get, job_container, left_of};
 use crate::support::vault::furnished;
 
 /// A host with this server, whose `group/*` may have one secret.
 fn host(vault: &VaultSettings) -> Host {
-    bare_host(vault).table(
+    Host::new().vault(vault).table(
         "[secrets.API_KEY]\npath = \"kv/app/demo\"\nfield = \"api_key\"\nprojects = [\"group/*\"]\n",
     )
-}
-
-fn bare_host(vault: &VaultSettings) -> Host {
-    let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
-    let host = Host::new();
-    let file = host.path("role_id");
-    write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
-    host.table(&format!(
-        "[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n",
-        vault.address,
-        file.display(),
-        vault.approle.secret_id.place()
-    ))
 }
 
 fn job(script: &[&str]) -> FakeJob {
@@ -117,7 +103,7 @@ async fn files_are_on_a_tmpfs_and_belong_to_the_jobs_user() {
                 grep -c 'tmpfs /run/secrets/longshore tmpfs' /proc/mounts; touch $KEY.new || echo closed";
     let job = FakeJob::new().image("longshore-test/user:1").script([look, "cat $ALL"]);
     let job = job.stage_script("get_sources", "#!/bin/sh\necho \"key=$KEY.\"\n");
-    let host = bare_host(&settings).table(FILES);
+    let host = Host::new().vault(&settings).table(FILES);
     let result = host.run(&job.after_script(["test -s $KEY && echo still"]));
     result.assert_success();
     let all = r#"{"api_key":"first-value","db":"db-value","map":{"a":[1]},"none":null,"on":true,"port":5432}"#;
@@ -143,7 +129,7 @@ async fn a_value_that_no_environment_can_carry_is_the_jobs_failure_and_makes_not
     let (bao, settings) = furnished().await;
     bao.admin("POST", "kv1/app/odd", json!({"nul": "a\0bcdefgh", "long": "x".repeat(70_000)}))
         .await;
-    let host = bare_host(&settings).table(
+    let host = Host::new().vault(&settings).table(
         "[secrets]\nNUL = \"kv1/app/odd#nul\"\nLONG = \"kv1/app/odd#long\"\n\
          FILE = { path = \"kv1/app/odd#nul\", as = \"file\", projects = \"**\" }\n",
     );
@@ -171,7 +157,7 @@ async fn a_large_secret_comes_whole_and_is_masked_line_by_line_or_is_refused_by_
     let (bao, settings) = furnished().await;
     let fields = json!({"a": lines("inline", 64 << 10), "b": lines("larger", 128 << 10), "c": lines("huge", 1 << 20)});
     bao.admin("POST", "kv1/app/large", fields).await;
-    let host = bare_host(&settings).table(
+    let host = Host::new().vault(&settings).table(
         "[secrets]\nINLINE = \"kv1/app/large#a\"\n\
          LARGER = { path = \"kv1/app/large#b\", as = \"file\", projects = \"**\" }\n\
          HUGE = { path = \"kv1/app/large#c\", as = \"file\", projects = \"**\" }\n",

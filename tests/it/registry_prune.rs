@@ -17,7 +17,7 @@ use crate::support::bao::write_private;
 use crate::support::job_json::FakeJob;
 use crate::support::names::unique;
 use crate::support::real::{Host, assert_says, busybox};
-use crate::support::tag_registry::{Deletes, TagRegistry};
+use crate::support::tag_registry::{Deletes, Fails, TagRegistry};
 
 const SHA: &str = "89abcdef0123456789abcdef0123456789abcdef";
 
@@ -88,37 +88,72 @@ async fn a_registry_that_takes_all_tags_along_is_put_right_at_once_and_not_asked
     assert_eq!(lost.len(), 1, "{lost:?}");
 }
 
-/// Whichever request is the last that it answers: `latest` is what it was, and nothing is called gone that
-/// is there.
+/// Whichever request is the last that it answers: what is kept is what it was, nothing is called gone that is
+/// there, and the next prune finishes.
+async fn goes_down(deletes: Deletes, fails: Fails, last: usize) {
+    let registry = delivered(deletes);
+    let (plan, before) = (planned(&registry).await, registry.tags());
+    registry.fails_by(fails, last);
+    let done = acted(&registry, &plan).await;
+    assert!(done.failed && !done.left.is_empty(), "{deletes:?} {fails:?} {last}");
+    let after = registry.tags();
+    for kept in ["latest", "other", "v1"] {
+        assert_eq!(after[kept], before[kept], "{deletes:?} {fails:?} {last}");
+    }
+    for gone in &done.removed {
+        let tag = gone.rsplit(':').next().unwrap();
+        assert!(!after.contains_key(tag), "{deletes:?} {fails:?} {last}: {gone}");
+    }
+    registry.fails_after(usize::MAX);
+    let next = pruned(&registry).await;
+    assert!(!next.failed, "{deletes:?} {fails:?} {last}: {:?}", next.left);
+    assert_eq!(names(&registry), ["latest", "other", "v1"], "{deletes:?} {fails:?} {last}");
+}
+
+/// The first request of a prune, and the one behind its last.
+async fn requests(deletes: Deletes) -> std::ops::Range<usize> {
+    let registry = delivered(deletes);
+    let plan = planned(&registry).await;
+    let asked = registry.requests().len();
+    acted(&registry, &plan).await;
+    asked..registry.requests().len()
+}
+
 #[tokio::test]
 async fn a_registry_that_goes_down_half_way_loses_nothing() {
     for deletes in [Deletes::ByName, Deletes::ByDigest] {
-        let registry = delivered(deletes);
-        let plan = planned(&registry).await;
-        let asked = registry.requests().len();
-        acted(&registry, &plan).await;
-        let requests = registry.requests().len();
-        assert!(requests > asked + 8, "{requests}");
-        for last in asked..requests {
-            let registry = delivered(deletes);
-            let (plan, before) = (planned(&registry).await, registry.tags());
-            registry.fails_after(last);
-            let done = acted(&registry, &plan).await;
-            assert!(!done.left.is_empty(), "{deletes:?} {last}");
-            let after = registry.tags();
-            for kept in ["latest", "other", "v1"] {
-                assert_eq!(after[kept], before[kept], "{deletes:?} {last}");
-            }
-            for gone in &done.removed {
-                let tag = gone.rsplit(':').next().unwrap();
-                assert!(!after.contains_key(tag), "{deletes:?} {last}: {gone}");
-            }
-            // The next one finishes what belongs to this pipeline alone.
-            registry.fails_after(usize::MAX);
-            pruned(&registry).await;
-            assert!(!registry.tags().contains_key(SHA), "{deletes:?} {last}");
+        let requests = requests(deletes).await;
+        assert!(requests.len() > 8, "{requests:?}");
+        for last in requests {
+            goes_down(deletes, Fails::Down, last).await;
+            goes_down(deletes, Fails::WithError, last).await;
         }
     }
+}
+
+/// At the request that takes a tag away, and where a manifest was made for that.
+#[tokio::test]
+async fn a_registry_that_hangs_half_way_costs_seconds_and_loses_nothing() {
+    let began = std::time::Instant::now();
+    tokio::join!(
+        goes_down(Deletes::ByName, Fails::Hangs, requests(Deletes::ByName).await.start + 2),
+        goes_down(Deletes::ByDigest, Fails::Hangs, requests(Deletes::ByDigest).await.start + 6),
+    );
+    assert!(began.elapsed() < std::time::Duration::from_secs(25), "{:?}", began.elapsed());
+}
+
+/// Killed between the two steps of it: the tag points to nothing that anybody can pull.
+#[tokio::test]
+async fn a_tag_that_an_interrupted_prune_has_emptied_is_known_by_what_it_points_to() {
+    let registry = delivered(Deletes::ByDigest);
+    registry.has("{\"config\":{\"digest\":\"sha256:none\"},\"layers\":[]}", &["test"]);
+    let policy = policy(&registry);
+    let repository = Repository::new(&policy.repository, None).unwrap();
+    // Somebody's own, though as empty.
+    assert!(!repository.is_throw_away("test").await.unwrap());
+    assert!(!repository.is_throw_away("latest").await.unwrap());
+    assert!(!repository.is_throw_away("missing").await.unwrap());
+    assert_eq!(planned(&registry).await.remove.len(), 1);
 }
 
 /// Whichever answer is lost: each tag is what it was, or gone.

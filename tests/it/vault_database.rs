@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use longshore::secrets::vault::{RoleId, VaultSettings};
+use longshore::secrets::vault::VaultSettings;
 use serde_json::json;
 
-use crate::support::bao::{Bao, write_private};
+use crate::support::bao::Bao;
 use crate::support::postgres::{ADMIN_PASSWORD, Postgres};
 use crate::support::real::{Host, assert_says, await_gone, busybox};
 use crate::support::running::JobStatus;
@@ -32,17 +32,9 @@ async fn database(database: &Postgres) -> (Bao, VaultSettings) {
 }
 
 fn host(vault: &VaultSettings) -> Host {
-    let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
-    let host = Host::new().in_memory();
-    let file = host.path("role_id");
-    write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
-    host.table(&format!(
-        "[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n\
-         [secrets]\nDB_USER = \"database/creds/app#username\"\nDB_PASSWORD = \"database/creds/app#password\"\n",
-        vault.address,
-        file.display(),
-        vault.approle.secret_id.place()
-    ))
+    Host::new().in_memory().vault(vault).table(
+        "[secrets]\nDB_USER = \"database/creds/app#username\"\nDB_PASSWORD = \"database/creds/app#password\"\n",
+    )
 }
 
 fn await_that(what: &str, mut happened: impl FnMut() -> bool) {

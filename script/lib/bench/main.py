@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 
+import broker
 import masker
 import prune
 import reap
@@ -34,6 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--binary", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--settings", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--helper-image", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--docker-image", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--image", default="longshore-test/busybox:1", help="image of the jobs")
     return parser.parse_args()
 
@@ -68,6 +70,7 @@ PARTS = {
     "job": jobs, "requests": requests, "clone": whole_jobs.clone, "artifacts": whole_jobs.kept, "together": whole_jobs.together,
     "service": services.rows, "shares": shares.rows, "prune": prune.rows, "reap": reap.rows, "start-up": start_up,
     "tree": tree.rows, "masker": masker.rows, "vault": vault.rows, "throughput": throughput.rows,
+    "broker": broker.rows,
 }
 
 

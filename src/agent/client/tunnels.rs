@@ -1,20 +1,18 @@
-//! The driver's ends of tunnels: byte streams to whoever serves the job's Docker clients. It keeps
-//! windows and nothing else; what the bytes say is none of its business.
+//! The driver's ends of tunnels: which are open, and what their other ends say. It keeps windows and nothing
+//! else; what the bytes say is none of its business.
 
 use std::collections::HashMap;
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 
-use super::super::frame::{Channel, Event, MAX_PAYLOAD};
-use super::super::inbox::Inbox;
-use super::super::protocol::{
-    Answer, Reply, TUNNEL_CREDIT, TUNNEL_WINDOW, TUNNELS, ToAgent, ToDriver,
-};
+use crate::agent::frame::{Channel, Event};
+use crate::agent::inbox::Inbox;
+use crate::agent::protocol::{Answer, Reply, TUNNEL_WINDOW, TUNNELS, ToAgent, ToDriver};
+pub use stream::Tunnel;
+
+mod stream;
 
 /// A message to a tunnel's other end.
 type Message = (Channel, ToAgent);
@@ -81,14 +79,7 @@ impl Hub {
     fn open(&mut self, channel: Channel) {
         self.open.retain(|_, shared| !shared.is_over());
         let shared = Arc::new(Shared::new());
-        let tunnel = Tunnel {
-            channel,
-            shared: Arc::clone(&shared),
-            sender: self.sender.clone(),
-            consumed: 0,
-            read_to_end: false,
-            shut_down: false,
-        };
+        let tunnel = Tunnel::new(channel, Arc::clone(&shared), self.sender.clone());
         // The agent opens no more than that; whoever else writes its frames gets no more either.
         let room = self.open.len() < TUNNELS * 2 && !self.open.contains_key(&channel);
         if let (Some(acceptor), true) = (&self.acceptor, room) {
@@ -165,94 +156,5 @@ impl Outgoing {
         if let Some(writer) = self.writer.take() {
             writer.wake();
         }
-    }
-}
-
-/// One Docker client's connection. Shutting it down ends our direction only; its drop closes it once the
-/// client has all that was written, or breaks it where it was not shut down.
-pub struct Tunnel {
-    channel: Channel,
-    shared: Arc<Shared>,
-    sender: mpsc::UnboundedSender<Message>,
-    /// Bytes that were consumed and not yet given back as credit.
-    consumed: usize,
-    read_to_end: bool,
-    shut_down: bool,
-}
-
-impl Tunnel {
-    fn send(&self, message: ToAgent) -> io::Result<()> {
-        self.sender.send((self.channel, message)).map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-
-    fn give_back(&mut self, bytes: usize) -> io::Result<()> {
-        self.consumed += bytes;
-        if self.consumed < TUNNEL_CREDIT {
-            return Ok(());
-        }
-        let credit = u32::try_from(std::mem::take(&mut self.consumed)).map_err(io::Error::other)?;
-        self.send(ToAgent::Credit(credit))
-    }
-}
-
-impl AsyncRead for Tunnel {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let taken = self.shared.inbox.poll_take(context, buffer.remaining());
-        let bytes = std::task::ready!(taken)?;
-        buffer.put_slice(&bytes);
-        self.read_to_end |= bytes.is_empty();
-        Poll::Ready(self.give_back(bytes.len()))
-    }
-}
-
-impl AsyncWrite for Tunnel {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let length = {
-            let mut outgoing = self.shared.outgoing();
-            if outgoing.broken || self.shut_down {
-                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-            }
-            if outgoing.credit == 0 {
-                outgoing.writer = Some(context.waker().clone());
-                return Poll::Pending;
-            }
-            let length = bytes.len().min(outgoing.credit).min(MAX_PAYLOAD);
-            outgoing.credit -= length;
-            length
-        };
-        Poll::Ready(self.send(ToAgent::Data(bytes[..length].to_vec())).map(|()| length))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if std::mem::replace(&mut self.shut_down, true) {
-            return Poll::Ready(Ok(()));
-        }
-        Poll::Ready(self.send(ToAgent::End))
-    }
-}
-
-impl Drop for Tunnel {
-    fn drop(&mut self) {
-        let message = match (self.shut_down, self.read_to_end) {
-            (true, true) => None,
-            (true, false) => Some(ToAgent::Close),
-            (false, _) => Some(ToAgent::Reset),
-        };
-        if let Some(message) = message {
-            let _ = self.send(message); // the attach is gone, and the connection with it
-        }
-        self.shared.break_off();
     }
 }

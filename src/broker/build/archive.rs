@@ -24,19 +24,18 @@ pub(super) fn check_sum(header: &Header) -> Result<(), Refusal> {
     if header.cksum().is_ok_and(|written| written == sum) {
         return Ok(());
     }
-    Err(compressed())
-}
-
-fn compressed() -> Refusal {
-    let message = "the build's context must be a plain archive; do not compress it (--compress)";
-    Refusal::malformed("context", message)
+    Err(Refusal::malformed("context", "the build's context is no archive"))
 }
 
 /// Looks at an archive's first block.
 pub(super) fn check_beginning(first: &[u8]) -> Result<(), Refusal> {
     let packed = COMPRESSED.iter().any(|begin| first.starts_with(begin))
         || first.get(1..4) == Some(&SKIPPED_ZSTD);
-    if packed { Err(compressed()) } else { Ok(()) }
+    if !packed {
+        return Ok(());
+    }
+    let message = "the build's context begins like a compressed archive; put another file first";
+    Err(Refusal::malformed("context", message))
 }
 
 /// The end of an archive: the file that is built from under a name that nobody can guess, and the mark after

@@ -1,21 +1,13 @@
 //! What is written to the daemon, and how one that is away is told from one that says no.
 
 use super::*;
-use crate::broker::outgoing::LoginFor;
 
 fn outgoing() -> Outgoing {
     Outgoing {
         api: Some(41),
-        method: Method::Post,
-        path: "/containers/create".to_owned(),
         query: vec![("name", "a b&c=d%/ä\n".to_owned()), ("q", String::new())],
         body: OutBody::Json(b"{}".to_vec()),
-        login: LoginFor::Nobody,
-        patience: Patience::Control,
-        answer: Answer::Relay,
-        notes: Vec::new(),
-        links: Vec::new(),
-        told: Vec::new(),
+        ..Outgoing::plain(Method::Post, "/containers/create".to_owned())
     }
 }
 

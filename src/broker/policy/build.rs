@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{Case, Decision, Judged, flag, image, limits, pairs, post};
 use crate::broker::name::ImageName;
-use crate::broker::outgoing::{Answer, Note, OutBody, Outgoing, Patience, Shape};
+use crate::broker::outgoing::{Answer, Deed, Note, OutBody, Outgoing, Patience, Shape};
 use crate::broker::refusal::Refusal;
 use crate::broker::request::build::Build;
 
@@ -48,7 +48,7 @@ pub(super) fn build(case: Case<'_>, build: &Build) -> Judged {
         body: OutBody::Archive,
         patience: Patience::Job,
         answer: Answer::Documents(Shape::Progress),
-        notes: vec![Note::Images { references }],
+        notes: vec![Note::Images { references, deed: Some(Deed::Built) }],
         told,
         ..post("/build")
     };

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Case, Decision, Judged, Reply, allow, flag, get, json, pairs, plain, post};
 use crate::broker::build::{Needed, When};
 use crate::broker::name::{ImageName, is_hex};
-use crate::broker::outgoing::{Answer, LoginFor, Note, Outgoing, Patience, Shape};
+use crate::broker::outgoing::{Answer, Deed, LoginFor, Note, Outgoing, Patience, Shape};
 use crate::broker::refusal::{Absent, Refusal};
 use crate::broker::request::Method;
 use crate::broker::request::exec::Commit;
@@ -43,7 +43,7 @@ pub(super) fn usable(case: Case<'_>, given: &str) -> Result<String, Refusal> {
 /// An image that was named for the first time is the job's to know from now on.
 pub(super) fn seen(reference: &str) -> Vec<Note> {
     let is_id = reference.starts_with("sha256:");
-    let note = || Note::Images { references: vec![reference.to_owned()] };
+    let note = || Note::Images { references: vec![reference.to_owned()], deed: None };
     (!is_id).then(note).into_iter().collect()
 }
 
@@ -178,7 +178,7 @@ fn pulled(name: &ImageName, platform: Option<&str>) -> Outgoing {
         login: LoginFor::Image(reference.clone()),
         patience: Patience::Job,
         answer: Answer::Documents(Shape::Progress),
-        notes: vec![Note::Images { references: vec![reference] }],
+        notes: vec![Note::Images { references: vec![reference], deed: Some(Deed::Pulled) }],
         ..post("/images/create")
     }
 }
@@ -217,7 +217,10 @@ fn tag(case: Case<'_>, image: &str, repository: &str, tag: Option<&str>) -> Judg
     let target = target(case, &written)?;
     Ok(allow(Outgoing {
         query: pairs([("repo", Some(target.repository.clone())), ("tag", target.tag.clone())]),
-        notes: vec![Note::Images { references: vec![target.reference()] }],
+        notes: vec![Note::Images {
+            references: vec![target.reference()],
+            deed: Some(Deed::Tagged),
+        }],
         ..post(format!("/images/{source}/tag"))
     }))
 }
@@ -248,6 +251,7 @@ fn push(case: Case<'_>, image: &str, tag: Option<&str>) -> Judged {
         login: LoginFor::Image(name.reference()),
         patience: Patience::Job,
         answer: Answer::Documents(Shape::Progress),
+        notes: vec![Note::Pushed { reference: name.reference() }],
         ..post(format!("/images/{}/push", name.repository))
     }))
 }
@@ -303,24 +307,18 @@ pub(super) fn commit(case: Case<'_>, commit: &Commit) -> Judged {
     });
     let target = written.map(|written| target(case, &written)).transpose()?;
     let mut body = super::create::process(&commit.process)?;
-    // The daemon takes the container's labels too, unless these say something else: ours are of this job, and
-    // no image is.
-    let mut labels = commit.process.labels.clone();
-    labels.extend(case.view.labels.keys().map(|key| (key.clone(), String::new())));
-    body.insert("Labels".to_owned(), json!(labels));
+    body.insert("Labels".to_owned(), json!(commit.process.labels));
     let references = target.iter().map(ImageName::reference).collect();
     Ok(allow(Outgoing {
         query: pairs([
             ("container", Some(container)),
-            ("repo", target.as_ref().map(|name| name.repository.clone())),
-            ("tag", target.as_ref().and_then(|name| name.tag.clone())),
             ("comment", commit.comment.clone()),
             ("author", commit.author.clone()),
             ("pause", Some(u8::from(commit.pause).to_string())),
         ]),
         body: json(&serde_json::Value::Object(body)),
-        // The answer's `Id` is an image: known by its name, or by that alone.
-        notes: vec![Note::Images { references }],
+        // Its name comes with `committed`, once the labels of ours that it has from its container are gone.
+        notes: vec![Note::Images { references, deed: Some(Deed::Built) }],
         patience: Patience::Job,
         ..post("/commit")
     }))

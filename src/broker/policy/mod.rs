@@ -9,6 +9,7 @@ mod image;
 mod limits;
 mod list;
 mod mounts;
+mod nested;
 mod network;
 mod synthetic;
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod tests;
 
 use crate::plan::BrokerPlan;
 
-use super::outgoing::{Answer, LoginFor, Note, OutBody, Outgoing, Patience, Shape};
+use super::outgoing::{Answer, Note, OutBody, Outgoing, Shape};
 use super::refusal::Refusal;
 use super::request::{Method, Request};
 use super::view::JobView;
@@ -139,19 +140,7 @@ fn allow(outgoing: Outgoing) -> Decision {
 
 /// A request with nothing but a path, whose answer is one document.
 fn plain(method: Method, path: String) -> Outgoing {
-    Outgoing {
-        api: None,
-        method,
-        path,
-        query: Vec::new(),
-        body: OutBody::None,
-        login: LoginFor::Nobody,
-        patience: Patience::Control,
-        answer: Answer::Document(Shape::Plain),
-        notes: Vec::new(),
-        links: Vec::new(),
-        told: Vec::new(),
-    }
+    Outgoing { answer: Answer::Document(Shape::Plain), ..Outgoing::plain(method, path) }
 }
 
 fn get(path: impl Into<String>, shape: Shape) -> Outgoing {

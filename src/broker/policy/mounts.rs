@@ -1,13 +1,13 @@
 //! What a container has mounted: volumes of the job, tmpfs, and the job's own directory; no path of the
 //! host (note 3.3). The job's directory lies on a volume, so what looks like a bind of it becomes a mount
-//! of that volume: of a part of it where the daemon can (API 1.45), else of all of it beside a symbolic
-//! link.
+//! of that volume: of a part of it where the daemon can (API 1.45), else of all of it at its own path or
+//! beside a symbolic link.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Case, check_name};
+use super::{Case, check_name, nested};
 use crate::broker::outgoing::{Kind, Link, Note};
 use crate::broker::refusal::Refusal;
 use crate::broker::request::container::ContainerCreate;
@@ -70,6 +70,7 @@ pub(super) fn of(case: Case<'_>, create: &ContainerCreate) -> Result<Mounts, Ref
         }
         mounts.volumes_from.push(format!("{}:{mode}", case.view.container(container)?));
     }
+    nested::settle(&mut mounts)?;
     if create.host.read_only && !mounts.links.is_empty() {
         return Err(Refusal::forbidden(
             "workspace",
@@ -239,6 +240,12 @@ impl Mounts {
         });
         if !below.is_empty() && case.view.daemon.api_minor >= SUBPATH_API {
             mount["VolumeOptions"]["Subpath"] = json!(below);
+        } else if target == path {
+            // Where it is in the job's own container, all of it is as good as a part.
+            mount["Target"] = json!(place.mounted_at);
+            if self.all.contains(&mount) {
+                return Ok(());
+            }
         } else if !below.is_empty() {
             let whole = WHOLE[usize::from(wanted.read_only)];
             self.links.push(Link { at: target, to: format!("{whole}/{below}") });

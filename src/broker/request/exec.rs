@@ -146,9 +146,9 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// The configuration that goes with a commit; there may be none.
+    /// The configuration that goes with a commit; there may be none, for which old clients write `null`.
     pub(super) fn process(body: Option<Value>) -> Result<Process, Refusal> {
-        let Some(body) = body else { return Ok(Process::default()) };
+        let Some(body) = body.filter(|body| !body.is_null()) else { return Ok(Process::default()) };
         let mut body = Fields::of("", body)?;
         let process = Process::read(&mut body)?;
         body.nothing(&[

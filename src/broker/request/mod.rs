@@ -267,6 +267,13 @@ pub fn route(head: &Head) -> Result<BodyKind, Refusal> {
     found(head).map(|(endpoint, ..)| endpoint.body)
 }
 
+/// Whether this request makes its connection a raw stream, whatever its headers say.
+pub fn is_raw(head: &Head) -> bool {
+    found(head).is_ok_and(|(endpoint, ..)| {
+        matches!(endpoint.call, endpoint::Call::ContainerAttach | endpoint::Call::ExecStart)
+    })
+}
+
 type Found = (&'static Endpoint, String, Vec<(String, String)>);
 
 fn found(head: &Head) -> Result<Found, Refusal> {

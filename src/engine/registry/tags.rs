@@ -6,18 +6,14 @@
 //! this alone, and that one deleted.
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, LINK, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LINK};
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::http::{KINDS, Refused, Session, told};
 use super::manifest_url;
 use crate::engine::{EngineError, RegistryLogin};
-
-/// The kind that every registry takes.
-const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
 /// Pages of a list of tags that are read: 100 000 tags at the usual size of one.
 const PAGES: usize = 100;
@@ -25,8 +21,8 @@ const PAGES: usize = 100;
 /// One repository at its registry, as one login sees it.
 pub struct Repository<'a> {
     name: String,
-    base: String,
-    session: Session<'a>,
+    pub(super) base: String,
+    pub(super) session: Session<'a>,
 }
 
 /// What a tag points to.
@@ -34,8 +30,8 @@ pub struct Repository<'a> {
 pub struct Manifest {
     /// `sha256:...`
     pub digest: String,
-    kind: String,
-    bytes: Bytes,
+    pub(super) kind: String,
+    pub(super) bytes: Bytes,
 }
 
 #[derive(Deserialize)]
@@ -118,57 +114,6 @@ impl<'a> Repository<'a> {
         untagged.await.map_err(|refused| self.failed("remove the tag", tag, refused))
     }
 
-    async fn through_throw_away(&self, tag: &str, nonce: &str) -> Result<(), Refused> {
-        let Some(before) = self.get(tag).await? else { return Ok(()) };
-        let manifest = self.throw_away(nonce).await?;
-        let replaced = async {
-            self.put_bytes(tag, MANIFEST, &manifest).await?;
-            done(self.delete(&digest_of(&manifest)).await?)
-        };
-        // Where only the answer was lost, the tag may point to nothing by now, or to the empty manifest.
-        let Err(refused) = replaced.await else { return Ok(()) };
-        let Err(lost) = self.put_bytes(tag, &before.kind, &before.bytes).await else {
-            return Err(refused);
-        };
-        let cause = format!(
-            "{}, and the tag could not be put back ({}): it points to an empty manifest now, and was {}",
-            refused.cause, lost.cause, before.digest
-        );
-        Err(Refused { cause, ..refused })
-    }
-
-    /// Uploads a configuration that nobody else has, and answers a manifest of it.
-    async fn throw_away(&self, nonce: &str) -> Result<Bytes, Refused> {
-        let config = json!({
-            "architecture": "amd64", "os": "linux", "config": {"Labels": {"longshore.throw-away": nonce}},
-            "rootfs": {"type": "layers", "diff_ids": []}, "history": [],
-        });
-        let config = Bytes::from(config.to_string());
-        let digest = digest_of(&config);
-        let begin = format!("{}blobs/uploads/", self.base);
-        let answer =
-            self.session.send(|client| client.post(&begin).header(CONTENT_LENGTH, 0)).await?;
-        let answer = done(answer)?;
-        let place = header(answer.headers(), LOCATION.as_str())
-            .ok_or_else(|| Refused::failed("the registry names no place for an upload"))?;
-        let mut place = answer.url().join(&place).map_err(Refused::failed)?;
-        place.query_pairs_mut().append_pair("digest", &digest);
-        let put = |client: &Client| {
-            let request =
-                client.put(place.clone()).header(CONTENT_TYPE, "application/octet-stream");
-            request.body(config.clone())
-        };
-        done(self.session.send(put).await?)?;
-        let manifest = json!({
-            "schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
-            "config": {
-                "mediaType": "application/vnd.docker.container.image.v1+json",
-                "size": config.len(), "digest": digest,
-            },
-        });
-        Ok(Bytes::from(manifest.to_string()))
-    }
-
     async fn all_tags(&self) -> Result<Vec<String>, Refused> {
         let mut tags = Vec::new();
         let mut next = format!("{}tags/list?n=1000", self.base);
@@ -189,7 +134,7 @@ impl<'a> Repository<'a> {
         Ok(tags)
     }
 
-    async fn get(&self, tag: &str) -> Result<Option<Manifest>, Refused> {
+    pub(super) async fn get(&self, tag: &str) -> Result<Option<Manifest>, Refused> {
         let url = self.manifest(tag);
         let answer = self.session.send(|client| client.get(&url).header(ACCEPT, KINDS)).await?;
         let Some(answer) = there(answer)? else { return Ok(None) };
@@ -198,13 +143,18 @@ impl<'a> Repository<'a> {
         Ok(Some(Manifest { digest: digest_of(&bytes), kind, bytes }))
     }
 
-    async fn put_bytes(&self, tag: &str, kind: &str, bytes: &Bytes) -> Result<(), Refused> {
+    pub(super) async fn put_bytes(
+        &self,
+        tag: &str,
+        kind: &str,
+        bytes: &Bytes,
+    ) -> Result<(), Refused> {
         let url = self.manifest(tag);
         let put = |client: &Client| client.put(&url).header(CONTENT_TYPE, kind).body(bytes.clone());
         done(self.session.send(put).await?).map(drop)
     }
 
-    async fn delete(&self, version: &str) -> Result<Response, Refused> {
+    pub(super) async fn delete(&self, version: &str) -> Result<Response, Refused> {
         let url = self.manifest(version);
         self.session.send(|client| client.delete(&url)).await
     }
@@ -213,7 +163,7 @@ impl<'a> Repository<'a> {
         format!("{}manifests/{version}", self.base)
     }
 
-    fn failed(&self, verb: &'static str, tag: &str, refused: Refused) -> EngineError {
+    pub(super) fn failed(&self, verb: &'static str, tag: &str, refused: Refused) -> EngineError {
         failure(verb, &format!("{}:{tag}", self.name), refused)
     }
 }
@@ -224,15 +174,15 @@ fn failure(verb: &'static str, object: &str, refused: Refused) -> EngineError {
 }
 
 /// What is there; `None` for a 404.
-fn there(answer: Response) -> Result<Option<Response>, Refused> {
+pub(super) fn there(answer: Response) -> Result<Option<Response>, Refused> {
     if answer.status() == StatusCode::NOT_FOUND { Ok(None) } else { done(answer).map(Some) }
 }
 
-fn done(answer: Response) -> Result<Response, Refused> {
+pub(super) fn done(answer: Response) -> Result<Response, Refused> {
     if answer.status().is_success() { Ok(answer) } else { Err(Refused::status(&answer)) }
 }
 
-fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+pub(super) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
@@ -242,7 +192,7 @@ fn next_page(link: &str) -> Option<&str> {
     rest.contains("next").then_some(address)
 }
 
-fn digest_of(bytes: &[u8]) -> String {
+pub(super) fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{:x}", Sha256::digest(bytes))
 }
 

@@ -1,12 +1,13 @@
 //! Removes what the plan says, unless a job has taken it meanwhile. Nothing is forced: what a container
 //! uses the engine does not give away.
 
-use super::super::last_use::{Kind as Used, LastUse, unix};
+use super::super::last_use::{Kind as Used, LastUse};
 use super::super::lease::{Leases, Seized};
 use super::super::space::{Seen, Space};
 use super::{Engine, GcPlan, Going, Observation, Report, Settings};
 use crate::engine::{CachePrune, EngineError, Fault, Removed};
 use crate::plan::gc::{Kind, Reason};
+use crate::world::unix;
 
 /// What acting needs.
 pub(super) struct Acting<'a, E: Engine> {
@@ -35,7 +36,13 @@ pub(super) async fn act<E: Engine>(acting: &Acting<'_, E>, plan: &GcPlan, report
             Ok(false) => {}
             // Somebody began to use it after we had looked.
             Err(error) if error.fault == Fault::Conflict => {}
-            Err(error) => report.left.push(error.to_string()),
+            Err(error) => {
+                let away = error.fault.is_away();
+                report.left.push(error.to_string());
+                if away {
+                    return;
+                }
+            }
         }
     }
     let Some(cache) = &plan.build_cache else { return };

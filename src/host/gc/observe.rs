@@ -3,19 +3,16 @@
 use std::collections::{HashMap, HashSet};
 use std::time::SystemTime;
 
-use futures_util::StreamExt;
-
-use super::super::last_use::{Kind, LastUse, unix};
+use super::super::last_use::traces::{self, Traces};
+use super::super::last_use::{Kind, LastUse};
 use super::super::lease::Leases;
 use super::super::space::{self, Seen};
 use super::{CallError, Engine, GcPlan, Settings, World};
-use crate::engine::{ContainerSummary, DiskUsage, EngineError, ImageFacts, ImageUsage};
+use crate::engine::{ContainerSummary, DiskUsage, ImageFacts, ImageUsage};
 use crate::plan::gc::{self, Image, Observed, Policy, Record, Room, Volume};
 use crate::plan::{cache, login};
 use crate::settings::{Amount, GcSettings};
-
-/// Images that are asked for at once.
-const AT_ONCE: usize = 8;
+use crate::world::unix;
 
 /// What was seen.
 pub(super) struct Observation {
@@ -50,7 +47,7 @@ async fn look_on<E: Engine>(
 ) -> Result<Observation, CallError> {
     // Together: a daemon that hangs is found out by the list, long before the count is late.
     let (usage, containers) = tokio::try_join!(engine.disk_usage(), engine.containers(None))?;
-    let facts = facts(engine, &usage.images).await?;
+    let facts = traces::facts(engine, usage.images.iter().map(|image| image.id.clone())).await?;
     let now = (world.clock)();
     let record = LastUse::at(&settings.state_dir);
     let leased = Leases::at(&settings.run_dir).held().map_err(|error| {
@@ -60,20 +57,6 @@ async fn look_on<E: Engine>(
     let seeing = Seeing { usage, containers, facts, record, leased, now };
     let observed = seeing.observed(settings.gc.min_age.0.as_secs())?;
     Ok(Observation { observed, seen, filling })
-}
-
-/// Layers and tag time of each image, asked for side by side. One that is gone meanwhile has none.
-async fn facts<E: Engine>(
-    engine: &E,
-    images: &[ImageUsage],
-) -> Result<HashMap<String, ImageFacts>, EngineError> {
-    let ask = |image: &ImageUsage| {
-        let id = image.id.clone();
-        async move { engine.image(&id).await.map(|facts| (id, facts.unwrap_or_default())) }
-    };
-    let asked: Vec<_> = images.iter().map(ask).collect();
-    let answers = futures_util::stream::iter(asked).buffer_unordered(AT_ONCE);
-    answers.collect::<Vec<_>>().await.into_iter().collect()
 }
 
 struct Seeing {
@@ -128,8 +111,13 @@ impl Seeing {
         used: &HashSet<&str>,
     ) -> Image {
         let facts = self.facts.get(&image.id);
-        let tagged = facts.and_then(|facts| facts.tagged);
-        let last_use = known.get(&image.id).copied().max(tagged);
+        let nameless = image.tags.is_empty() && image.digests.is_empty();
+        let traces = Traces {
+            id: &image.id,
+            recorded: known.get(&image.id).copied(),
+            tagged: facts.and_then(|facts| facts.tagged),
+            built: nameless.then(|| u64::try_from(image.created).unwrap_or_default()),
+        };
         Image {
             id: image.id.clone(),
             references: image.tags.iter().chain(&image.digests).cloned().collect(),
@@ -137,7 +125,7 @@ impl Seeing {
             layers: facts.map(|facts| facts.layers.clone()).unwrap_or_default(),
             size: image.size,
             shared: image.shared,
-            last_use: last_use.unwrap_or_else(|| self.first_seen(image)),
+            last_use: self.record.of_image(&traces, self.now),
             used: used.contains(image.id.as_str()),
             leased: self.is_leased(image),
         }
@@ -147,16 +135,6 @@ impl Seeing {
         let names = [&image.id].into_iter().chain(&image.tags).chain(&image.digests);
         !self.leased.is_empty()
             && names.into_iter().any(|name| self.leased.contains(&login::canonical(name)))
-    }
-
-    /// What a build left without a name tells its age. Of what was loaded, or pulled by its digest, the
-    /// engine only knows when somebody built it: it counts from the first time that it is seen here.
-    fn first_seen(&self, image: &ImageUsage) -> u64 {
-        if image.tags.is_empty() && image.digests.is_empty() {
-            return u64::try_from(image.created).unwrap_or_default().min(unix(self.now));
-        }
-        drop(self.record.note(Kind::Image, &image.id, self.now));
-        unix(self.now)
     }
 
     fn volumes(&self, known: &HashMap<String, u64>, used: &HashSet<&str>) -> Vec<Volume> {

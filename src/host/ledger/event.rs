@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::broker::outgoing::Deed;
 use crate::host::gc::Trigger;
 use crate::plan::prune::PrunePolicy;
 
@@ -112,6 +113,24 @@ pub enum Event<'a> {
         rule: &'a str,
         /// What is wrong; names of fields and objects, no values.
         message: &'a str,
+    },
+    /// The job did something to images through its brokered socket.
+    Image {
+        /// The job's key.
+        job: &'a str,
+        /// Project path.
+        project: &'a str,
+        /// GitLab's number of the pipeline.
+        pipeline: u64,
+        /// What.
+        deed: Deed,
+        /// Names; those without a registry are the job's alone.
+        references: &'a [String],
+        /// `sha256:...`, of a build those of all its stages.
+        images: &'a [String],
+        /// `host/path@sha256:...`, where a registry was asked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        digest: Option<&'a str>,
     },
     /// A cleanup that is handed to the worker; written before it starts.
     Removing {

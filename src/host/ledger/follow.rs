@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{Entry, LONGEST};
 use super::{Ledger, LedgerError, VERSION};
+use crate::host::shared_file;
 
 /// Where a reading ended: in which file, and how far in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ impl Position {
 
 /// A file with its position at its end; `None` where there is none.
 fn open(path: &std::path::Path) -> io::Result<Option<(File, Position)>> {
-    let mut file = match File::open(path) {
+    let mut file = match shared_file::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };

@@ -2,7 +2,6 @@
 //! to fail.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::time::SystemTime;
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Ledger, LedgerError, VERSION};
+use crate::host::shared_file;
 
 /// Longest line that is read; what is longer no version of ours has written.
 pub(super) const LONGEST: u64 = 1 << 20;
@@ -129,7 +129,7 @@ fn is_job(key: &str, asked: &str) -> bool {
 }
 
 fn read(path: &Path, history: &mut History, wanted: impl Fn(&[u8]) -> bool) -> io::Result<()> {
-    let file = match File::open(path) {
+    let file = match shared_file::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         file => file?,
     };

@@ -19,8 +19,7 @@ use crate::stage::error::CallError;
 use crate::world::{Stdio, World};
 
 use super::super::ledger::Ledger;
-use super::{Done, Lock, Pending, remote};
-use crate::host::lease::Leases;
+use super::{Done, Pending, remote, wait_for_lock};
 
 /// What stands for a job's key where no job is known.
 const BY_HAND: &str = "by-hand";
@@ -52,7 +51,7 @@ pub async fn command<E: Engine>(
     if args.plan {
         return Ok(Outcome::Success);
     }
-    let _lock = Lock::wait(&settings.run_dir).map_err(CallError::system)?;
+    let _lock = wait_for_lock(&settings.run_dir).map_err(CallError::system)?;
     let mut failed = Vec::new();
     for one in &all {
         let (left, bad) = carry_out(engine, settings, world, one).await?;
@@ -72,9 +71,11 @@ async fn plans<E: Engine>(
     world: &World,
     args: &PruneArgs,
 ) -> Result<Vec<Planned>, CallError> {
-    let seen = super::observe(engine, (world.clock)()).await?;
+    let mut seen = super::observe(engine, (world.clock)()).await?;
+    super::record::add(&mut seen, &Ledger::at(&settings.state_dir));
     let mut all = Vec::new();
     for (job, policy) in policies(settings, world, args)? {
+        super::age::learn(engine, settings, (&policy, &mut seen)).await?;
         let host = prune::plan(&policy, &seen);
         let mut registry = None;
         if settings.prune.registry {
@@ -167,7 +168,7 @@ async fn carry_out<E: Engine>(
     let pending = Pending::new(&planned.job, &planned.policy, &planned.host);
     // By hand it is done though it cannot be written down; whoever is here sees how it ends.
     drop(ledger.append(&pending.event(), now));
-    let done: Done = super::act(engine, &Leases::at(&settings.run_dir), &pending).await;
+    let done: Done = super::act(engine, settings, (now, &pending)).await;
     drop(ledger.append(&done.event(&pending.job), now));
     let (mut left, mut bad) = (done.left, done.unfinished || done.moved);
     if let Some(plan) = &planned.registry {

@@ -3,7 +3,7 @@
 
 use crate::engine::{EngineError, Fault, Repository};
 use crate::host::ledger::Event;
-use crate::plan::prune::{self, PrunePolicy, RemotePlan, RemoteTag};
+use crate::plan::prune::{self, PrunePolicy, RemotePlan, RemoteTag, Why};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -35,7 +35,16 @@ pub async fn plan(
     let mut tags = Vec::new();
     for tag in prune::asked_remote(policy, &names) {
         let digest = repository.digest(tag).await?;
-        tags.extend(digest.map(|digest| RemoteTag { tag: tag.clone(), digest }));
+        let tag = |digest| RemoteTag { tag: tag.clone(), digest, emptied: false };
+        tags.extend(digest.map(tag));
+    }
+    let plan = prune::plan_remote(policy, &tags);
+    // What would stay for another's may be nobody's.
+    let others = plan.spared.iter().filter(|one| one.why == Why::NotDelivered);
+    for other in others {
+        for tag in tags.iter_mut().filter(|one| policy.reference(&one.tag) == other.reference) {
+            tag.emptied = repository.is_throw_away(&tag.tag).await?;
+        }
     }
     Ok(prune::plan_remote(policy, &tags))
 }
@@ -49,7 +58,7 @@ pub async fn act(
     let mut done = Untagged::default();
     let mut tags = plan.remove.iter();
     for one in tags.by_ref() {
-        let reference = format!("{}:{}", policy.repository, one.tag);
+        let reference = policy.reference(&one.tag);
         match untag(repository, one, &format!("{nonce}-{}", one.tag)).await {
             Ok(Untag::Gone) => done.removed.push(reference),
             Ok(Untag::Stays(why)) => done.left.push(format!("{reference}: {why}")),
@@ -69,7 +78,7 @@ pub async fn act(
             }
         }
     }
-    let rest = tags.map(|one| format!("{}:{}: not tried any more", policy.repository, one.tag));
+    let rest = tags.map(|one| format!("{}: not tried any more", policy.reference(&one.tag)));
     done.left.extend(rest);
     let told = moved(repository, policy, plan).await;
     done.failed |= told.is_some();

@@ -4,11 +4,12 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::host::shared_file;
 use crate::secrets::vault::Holder;
 use crate::settings::Settings;
 use crate::stage::call::Call;
@@ -48,19 +49,7 @@ pub fn note(call: &Call<'_>) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o750).create(&notes)?;
     let file = notes.join(&holder.job);
     let one = Noted { holder, path: path.to_owned(), device, inode, note: file.clone() };
-    write(&file, &serde_json::to_vec(&one)?)
-}
-
-/// Written beside and put in place: what was cut short in the middle is never read.
-fn write(note: &Path, text: &[u8]) -> io::Result<()> {
-    let beside = note.with_extension(format!("{}.new", std::process::id()));
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    let written = io::Write::write_all(&mut file, text).and_then(|()| fs::rename(&beside, note));
-    if written.is_err() {
-        drop(fs::remove_file(&beside));
-    }
-    written
+    shared_file::replace(&file, &serde_json::to_vec(&one)?, 0o600)
 }
 
 /// All that is noted. What cannot be read is passed over.

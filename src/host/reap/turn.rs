@@ -1,14 +1,12 @@
 //! Whose turn it is to reap: one process at a time, and `prepare` sees to it that one comes every few
 //! minutes. It removes nothing itself.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{FlockOperation, flock};
-
+use crate::host::shared_file;
 use crate::stage::call::Call;
 use crate::stage::worker;
 
@@ -50,9 +48,7 @@ pub fn start_when_due(call: &Call<'_>) {
 }
 
 fn stamp(run_dir: &Path, now: SystemTime) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    options.open(run_dir.join(STAMP))?.set_modified(now)
+    shared_file::open_lock(run_dir, STAMP)?.set_modified(now)
 }
 
 /// A clock that was set back does not put the next one off.
@@ -62,14 +58,8 @@ fn is_due(last: Option<SystemTime>, now: SystemTime, interval: Duration) -> bool
 }
 
 fn open(run_dir: &Path) -> io::Result<Option<File>> {
-    DirBuilder::new().recursive(true).mode(0o700).create(run_dir)?;
-    let mut options = OpenOptions::new();
-    let lock =
-        options.create(true).truncate(false).write(true).mode(0o600).open(run_dir.join(LOCK))?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        taken => taken.map(|()| Some(lock)).map_err(io::Error::from),
-    }
+    let lock = shared_file::open_lock(run_dir, LOCK)?;
+    Ok(shared_file::try_lock(&lock)?.then_some(lock))
 }
 
 #[cfg(test)]

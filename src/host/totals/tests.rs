@@ -1,5 +1,7 @@
 //! What is counted, once, whatever happens to the files.
 
+use std::fs;
+
 use super::super::gc::Trigger;
 use super::super::ledger::{Ending, Event};
 use super::*;

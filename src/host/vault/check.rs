@@ -2,12 +2,13 @@
 
 use std::cmp::Reverse;
 
+use super::Host;
 use super::findings::{self, Capabilities, Finding, Severity, finding};
 use super::policy::{self, Stanza};
 use super::report::{Report, SecretState, Server};
-use super::{Host, seconds};
 use crate::secrets::vault::{LoginFacts, SecretIdFacts, ServerState, VaultError, Visit};
 use crate::stage::error::CallError;
+use crate::world::unix;
 
 /// A clock that is further off than this is remarked upon.
 const CLOCK_MAY_BE_OFF: u64 = 60;
@@ -69,9 +70,9 @@ async fn look(host: &Host<'_>, visit: &mut Visit<'_>) -> Result<Seen, VaultError
 
 fn report(host: &Host<'_>, at: String, state: ServerState, seen: Seen) -> Report {
     let now = (host.world.clock)();
-    let clock_offset_seconds = state.clock_unix.map(|theirs| {
-        i64::try_from(theirs).unwrap_or(i64::MAX).saturating_sub_unsigned(seconds(now))
-    });
+    let clock_offset_seconds = state
+        .clock_unix
+        .map(|theirs| i64::try_from(theirs).unwrap_or(i64::MAX).saturating_sub_unsigned(unix(now)));
     let mut findings: Vec<Finding> = Vec::new();
     if clock_offset_seconds.is_some_and(|offset| offset.unsigned_abs() > CLOCK_MAY_BE_OFF) {
         let text = "this host's clock and the server's are more than a minute apart; certificates and expiries depend on them";

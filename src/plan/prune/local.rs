@@ -1,12 +1,11 @@
 //! What goes from this host. Pure: it is told what the engine has, who uses it and who else is at work.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::Serialize;
 
 use super::super::container::Labels;
-use super::{PrunePolicy, Rules};
+use super::{PrunePolicy, Rules, Why};
 
 /// The label by which an image tells the commit it was built from (OCI image annotations).
 const REVISION: &str = "org.opencontainers.image.revision";
@@ -44,10 +43,12 @@ pub struct LocalImage {
     pub digests: Vec<String>,
     /// The commit its label tells.
     pub revision: Option<String>,
-    /// The pipeline whose job made it, where its labels tell.
+    /// The pipeline whose job made it, where its labels or the ledger tell.
     pub pipeline: Option<Pipeline>,
-    /// When it was made, Unix seconds.
+    /// When it was made, Unix seconds: maybe long ago and elsewhere.
     pub created: i64,
+    /// When it was last used, pulled or tagged here, Unix seconds, where somebody has found that out.
+    pub touched: Option<u64>,
 }
 
 impl LocalImage {
@@ -90,67 +91,6 @@ pub struct Spared {
     pub why: Why,
 }
 
-/// Why something goes or stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Why {
-    /// Goes: the tag holds a value of this pipeline.
-    OwnTag,
-    /// Goes: the settings drop the tag, and the image is this pipeline's.
-    OwnImage,
-    /// Goes: the settings drop the tag, and nobody else is at work.
-    Dropped,
-    /// Goes: a newer image took its tag.
-    Nameless,
-    /// Goes: made by this pipeline, and without a name.
-    Stage,
-    /// Stays: `latest`, or in `keep`.
-    Kept,
-    /// Stays: a container uses it.
-    Used,
-    /// Stays: younger than `min_age`.
-    Young,
-    /// Stays: this pipeline has the same commit, or may have made it, and is at work.
-    AtWork(u64),
-    /// Stays: it was built from this commit.
-    OtherCommit(String),
-    /// Stays: the registry has another image under it than this pipeline's.
-    NotDelivered,
-}
-
-impl Why {
-    /// Whether it says that something stays.
-    fn spares(&self) -> bool {
-        !matches!(
-            self,
-            Self::OwnTag | Self::OwnImage | Self::Dropped | Self::Nameless | Self::Stage
-        )
-    }
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = match self {
-            Self::OwnTag => "a tag of this pipeline",
-            Self::OwnImage => "its image is this pipeline's",
-            Self::Dropped => "the settings drop it",
-            Self::Nameless => "a newer image took its tag",
-            Self::Stage => "made by this pipeline, and without a name",
-            Self::Kept => "the settings keep it",
-            Self::Used => "a container uses it",
-            Self::Young => "it is younger than min_age",
-            Self::NotDelivered => "it is another image than what this pipeline delivered",
-            Self::AtWork(pipeline) => {
-                return write!(formatter, "pipeline {pipeline} is at work and may need it");
-            }
-            Self::OtherCommit(commit) => {
-                return write!(formatter, "it was built from another commit, {commit}");
-            }
-        };
-        formatter.write_str(words)
-    }
-}
-
 /// What goes and what stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct PrunePlan {
@@ -186,6 +126,12 @@ pub fn plan(policy: &PrunePolicy, seen: &Seen) -> PrunePlan {
         }
     }
     plan
+}
+
+/// Ids of the images that would lose something, were they old enough: whose age has to be known.
+pub fn candidates(policy: &PrunePolicy, seen: &Seen) -> BTreeSet<String> {
+    let policy = PrunePolicy { min_age_seconds: 0, ..policy.clone() };
+    plan(&policy, seen).remove.into_iter().map(|one| one.image).collect()
 }
 
 /// A policy before what there is.
@@ -238,6 +184,10 @@ impl Look<'_> {
         let delivered = self.delivered.is_some_and(|latest| latest.id == image.id);
         if delivered || image.tags.iter().any(is_own) || self.is_of_this_pipeline(image) {
             return Why::OwnImage;
+        }
+        let made = image.pipeline.as_ref().filter(|by| by.project == self.policy.project);
+        if let Some(other) = made.filter(|by| !self.is_this(by)) {
+            return Why::OtherPipeline(other.id);
         }
         if let Some(revision) = self.foreign_revision(image) {
             return Why::OtherCommit(revision.to_owned());
@@ -296,10 +246,15 @@ impl Look<'_> {
     }
 
     fn is_young(&self, image: &LocalImage) -> bool {
+        let (age, now) = (self.policy.min_age_seconds, self.seen.now);
         let created = u64::try_from(image.created).unwrap_or_default();
-        let age = self.policy.min_age_seconds;
-        // Where clocks disagree an image may be made in the future, which is no age at all.
-        age > 0 && created.saturating_add(age) > self.seen.now
+        let newest = match image.touched {
+            // Made in the future and used in the past: it was made by another clock.
+            Some(touched) if created > now => touched,
+            touched => created.max(touched.unwrap_or_default()),
+        };
+        // Where a clock was set back all may lie in the future, which is no age at all.
+        age > 0 && newest.saturating_add(age) > now
     }
 
     /// The tag or digest of a reference of the policy's repository: exactly, not of one below it.

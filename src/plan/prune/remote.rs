@@ -5,8 +5,7 @@
 
 use serde::Serialize;
 
-use super::local::Why;
-use super::{LATEST, PrunePolicy, Spared};
+use super::{LATEST, PrunePolicy, Spared, Why};
 
 /// A tag as the registry has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,6 +14,9 @@ pub struct RemoteTag {
     pub tag: String,
     /// The manifest that it points to, `sha256:...`.
     pub digest: String,
+    /// It points to an empty manifest of ours: an earlier prune was interrupted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub emptied: bool,
 }
 
 /// What goes from the registry, and what stays.
@@ -30,7 +32,8 @@ pub struct RemotePlan {
 
 /// Plans the registry's part. Without a `latest` nothing goes: then nothing is known to be delivered.
 ///
-/// A tag that other pipelines use as well goes only while it points to what this pipeline delivered.
+/// A tag that other pipelines use as well goes only while it points to what this pipeline delivered, or to
+/// nothing that anybody could pull.
 pub fn plan(policy: &PrunePolicy, tags: &[RemoteTag]) -> RemotePlan {
     let digest_of = |name: &str| tags.iter().find(|one| one.tag == name).map(|one| &one.digest);
     let Some(latest) = digest_of(LATEST) else { return RemotePlan::default() };
@@ -43,13 +46,13 @@ pub fn plan(policy: &PrunePolicy, tags: &[RemoteTag]) -> RemotePlan {
     for one in tags.iter().filter(|one| rules.names(&one.tag)) {
         let why = if rules.keeps(&one.tag) {
             Why::Kept
-        } else if rules.is_own(&one.tag) || mine(&one.digest) {
+        } else if rules.is_own(&one.tag) || mine(&one.digest) || one.emptied {
             plan.remove.push(one.clone());
             continue;
         } else {
             Why::NotDelivered
         };
-        plan.spared.push(Spared { reference: format!("{}:{}", policy.repository, one.tag), why });
+        plan.spared.push(Spared { reference: policy.reference(&one.tag), why });
     }
     plan
 }

@@ -164,6 +164,20 @@ fn the_test_image_of_another_commit_stays() {
 }
 
 #[test]
+fn the_test_image_that_another_pipeline_made_stays() {
+    let by = |project: &str| Pipeline { project: project.into(), id: 6, commit: String::new() };
+    let made =
+        |project: &str| LocalImage { pipeline: Some(by(project)), ..tagged("a", &[&of("test")]) };
+    let plan = planned(&[made("team/app")], &[]);
+    assert_eq!(stays(&plan), [(of("test").as_str(), &Why::OtherPipeline(6))]);
+    // What another project made and this one tagged is this one's name for it.
+    assert_eq!(planned(&[made("fork/app")], &[]).remove[0].why, Why::Dropped);
+    let delivered =
+        LocalImage { pipeline: Some(by("team/app")), ..tagged("a", &[&of("test"), &of("latest")]) };
+    assert_eq!(planned(&[delivered], &[]).remove[0].why, Why::OwnImage);
+}
+
+#[test]
 fn a_pipeline_run_again_beside_keeps_the_tags_that_both_have() {
     let plan = beside(SHA, &[tagged("a", &[&of(SHA), &of("test"), &of("latest")])]);
     assert_eq!(goes(&plan), Vec::<&str>::new());
@@ -204,6 +218,46 @@ fn what_is_young_stays() {
     );
 }
 
+/// Each with the second it was made at and touched at, at 1000, where a minute's rest is asked for.
+#[test]
+fn an_old_image_that_was_pulled_tagged_or_used_a_moment_ago_is_young() {
+    let policy = PrunePolicy { min_age_seconds: 60, ..policy() };
+    for (created, touched, stays) in [
+        (10, None, false),
+        (10, Some(10), false),
+        (10, Some(940), false),
+        (10, Some(941), true),
+        (10, Some(1000), true),
+        (941, Some(10), true),
+        (941, None, true),
+        // By another clock than ours.
+        (5000, None, true),
+        (5000, Some(10), false),
+        (5000, Some(941), true),
+        (-5, Some(0), false),
+    ] {
+        let images =
+            vec![LocalImage { created, touched, ..tagged("a", &[&of("test"), &of("latest")]) }];
+        let seen = Seen { images, now: 1000, ..Seen::default() };
+        let plan = plan(&policy, &seen);
+        assert_eq!(goes(&plan).is_empty(), stays, "{created} {touched:?}");
+        assert_eq!(stays, plan.spared.iter().any(|one| one.why == Why::Young), "{plan:?}");
+        // Whatever is known so far: its age has to be found out.
+        assert_eq!(candidates(&policy, &seen), ["a".to_owned()].into());
+    }
+}
+
+#[test]
+fn only_what_would_go_has_to_tell_its_age() {
+    let images = [
+        tagged("kept", &[&of("v1")]),
+        tagged("another's", &["reg.example:5000/team/other:test"]),
+        tagged("used", &[&of("test")]),
+        tagged("goes", &[&of("old")]),
+    ];
+    assert_eq!(candidates(&policy(), &seen(&images, &["used"])), ["goes".to_owned()].into());
+}
+
 #[test]
 fn a_job_tells_its_pipeline_by_its_labels() {
     let labels = |text: &str| -> Labels {
@@ -234,8 +288,11 @@ fn a_pattern_without_its_value_is_none() {
 }
 
 fn remote(tags: &[(&str, &str)]) -> RemotePlan {
-    let tag =
-        |(tag, digest): &(&str, &str)| RemoteTag { tag: (*tag).into(), digest: (*digest).into() };
+    let tag = |(tag, digest): &(&str, &str)| RemoteTag {
+        tag: (*tag).into(),
+        digest: (*digest).into(),
+        emptied: *digest == "emptied",
+    };
     plan_remote(&policy(), &tags.iter().map(tag).collect::<Vec<_>>())
 }
 
@@ -252,6 +309,16 @@ fn what_another_pipeline_has_pushed_since_stays() {
     let plan = remote(&[("latest", "1"), ("test", "2"), (SHA, "1")]);
     assert_eq!(plan.remove.len(), 1);
     assert!(stays_in(&plan).contains(&(of("test"), Why::NotDelivered)));
+}
+
+/// Of whatever pipeline's: nobody can pull it. What the settings keep stays even so.
+#[test]
+fn a_tag_that_an_interrupted_prune_has_emptied_goes() {
+    let plan = remote(&[("latest", "1"), ("test", "emptied"), ("v1", "emptied"), ("b", "2")]);
+    let gone: Vec<&str> = plan.remove.iter().map(|one| one.tag.as_str()).collect();
+    assert_eq!(gone, ["test"]);
+    assert!(stays_in(&plan).contains(&(of("v1"), Why::Kept)));
+    assert!(stays_in(&plan).contains(&(of("b"), Why::NotDelivered)));
 }
 
 fn stays_in(plan: &RemotePlan) -> Vec<(String, Why)> {

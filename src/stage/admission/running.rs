@@ -1,7 +1,7 @@
 //! What runs on this host, as far as it stands in the way of one more job: containers of jobs (one that is
 //! being removed still is there), jobs that were let in and have none yet, and what raw-socket jobs left.
 
-use crate::engine::{ContainerSummary, Engine};
+use crate::engine::{ContainerSummary, Engine, EngineError};
 use crate::host::queue::Standing;
 use crate::host::{orphans, owner};
 use crate::plan::admission::Weight;
@@ -10,28 +10,40 @@ use crate::plan::sweep;
 use crate::stage::call::Call;
 use crate::stage::error::CallError;
 
-use super::Gate;
+use super::gate::Gate;
 
 /// The label, with its value, of the container that stands for a job.
 const JOB: (&str, &str) = ("longshore.kind", "job");
 
-/// What the job lacks beside all that runs; `let_in` are those who may have no container yet.
+/// The containers that count; none where nothing does.
 ///
 /// # Errors
-/// Ours: the engine does not answer, or what raw-socket jobs left will not go by itself.
-pub(super) async fn lack<E: Engine>(
+/// When the engine does not answer.
+pub(super) async fn containers<E: Engine>(
     gate: &Gate<'_, E>,
-    let_in: &[&Standing],
-) -> Result<Option<String>, CallError> {
+) -> Result<Vec<ContainerSummary>, EngineError> {
     let settings = &gate.call.settings;
     let raw = settings.has_raw_socket();
     if !raw && !settings.admission.limits_jobs() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let filter = format!("{}={}", JOB.0, JOB.1);
-    let containers = gate.engine.containers((!raw).then_some(&*filter)).await?;
-    let jobs = jobs(gate.call, &containers);
-    if raw && let Some(why) = too_many_left(gate.call, &containers, &jobs)? {
+    gate.engine.containers((!raw).then_some(&*filter)).await
+}
+
+/// What the job lacks beside all that runs; `let_in` are those who may have no container yet.
+///
+/// # Errors
+/// Ours: what raw-socket jobs left will not go by itself.
+pub(super) fn lack<E: Engine>(
+    gate: &Gate<'_, E>,
+    containers: &[ContainerSummary],
+    let_in: &[&Standing],
+) -> Result<Option<String>, CallError> {
+    let jobs = jobs(gate.call, containers);
+    if gate.call.settings.has_raw_socket()
+        && let Some(why) = too_many_left(gate.call, containers, &jobs)?
+    {
         return Ok(Some(why));
     }
     let has_container = |key: &str| jobs.iter().any(|job| job_key(job) == Some(key));

@@ -1,7 +1,5 @@
 //! What the broker is told of a job: from its plan, and from the daemon what only that knows.
 
-use std::sync::{Arc, OnceLock};
-
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -12,12 +10,11 @@ use crate::broker::view::{Daemon, JobView, Own, SecretFinder, Workspace};
 use crate::engine::Engine;
 use crate::plan::container::ContainerPlan;
 use crate::plan::sweep;
-use crate::secrets::MaskSet;
 use crate::stage::call::Call;
 use crate::stage::error::CallError;
 use crate::stage::seccomp;
 
-use super::{job_container, logins, own};
+use super::{job_container, logins, named_secrets, own};
 
 /// The broker of this job for one stage.
 ///
@@ -91,7 +88,7 @@ async fn version(daemon: &Address) -> Result<Daemon, CallError> {
     })
 }
 
-/// Finds which secret a text contains, in any form that the masker knows. Compiled when first asked.
+/// Tells the job's secrets by their names, files by that of their secret.
 fn finder(call: &Call<'_>, secrets: Vec<SecretVariable>) -> SecretFinder {
     let files: Vec<(String, String)> = call
         .plan
@@ -103,22 +100,8 @@ fn finder(call: &Call<'_>, secrets: Vec<SecretVariable>) -> SecretFinder {
         let file = files.iter().find(|(path, _)| path == known);
         file.map_or(known, |(_, name)| name).to_owned()
     };
-    let named: Vec<_> =
-        secrets.into_iter().map(|secret| (name(&secret.name), secret.value.0)).collect();
-    let compiled: OnceLock<Vec<MaskSet>> = OnceLock::new();
-    Arc::new(move |text: &str| {
-        let sets = compiled.get_or_init(|| {
-            named.iter().map(|(_, value)| MaskSet::new(vec![value.clone()])).collect()
-        });
-        let found = named.iter().zip(sets).find(|((_, value), set)| {
-            // A value too short to be masked is one all the same.
-            let bare = value.expose();
-            let contains = !bare.is_empty()
-                && text.as_bytes().windows(bare.len()).any(|window| window == bare);
-            contains || set.mask(text.as_bytes()) != text.as_bytes()
-        });
-        found.map(|((name, _), _)| name.clone())
-    })
+    let named = secrets.into_iter().map(|secret| (name(&secret.name), secret.value.0)).collect();
+    named_secrets::finder(named, call.masks.options())
 }
 
 /// 16 hex digits from the kernel.

@@ -9,6 +9,7 @@ use crate::secrets::{Fetched, SecretSource};
 
 use super::super::call::Call;
 use super::super::credentials::Credentials;
+use super::super::masking;
 use super::super::sink::RunnerSink;
 use super::say;
 
@@ -37,12 +38,22 @@ async fn nothing(sink: &RunnerSink, error: &crate::engine::EngineError) {
     say(sink, &format!("nothing was removed from the registry: {error}")).await;
 }
 
+/// A password of Vault's is read with a login of its own, and only where no place before Vault has one: the
+/// `prepare` that may have read it for a pull ended long ago, and what has lived on since is the job's agent. A
+/// password that may delete from the registry is not to lie in the job's container while its scripts run.
 async fn login<S: SecretSource>(
     call: &Call<'_>,
     place: &ImageSource,
     source: &S,
     sink: &RunnerSink,
 ) -> Option<RegistryLogin> {
+    let found = Credentials::new(call.world, Fetched::default()).before_vault(place).await;
+    for warning in &found.warnings {
+        say(sink, warning).await;
+    }
+    if found.login.is_some() {
+        return found.login;
+    }
     let mut fetched = Fetched::default();
     if let Some(login) = &place.login.vault {
         match source.fetch(std::slice::from_ref(&login.password)).await {
@@ -50,11 +61,8 @@ async fn login<S: SecretSource>(
             Err(error) => say(sink, &format!("no login for the registry: {error}")).await,
         }
     }
-    let found = Credentials::new(call.world, fetched).login(place).await;
-    for warning in found.warnings {
-        say(sink, &warning).await;
-    }
-    found.login
+    call.masks.add(masking::values(&fetched));
+    Credentials::new(call.world, fetched).from_vault_on(place, found).login
 }
 
 async fn tell(plan: &RemotePlan, done: &Untagged, sink: &RunnerSink) {

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use longshore::broker::connection;
 use longshore::broker::forward::Address;
-use longshore::broker::session::{Broker, Parts, Word};
+use longshore::broker::record::ImageRecord;
+use longshore::broker::session::{Broker, Login, Parts, Word};
 use longshore::broker::view::{Daemon, JobView, Own, Workspace};
 use longshore::plan::{BrokerPlan, Quota};
 
@@ -44,6 +45,7 @@ impl Brokered {
         let directory = TempDir::with_prefix("longshore-test-broker-").unwrap();
         let key = unique();
         let (mut view, mut rules) = (view(&key, network), rules());
+        view.daemon.api_minor = api_minor(socket);
         change(&mut view, &mut rules);
         let path = directory.path().join("docker.sock");
         let words = Arc::default();
@@ -98,9 +100,29 @@ impl Brokered {
         let words = self.words.lock().unwrap();
         let refused = words.iter().filter_map(|word| match word {
             Word::Refused(refusal) => Some(refusal.rule),
-            Word::Line(_) => None,
+            Word::Line(_) | Word::Image(_) => None,
         });
         refused.collect()
+    }
+
+    /// Lines for the job log so far, refusals aside.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let words = self.words.lock().unwrap();
+        let lines = words.iter().filter_map(|word| match word {
+            Word::Line(line) => Some(line.clone()),
+            Word::Refused(_) | Word::Image(_) => None,
+        });
+        lines.collect()
+    }
+
+    /// What the ledger would have been told of images so far.
+    pub(crate) fn records(&self) -> Vec<ImageRecord> {
+        let words = self.words.lock().unwrap();
+        let records = words.iter().filter_map(|word| match word {
+            Word::Image(record) => Some(record.clone()),
+            Word::Refused(_) | Word::Line(_) => None,
+        });
+        records.collect()
     }
 }
 
@@ -110,6 +132,12 @@ impl Drop for Brokered {
         let ended = self.thread.take().map(std::thread::JoinHandle::join);
         assert!(std::thread::panicking() || ended.unwrap().is_ok());
     }
+}
+
+/// Which API the daemon speaks, as `prepare` asks it.
+fn api_minor(socket: &Path) -> u32 {
+    let version = super::real::get_from(socket, "/version");
+    version["ApiVersion"].as_str().unwrap().strip_prefix("1.").unwrap().parse().unwrap()
 }
 
 async fn serve(listener: UnixListener, broker: Arc<Broker>) {
@@ -127,7 +155,7 @@ async fn keep(mut heard: mpsc::UnboundedReceiver<Word>, kept: Arc<Mutex<Vec<Word
 }
 
 fn nobody() -> longshore::broker::session::LoginFinder {
-    Arc::new(|_| Box::pin(std::future::ready(None)))
+    Arc::new(|_| Box::pin(std::future::ready(Ok(Login::default()))))
 }
 
 fn fresh() -> String {

@@ -149,6 +149,11 @@ impl FakeRegistry {
         pulls.cloned().collect()
     }
 
+    /// All requests until now.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.state().seen.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no request died with the state in hand")
     }

@@ -12,9 +12,11 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
+use longshore::secrets::vault::{RoleId, VaultSettings};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::bao::write_private;
 use super::environment::{Moment, custom_env};
 use super::fake_runner::FakeRunner;
 use super::job_json::FakeJob;
@@ -100,6 +102,27 @@ impl Host {
     pub(crate) fn table(mut self, toml: &str) -> Self {
         self.tables.push_str(toml);
         self.written()
+    }
+
+    /// Jobs have the brokered socket, and the tests' own images on it.
+    pub(crate) fn brokered() -> Self {
+        Self::new()
+            .docker("docker_socket", "\"brokered\"")
+            .docker("shared_images", "[\"longshore-test/*\"]")
+            .table("[broker]\nallowed_images = [\"longshore-test/*\"]\n")
+    }
+
+    /// With this server, its role's id in a file.
+    pub(crate) fn vault(self, vault: &VaultSettings) -> Self {
+        let RoleId::Value(role_id) = &vault.approle.role_id else { panic!("the role's id") };
+        let file = self.path("role_id");
+        write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
+        self.table(&format!(
+            "[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n",
+            vault.address,
+            file.display(),
+            vault.approle.secret_id.place()
+        ))
     }
 
     fn written(self) -> Self {

@@ -21,6 +21,7 @@ use longshore::plan::owner::Owner;
 use longshore::plan::{self, HostFacts, SecretRef, container::Labels};
 use longshore::secrets::{Fetched, FetchedSecret, Secret, SecretError, SecretSource};
 use longshore::settings::{Capacity, Settings};
+use longshore::stage::admission::{self, Pace};
 use longshore::stage::call::Call;
 use longshore::stage::error::CallError;
 use longshore::stage::sink::RunnerSink;
@@ -83,8 +84,13 @@ pub(crate) struct Life {
 impl Life {
     /// A delivery job with a helper, a secret, an image to pull and two references to prune.
     pub(crate) fn new() -> Self {
+        Self::with("")
+    }
+
+    /// The same, with these further tables in the settings.
+    pub(crate) fn with(tables: &str) -> Self {
         let directory = TempDir::with_prefix("longshore-test-life-").unwrap();
-        let settings = settings(&directory);
+        let settings = settings(&directory, tables);
         let job = FakeJob::new().stage("delivery").image("job:1").sources("git://h/p.git", "0123");
         let builds = format!("{}/project", settings.builds_dir);
         let variables = [
@@ -135,6 +141,23 @@ impl Life {
         }
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// From now on it goes by this clock.
+    pub(crate) fn clock(&mut self, clock: fn() -> SystemTime) {
+        self.world.clock = clock;
+    }
+
+    /// Waits for its place on the host, at this pace.
+    pub(crate) async fn enter(&self, pace: Pace, out: impl Write) -> Result<(), CallError> {
+        let mut log = JobLog::new(out, SystemTime::now);
+        let admitted = admission::enter_at(pace, &self.call(), &self.engine, &mut log).await?;
+        admitted.done();
+        Ok(())
+    }
+
     pub(crate) fn container(&self) -> String {
         self.call().plan.container_name(plan::Role::Job)
     }
@@ -181,14 +204,14 @@ fn stdio(input: &[u8]) -> Stdio {
 }
 
 /// All directories below this one: the agents run on the test's own file system.
-fn settings(directory: &TempDir) -> Settings {
+fn settings(directory: &TempDir, tables: &str) -> Settings {
     let path = directory.path().display();
     let text = format!(
         "builds_dir = \"{path}/builds\"\ncache_dir = \"{path}/cache\"\nstate_dir = \"{path}/state\"\n\
          run_dir = \"{path}/run\"\n[docker]\nhelper_image = \"helper:1\"\n\
          pull_policy = [\"if-not-present\"]\n[vault]\naddress = \"https://127.0.0.1:1\"\n\
          [vault.approle]\nrole_id_file = \"/none\"\nsecret_id_file = \"/none\"\n\
-         [secrets.KEY]\npath = \"kv/a\"\nfield = \"b\"\nprojects = [\"**\"]\n"
+         [secrets.KEY]\npath = \"kv/a\"\nfield = \"b\"\nprojects = [\"**\"]\n{tables}"
     );
     Settings::parse(&text, directory.path()).unwrap()
 }

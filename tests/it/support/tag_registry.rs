@@ -20,12 +20,26 @@ pub(crate) enum Deletes {
     Everything,
 }
 
+/// How it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fails {
+    /// It hangs up.
+    Down,
+    /// It answers 500.
+    WithError,
+    /// It takes the request, and is silent.
+    Hangs,
+}
+
 struct State {
     deletes: Deletes,
     tags: BTreeMap<String, String>,
     manifests: BTreeMap<String, Vec<u8>>,
+    /// By the digits of their digests.
+    blobs: BTreeMap<String, Vec<u8>>,
     requests: Vec<String>,
     up_to: usize,
+    fails: Fails,
     lost: usize,
     on_request: Option<(usize, String)>,
 }
@@ -49,12 +63,15 @@ impl TagRegistry {
         let address = listener.local_addr().unwrap();
         let (tags, manifests) = (BTreeMap::new(), BTreeMap::new());
         let (requests, up_to, lost, on_request) = (Vec::new(), usize::MAX, 0, None);
-        let state = State { deletes, tags, manifests, requests, up_to, lost, on_request };
+        let (blobs, fails) = (BTreeMap::new(), Fails::Down);
+        let state =
+            State { deletes, tags, manifests, blobs, requests, up_to, fails, lost, on_request };
         let registry = Self { address, state: Arc::new(Mutex::new(state)) };
         let served = registry.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                drop(served.serve(&stream));
+                let served = served.clone();
+                std::thread::spawn(move || drop(served.serve(&stream)));
             }
         });
         registry
@@ -76,6 +93,12 @@ impl TagRegistry {
     pub(crate) fn fails_after(&self, requests: usize) -> &Self {
         self.state().up_to = requests;
         self
+    }
+
+    /// The same, in this way.
+    pub(crate) fn fails_by(&self, fails: Fails, requests: usize) -> &Self {
+        self.state().fails = fails;
+        self.fails_after(requests)
     }
 
     /// Does what its request of this number asks, but the answer is lost.
@@ -108,7 +131,9 @@ impl TagRegistry {
         let mut state = self.state();
         state.requests.push(format!("{} {}", request.method, request.path));
         if state.requests.len() > state.up_to {
-            return Ok(());
+            let how = state.fails;
+            drop(state);
+            return fail(how, stream);
         }
         if let Some((_, tag)) =
             state.on_request.clone().filter(|(at, _)| *at == state.requests.len())
@@ -126,6 +151,17 @@ impl TagRegistry {
             "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
         )?;
         if request.method == "HEAD" { Ok(()) } else { stream.write_all(&body) }
+    }
+}
+
+fn fail(how: Fails, mut stream: &TcpStream) -> std::io::Result<()> {
+    match how {
+        Fails::Down => Ok(()),
+        Fails::WithError => {
+            write!(stream, "HTTP/1.1 500 X\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        }
+        // Until the other side gives up.
+        Fails::Hangs => std::io::copy(&mut stream, &mut std::io::sink()).map(drop),
     }
 }
 
@@ -167,8 +203,16 @@ impl State {
             let tags: Vec<&String> = self.tags.keys().collect();
             return (200, String::new(), json!({ "tags": tags }).to_string().into_bytes());
         }
+        if let Some(digest) = path.strip_prefix("blobs/sha256:") {
+            let blob = self.blobs.get(digest);
+            return blob.map_or(bare(404), |blob| (200, String::new(), blob.clone()));
+        }
         if path.starts_with("blobs/uploads/") {
             let status = if request.method == "POST" { 202 } else { 201 };
+            if request.method == "PUT" {
+                let digest = format!("{:x}", Sha256::digest(&request.body));
+                self.blobs.insert(digest, request.body.clone());
+            }
             return (
                 status,
                 "Location: /v2/team/app/blobs/uploads/1?state=x\r\n".into(),

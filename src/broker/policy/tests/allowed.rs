@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::broker::outgoing::{Answer, Kind, Link, LoginFor, Note, OutBody};
+use crate::broker::outgoing::{Answer, Deed, Kind, Link, LoginFor, Note, OutBody};
 use crate::broker::policy::Decision;
 use crate::broker::request::Method::{Delete, Get, Post, Put};
 use crate::broker::stand_in::{
@@ -77,8 +77,8 @@ fn an_old_daemon_mounts_all_of_it_and_gets_links() {
     assert_eq!(mounts[1]["ReadOnly"], true);
     let link = |at: &str, to: &str| Link { at: at.to_owned(), to: to.to_owned() };
     let expected = [
-        link("/src", "/.longshore-workspace/team/app"),
         link("/conf", "/.longshore-workspace-ro/team/app/conf"),
+        link("/src", "/.longshore-workspace/team/app"),
         link("/x", "/.longshore-workspace/team/app/x"),
     ];
     assert_eq!(outgoing.links, expected);
@@ -199,7 +199,10 @@ fn images_are_pulled_with_the_jobs_login_and_pushed_by_rule() {
     let pull = allowed(Post, "/images/create?fromImage=postgres&tag=16", "");
     let reference = "docker.io/library/postgres:16".to_owned();
     assert_eq!(pull.login, LoginFor::Image(reference.clone()));
-    assert_eq!(pull.notes, [Note::Images { references: vec![reference] }]);
+    assert_eq!(
+        pull.notes,
+        [Note::Images { references: vec![reference], deed: Some(Deed::Pulled) }]
+    );
     let push = allowed(Post, "/images/registry.example/team/app/push?tag=test", "");
     assert_eq!(push.path, "/images/registry.example/team/app/push");
     assert_eq!(push.query, [("tag", "test".to_owned())]);

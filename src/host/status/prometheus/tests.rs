@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::super::totals::{LastGc, Totals};
-use super::super::{Slots, Space};
+use super::super::{LastGc, Slots, Space, Totals};
 use super::*;
 use crate::plan::sweep::Doomed;
 

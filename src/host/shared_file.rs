@@ -1,0 +1,135 @@
+//! Files that several processes of this host share: locks, and files that are put in place as a whole. What
+//! stands in them is the callers' business.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+/// Opening does not wait for who is at the other end of a pipe, which no file of ours should be.
+pub(super) const AT_ONCE: i32 = OFlags::NONBLOCK.bits().cast_signed();
+
+/// Opens the file of a lock, made where it is missing, and its directory too, for us alone.
+///
+/// # Errors
+/// When either cannot be made.
+pub fn open_lock(directory: &Path, name: &str) -> io::Result<File> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.custom_flags(AT_ONCE).open(directory.join(name))
+}
+
+/// Opens a file to be read. What is no file (a pipe, a device, a directory) is an error: a pipe would be
+/// waited on, and a device may have no end.
+///
+/// # Errors
+/// When it is not there, is no file, or cannot be read.
+pub fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(AT_ONCE).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
+}
+
+/// Reads a file as a whole, as [`open`] has it.
+///
+/// # Errors
+/// As [`open`].
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Takes the lock on an open file, held until all that share it are closed; waits for whoever has it.
+///
+/// # Errors
+/// When the file system knows no locks.
+pub fn lock(file: &File) -> io::Result<()> {
+    Ok(flock(file, FlockOperation::LockExclusive)?)
+}
+
+/// As [`lock`], but answers at once: `false` where another has it.
+///
+/// # Errors
+/// When the file system knows no locks.
+pub fn try_lock(file: &File) -> io::Result<bool> {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Puts a file there as a whole or not at all.
+///
+/// # Errors
+/// When it cannot be written; what was there stays.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // No name that a collector of `*.prom` would take.
+    let fresh = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = (|| {
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).truncate(true).write(true).mode(mode).open(&fresh)?;
+        file.write_all(bytes)?;
+        fs::rename(&fresh, path)
+    })();
+    if written.is_err() {
+        drop(fs::remove_file(&fresh));
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_has_the_lock_until_it_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let run_dir = directory.path().join("a/b");
+        let held = open_lock(&run_dir, "some.lock").unwrap();
+        assert!(try_lock(&held).unwrap());
+        assert!(!try_lock(&open_lock(&run_dir, "some.lock").unwrap()).unwrap());
+        drop(held);
+        assert!(try_lock(&open_lock(&run_dir, "some.lock").unwrap()).unwrap());
+    }
+
+    #[test]
+    fn only_a_file_is_read_and_nobody_waits_at_a_pipe() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, b"one").unwrap();
+        assert_eq!(read(&file).unwrap(), b"one");
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &pipe,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        for odd in [&pipe, directory.path(), Path::new("/dev/zero")] {
+            assert_eq!(read(odd).unwrap_err().to_string(), "it is no file", "{odd:?}");
+        }
+        open_lock(directory.path(), "pipe").unwrap_err();
+        let missing = read(&directory.path().join("missing")).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_cannot_be_put_in_place_leaves_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        replace(&file, b"one", 0o600).unwrap();
+        replace(&file, b"two", 0o600).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"two");
+        let taken = directory.path().join("taken");
+        fs::create_dir(&taken).unwrap();
+        replace(&taken, b"three", 0o600).unwrap_err();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
+    }
+}

@@ -1,0 +1,93 @@
+//! Docker's other clients in whole jobs with a brokered socket: compose, the Python SDK and testcontainers at
+//! their usual work, none of which knows of the broker.
+
+use crate::support::job_json::FakeJob;
+use crate::support::real::{Host, assert_says};
+
+/// Docker's command line with compose, and Python with `docker` and `testcontainers`; `script/lib/client-images.sh`
+/// makes it.
+const CLIENTS: &str = "longshore-test/clients:1";
+
+/// What the scripts write for the clients.
+const FILES: &str = include_str!("support/clients/compose.yml");
+const SDK: &str = include_str!("support/clients/sdk.py");
+const CONTAINERS: &str = include_str!("support/clients/containers.py");
+
+fn host() -> Host {
+    Host::new()
+        .docker("docker_socket", "\"brokered\"")
+        .docker("shared_images", "[\"longshore-test/*\"]")
+        .table("[broker]\nallowed_images = [\"longshore-test/*\"]\n")
+}
+
+/// A job that has this file and runs these lines, none of which may be refused anything.
+fn works(file: (&str, &str), script: &[&str]) {
+    let (name, text) = file;
+    let write = format!("cat >{name} <<'END_OF_FILE'\n{text}END_OF_FILE");
+    let lines = std::iter::once(write.as_str()).chain(script.iter().copied());
+    let job = FakeJob::new().image(CLIENTS).script(lines.chain(["echo all of it done"]));
+    let host = host();
+    let result = host.run(&job);
+    let trace = result.trace_text();
+    assert!(!trace.contains("the Docker broker refused"), "{trace}");
+    result.assert_success();
+    assert_says(&trace, &["\nall of it done\n"]);
+}
+
+#[test]
+fn compose_brings_a_project_up_and_down() {
+    works(
+        ("compose.yml", FILES),
+        &[
+            "docker compose version",
+            "docker compose config --quiet",
+            "docker compose up --detach --wait --wait-timeout 60",
+            "docker compose ps --services --status running | sort | tr '\\n' ' ' | grep -qx 'client web '",
+            "docker compose ps --format json | grep -q '\"Health\":\"healthy\"'",
+            "docker compose logs --no-color web | grep -q 'greeting=<composed>'",
+            "docker compose logs --no-color client | grep -q 'client began after web'",
+            "docker compose exec -T web cat /store/word | grep -qx kept",
+            "test \"$(echo word | docker compose exec -T client cat)\" = word",
+            "docker compose exec -T client cat /src/compose.yml | cmp - compose.yml",
+            "docker compose run --rm -T client echo one-off | grep -qx one-off",
+            "docker compose top web >/dev/null",
+            "docker compose cp web:/tmp/www/index.html page && grep -q 'greeting=composed' page",
+            "docker compose restart --timeout 1 client",
+            "docker compose stop --timeout 1",
+            "docker compose start web",
+            "docker network ls --format '{{.Name}}' | grep -q _inner",
+            "docker volume ls --format '{{.Name}}' | grep -q _store",
+            "docker compose down --volumes --timeout 1",
+            "test -z \"$(docker ps -aq)\"",
+            "test -z \"$(docker volume ls -q)\"",
+            "! docker network ls --format '{{.Name}}' | grep -q _inner",
+        ],
+    );
+}
+
+#[test]
+fn compose_builds_what_it_runs() {
+    let text = "services:\n  app:\n    build: .\n    image: built:1\n";
+    works(
+        ("compose.yml", text),
+        &[
+            "printf '%s\\n' 'FROM longshore-test/busybox:1' 'RUN echo from the build >/word' \
+             'CMD [\"cat\", \"/word\"]' >Dockerfile",
+            "export DOCKER_BUILDKIT=0",
+            "docker compose build",
+            "docker compose up --no-color --abort-on-container-exit | grep 'from the build'",
+            "docker compose down --rmi local",
+        ],
+    );
+}
+
+#[test]
+fn the_python_sdk_does_its_usual_work() {
+    works(("sdk.py", SDK), &["python3 sdk.py"]);
+}
+
+#[test]
+fn testcontainers_waits_for_what_it_starts() {
+    let off = "export TESTCONTAINERS_RYUK_DISABLED=true";
+    works(("containers.py", CONTAINERS), &[off, "python3 containers.py"]);
+}
