@@ -32,7 +32,7 @@ pub(super) const fn attack(
 }
 
 /// Until an answer begins.
-const BEGINS: Duration = Duration::from_secs(60);
+const BEGINS: Duration = Duration::from_mins(1);
 
 /// Until an answer that does not end is taken for the whole of it.
 const QUIET: Duration = Duration::from_secs(2);

@@ -66,6 +66,7 @@ fn chunked(body: &str) -> Vec<u8> {
     sent
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn raw() -> Vec<Raw> {
     let evil = body(&format!(",\"HostConfig\":{EVIL}"));
     let create = |target: &str| post(target, JSON, &evil);
