@@ -346,6 +346,7 @@ pub(crate) fn sweep(points: &[Point], tries: Vec<impl Fn(&Point, Side) + Send>) 
 }
 
 /// The same, at these sides alone.
+#[expect(clippy::print_stdout, reason = "how much was swept is the drill's figure")]
 pub(crate) fn sweep_at(
     points: &[Point],
     sides: &[Side],

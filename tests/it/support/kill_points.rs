@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use super::real;
 
 /// How lines begin that the daemon tells of every pull; others come or not, as it is fast or slow.
-const OF_EACH_PULL: &[&str] = &["Pulling from", "Pull complete", "Digest:", "Status:"];
+const OF_EACH_PULL: &[&str] = &["Pulling from", "Digest:", "Status:"];
 
 /// One request of a job's course: by the n-th of its kind within its call, because the order of what goes
 /// side by side is not always the same.

@@ -297,13 +297,13 @@ pub(crate) fn left_on(socket: &Path, job: &FakeJob) -> Vec<String> {
     let volumes = get_from(socket, "/volumes");
     let images = get_from(socket, "/images/json");
     let list = |list: &Value| list.as_array().cloned().unwrap_or_default();
-    let named = [list(&networks), list(&volumes["Volumes"])].concat();
+    let by_name = [list(&networks), list(&volumes["Volumes"])].concat();
     let tags = list(&images).into_iter().flat_map(|image| list(&image["RepoTags"]));
     let tags = tags.map(|tag| tag.as_str().unwrap().to_owned());
     let of_job = tags.filter(|tag| tag.starts_with(&format!("longshore.invalid/{}-", job.id)));
     names
         .map(|name| name.as_str().unwrap().trim_start_matches('/').to_owned())
-        .chain(named.iter().map(|one| one["Name"].as_str().unwrap().to_owned()))
+        .chain(by_name.iter().map(|one| one["Name"].as_str().unwrap().to_owned()))
         .filter(|name| name.starts_with(&prefix))
         .chain(of_job)
         .collect()

@@ -153,12 +153,11 @@ impl TagRegistry {
         let gate = self.state().gate.clone();
         let mut said = Said::Trouble(Fails::Down);
         let mut work = || said = self.answer(&request);
-        let goes_on = match gate {
-            Some(gate) => gate(&line, &mut work),
-            None => {
-                work();
-                true
-            }
+        let goes_on = if let Some(gate) = gate {
+            gate(&line, &mut work)
+        } else {
+            work();
+            true
         };
         let (status, headers, body) = match said {
             Said::Answer(answer) if goes_on => answer,
