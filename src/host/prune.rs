@@ -211,7 +211,7 @@ pub async fn of_job<E: Engine>(
     (job, now): (&str, SystemTime),
 ) -> Vec<String> {
     let carried_out = async {
-        let _lock = wait_for_lock(&settings.run_dir).map_err(no_lock)?;
+        let _lock = wait_for_lock(&settings.run_dir)?;
         let mut pending = pending(settings, now)?;
         pending.retain(|plan| plan.job == job);
         Ok(finish(engine, settings, (now, &pending)).await)
@@ -227,7 +227,7 @@ pub async fn finish_interrupted<E: Engine>(
     now: SystemTime,
 ) -> Vec<String> {
     let carried_out = async {
-        let Some(_lock) = attempt_lock(&settings.run_dir).map_err(no_lock)? else {
+        let Some(_lock) = attempt_lock(&settings.run_dir)? else {
             return Ok(Vec::new());
         };
         let mut pending = pending(settings, now)?;
@@ -245,11 +245,6 @@ pub async fn finish_interrupted<E: Engine>(
 
 /// The label with a job's key.
 const JOB: &str = "longshore.job";
-
-#[expect(clippy::needless_pass_by_value, reason = "errors are handed over where they end")]
-fn no_lock(error: io::Error) -> String {
-    format!("failed to lock the prune in run_dir: {error}")
-}
 
 async fn finish<E: Engine>(
     engine: &E,
@@ -305,14 +300,24 @@ pub fn read(entry: &Entry) -> Option<Pending> {
 /// The lock: two that carry out the same plan would tell each other's removals as their own failures.
 const LOCK: &str = "prune.lock";
 
-fn wait_for_lock(run_dir: &Path) -> io::Result<File> {
-    let file = shared_file::open_lock(run_dir, LOCK)?;
-    shared_file::lock(&file)?;
-    Ok(file)
+fn wait_for_lock(run_dir: &Path) -> Result<File, String> {
+    let lock = || {
+        let file = shared_file::open_lock(run_dir, LOCK)?;
+        shared_file::lock(&file)?;
+        Ok(file)
+    };
+    lock().map_err(|error| no_lock(run_dir, &error))
 }
 
 /// `None` where somebody is at it.
-fn attempt_lock(run_dir: &Path) -> io::Result<Option<File>> {
-    let file = shared_file::open_lock(run_dir, LOCK)?;
-    Ok(shared_file::try_lock(&file)?.then_some(file))
+fn attempt_lock(run_dir: &Path) -> Result<Option<File>, String> {
+    let lock = || {
+        let file = shared_file::open_lock(run_dir, LOCK)?;
+        Ok(shared_file::try_lock(&file)?.then_some(file))
+    };
+    lock().map_err(|error| no_lock(run_dir, &error))
+}
+
+fn no_lock(run_dir: &Path, error: &io::Error) -> String {
+    format!("failed to take the lock {}: {error}", run_dir.join(LOCK).display())
 }

@@ -287,6 +287,55 @@ mod tests {
         assert_eq!(ground.others(&one), [("a".to_owned(), true)]);
     }
 
+    /// Whatever lies there stands in nobody's way, and nobody's place is lost by it.
+    #[test]
+    fn what_is_damaged_in_the_directory_is_passed_over() {
+        use std::os::unix::ffi::OsStrExt;
+        let ground = Ground::new();
+        let directory = ground.queue.directory.clone();
+        let first = ground.enter("a", NOW);
+        for name in ["2.1.waits.0.0.b", "3.1.in.0.0.mine", "4.1.waits.0.0.c"] {
+            fs::create_dir(directory.join(name)).unwrap();
+        }
+        let pipe = directory.join("5.1.in.0.0.mine");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", directory.join("6.1.waits.0.0.d")).unwrap();
+        std::os::unix::fs::symlink("/nothing", directory.join("7.1.waits.0.0.e")).unwrap();
+        fs::write(directory.join(std::ffi::OsStr::from_bytes(b"8.1.waits.0.0.\xff")), "").unwrap();
+        fs::write(directory.join("9.1.waits.0.0"), "what was torn").unwrap();
+        let mine = ground.enter("mine", NOW);
+        assert_eq!(mine.entry.number, 8);
+        let alive = ground.queue.others(&mine, &ground.lock()).unwrap().into_iter();
+        let alive: Vec<String> = alive.filter(|one| one.alive).map(|one| one.entry.key).collect();
+        assert_eq!(alive, ["a"]);
+        assert_eq!(waiting(directory.parent().unwrap()), 2);
+        let dead = Entry::parse("2.1.waits.0.0.b").unwrap();
+        ground.queue.forget(&dead, &ground.lock());
+        first.leave();
+        mine.leave();
+        assert_eq!(waiting(directory.parent().unwrap()), 0);
+    }
+
+    /// The highest number there is: those that come later have no order, and each has a place.
+    #[test]
+    fn a_number_that_has_no_next_is_no_end() {
+        let ground = Ground::new();
+        let last = format!("{}.1.waits.0.0.b", u64::MAX);
+        fs::write(ground.queue.directory.join(last), "").unwrap();
+        let [one, two] = ["a", "c"].map(|key| ground.enter(key, NOW));
+        assert_eq!(ground.others(&one).into_iter().filter(|(_, alive)| *alive).count(), 1);
+        drop(two);
+    }
+
+    #[test]
+    fn a_directory_that_is_something_else_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("queue"), "").unwrap();
+        assert_eq!(Queue::open(directory.path()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(waiting(directory.path()), 0);
+    }
+
     #[test]
     fn only_one_holds_the_queue() {
         let ground = Ground::new();

@@ -34,6 +34,8 @@ pub struct Status {
     pub engine: String,
     /// Why the daemon tells nothing, where it does not.
     pub engine_error: Option<String>,
+    /// Why the ledger tells nothing new, where it does not: the counters are what they were.
+    pub ledger_error: Option<String>,
     /// Jobs whose containers are there.
     pub jobs: Vec<Job>,
     /// Jobs that wait for a place.
@@ -93,8 +95,8 @@ pub struct Slots {
 /// The command.
 ///
 /// # Errors
-/// When nothing can be told, or the file cannot be written. A daemon that does not answer is told, and is
-/// an error for people and scripts; a collector of metrics reads of it in them.
+/// When the file cannot be written. A daemon that does not answer, or a ledger that cannot be read, is told
+/// with all else, and is an error for people and scripts; a collector of metrics reads of it in them.
 pub async fn command<E: Engine>(
     engine: Result<E, EngineError>,
     settings: &Settings,
@@ -102,7 +104,7 @@ pub async fn command<E: Engine>(
     args: &StatusArgs,
     mut stdio: Stdio,
 ) -> Result<Outcome, CallError> {
-    let status = gather(engine, settings, world).await?;
+    let status = gather(engine, settings, world).await;
     let text = if args.prometheus {
         prometheus::text(&status, settings)
     } else if args.json {
@@ -118,20 +120,25 @@ pub async fn command<E: Engine>(
         None => std::io::Write::write_all(&mut stdio.stdout, text.as_bytes())
             .map_err(CallError::system)?,
     }
-    match &status.engine_error {
-        Some(error) if !args.prometheus => Err(CallError::system(error)),
-        _ => Ok(Outcome::Success),
+    let errors: Vec<&str> = [&status.engine_error, &status.ledger_error]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    if args.prometheus || errors.is_empty() {
+        return Ok(Outcome::Success);
     }
+    Err(CallError::system(errors.join("\n")))
 }
 
 async fn gather<E: Engine>(
     engine: Result<E, EngineError>,
     settings: &Settings,
     world: &World,
-) -> Result<Status, CallError> {
+) -> Status {
     let now = (world.clock)();
     let run_dir = &settings.run_dir;
-    let totals = Totals::update(&settings.state_dir, now).map_err(CallError::system)?;
+    let (totals, unread) = Totals::update(&settings.state_dir, now);
     let mut status = Status {
         time: unix(now),
         version: env!("CARGO_PKG_VERSION"),
@@ -141,6 +148,7 @@ async fn gather<E: Engine>(
         leases: Leases::at(run_dir).held().unwrap_or_default(),
         last_reap: turn::last(run_dir).map(unix).max(totals.last_reaped),
         last_gc: totals.last_gc,
+        ledger_error: unread.map(|error| error.to_string()),
         totals,
         ..Status::default()
     };
@@ -149,7 +157,7 @@ async fn gather<E: Engine>(
         Err(error) => Err(error.into()),
     };
     status.engine_error = seen.err().map(|error| error.to_string());
-    Ok(status)
+    status
 }
 
 impl Status {

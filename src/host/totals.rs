@@ -83,25 +83,26 @@ struct Open {
 
 impl Totals {
     /// The counters of this state directory, brought up to date and written down again where that can be:
-    /// who may not write there has them all the same.
-    ///
-    /// # Errors
-    /// When the ledger cannot be read.
-    pub fn update(state_dir: &Path, now: SystemTime) -> Result<Self, LedgerError> {
+    /// who may not write there has them all the same. Where the ledger cannot be read they are what they were,
+    /// and the error is told too.
+    pub fn update(state_dir: &Path, now: SystemTime) -> (Self, Option<LedgerError>) {
         let path = state_dir.join("totals.json");
         // Two at once would both be right; with the lock no one overwrites the newer by the older.
         let _lock = lock(state_dir);
         let mut totals = Self::read(&path);
-        let position = std::mem::take(&mut totals.position);
+        let (before, position) = (totals.clone(), std::mem::take(&mut totals.position));
         let add = |entry: Option<Entry>| match entry {
             Some(entry) => totals.add(&entry),
             None => totals.unreadable += 1,
         };
-        totals.position = Ledger::at(state_dir).follow(position, add)?;
+        match Ledger::at(state_dir).follow(position, add) {
+            Ok(position) => totals.position = position,
+            Err(error) => return (before, Some(error)),
+        }
         totals.end_late(unix(now));
         // Next time they are counted up from where the file stands.
         drop(totals.write(&path));
-        Ok(totals)
+        (totals, None)
     }
 
     /// A file that cannot be read, or of another version, is none.

@@ -147,6 +147,30 @@ fn who_dies_or_is_cancelled_while_waiting_stands_in_nobodys_way() {
 }
 
 #[test]
+fn a_daemon_that_is_stopped_or_restarted_costs_those_that_wait_nothing() {
+    let ground = Ground::new("[admission]\nmax_jobs = 1\n");
+    let [one, two, three] = jobs();
+    ground.let_in(&one);
+    let mut second = ground.waiting(&two);
+    let mut third = ground.waiting(&three);
+    let pid = Pid::from_raw(ground.daemon.pid()).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    kill_process(pid, Signal::CONT).unwrap();
+    ground.daemon.kill();
+    // Long enough for some looks at nothing.
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(second.still_waits() && third.still_waits());
+    ground.daemon.again();
+    ground.finish(&one);
+    second.gets_in();
+    assert!(third.still_waits());
+    ground.finish(&two);
+    third.gets_in();
+    ground.finish(&three);
+}
+
+#[test]
 fn the_wait_is_as_long_as_is_allowed_over_all_tries() {
     let ground = Ground::new("[admission]\nmax_jobs = 1\nwait = \"2s\"\n");
     let [one, two] = jobs();

@@ -140,10 +140,10 @@ fn what_is_foreign_or_torn_in_our_directories_is_passed_over() {
 }
 
 /// A file system in memory without a byte or a file left.
-struct Full(TempDir);
+pub(crate) struct Full(TempDir);
 
 impl Full {
-    fn mount() -> Self {
+    pub(crate) fn mount() -> Self {
         let directory = TempDir::with_prefix("longshore-test-full-").unwrap();
         let size = ["-t", "tmpfs", "-o", "size=16k,nr_inodes=8", "tmpfs"];
         run(Command::new("mount").args(size).arg(directory.path()));
@@ -157,7 +157,7 @@ impl Full {
         full
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }

@@ -4,6 +4,7 @@
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use longshore::host::last_use::{Kind, LastUse};
 use longshore::host::ledger::Ledger;
 use longshore::host::prune::Pending;
 use longshore::plan::prune::PrunePolicy;
@@ -225,4 +226,39 @@ async fn done(here: &InProcess, work: Work) -> Result<(), String> {
         Work::Gc => here.gc().await,
     };
     done.map(drop).map_err(|error| error.to_string())
+}
+
+/// By an hour, both ways: what a container uses and what was just used stays, and the order is the same.
+#[tokio::test]
+async fn a_clock_that_jumps_lets_a_gc_take_nothing_that_was_just_used() {
+    let ground = Ground::new();
+    ground.deliver();
+    let rests = GC.replace("\"0s\"", "\"90m\"");
+    let host = Host::new().in_memory().docker("host", &format!("{:?}", ground.daemon.host()));
+    let host = host.table(&rests);
+    let record = LastUse::at(&host.path("state"));
+    // The daemon's own word on the tags is of now: that a record is older does not count.
+    let before = ground.tags();
+    let here = || InProcess::new(&host, &ground.daemon.host());
+    for clock in [
+        (|| SystemTime::now() - Duration::from_hours(1)) as fn() -> SystemTime,
+        || SystemTime::now() + Duration::from_hours(1),
+        SystemTime::now,
+    ] {
+        here().clock(clock).gc().await.unwrap();
+        assert_eq!(ground.tags(), before);
+    }
+    // Two hours on, all that may go has rested, but for what was used since.
+    record
+        .note(Kind::Image, &ground.id("third:1"), SystemTime::now() + Duration::from_hours(2))
+        .unwrap();
+    here().clock(|| SystemTime::now() + Duration::from_hours(2)).gc().await.unwrap();
+    let mut left = before.clone();
+    left.retain(|tag| tag != OTHER);
+    assert_eq!(ground.tags(), left);
+    // And back: what was noted in those hours counts as now, and not for ever.
+    here().gc().await.unwrap();
+    assert_eq!(ground.tags(), left);
+    here().clock(|| SystemTime::now() + Duration::from_hours(2)).gc().await.unwrap();
+    assert_eq!(ground.tags(), Work::Gc.leaves());
 }

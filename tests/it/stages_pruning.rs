@@ -105,7 +105,11 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// A delivery where nothing may go that was touched within an hour; `test` came so long ago.
 async fn rested(came: Came, ago: Duration) -> Life {
-    let life = Life::with("[prune]\nmin_age = \"1h\"\n");
+    rested_for("1h", came, ago).await
+}
+
+async fn rested_for(min_age: &str, came: Came, ago: Duration) -> Life {
+    let life = Life::with(&format!("[prune]\nmin_age = \"{min_age}\"\n"));
     let then = SystemTime::now() - ago;
     let tagged = matches!(came, Came::Tagged).then(|| unix(then));
     let facts = ImageFacts { id: "sha256:old".into(), tagged, ..ImageFacts::default() };
@@ -176,4 +180,26 @@ async fn what_is_used_after_the_plan_stays() {
     assert!(is_there(&life, TEST).await);
     let ledger = std::fs::read_to_string(life.settings().state_dir.join("ledger.jsonl")).unwrap();
     assert!(ledger.contains("tagged or used meanwhile"), "{ledger}");
+}
+
+/// By an hour, both ways: what was just used stays, and what waits for its time has it an hour later at most.
+#[tokio::test]
+async fn a_clock_that_jumps_takes_nothing_that_was_just_used() {
+    let clocks: [fn() -> SystemTime; 2] =
+        [|| SystemTime::now() + HOUR, || SystemTime::now() - HOUR];
+    for came in [Came::Used, Came::Pulled, Came::Tagged] {
+        for (clock, ago, stays) in [
+            (clocks[0], Duration::ZERO, true),
+            (clocks[1], Duration::ZERO, true),
+            (clocks[1], HOUR * 2, true),
+            (clocks[1], HOUR * 3, false),
+        ] {
+            let mut life = rested_for("90m", came, ago).await;
+            life.clock(clock);
+            Box::pin(delivered(&life)).await;
+            life.cleanup().await.unwrap();
+            assert_eq!(is_there(&life, TEST).await, stays, "{came:?} {ago:?}");
+            assert!(is_there(&life, LATEST).await);
+        }
+    }
 }

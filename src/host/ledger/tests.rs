@@ -96,3 +96,37 @@ fn processes_side_by_side_do_not_mix_their_lines() {
     let (entries, unreadable) = all(&Ledger::at(directory.path()));
     assert_eq!((entries.len(), unreadable), (2000, 0));
 }
+
+/// A pipe takes what is written until it is full, and whoever reads it waits for ever.
+#[test]
+fn a_pipe_or_a_device_in_its_place_is_told_and_waited_on_by_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.jsonl");
+    let ledger = Ledger::at(directory.path());
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let error = ledger.append(&Event::Removing { job: "1" }, NOW).unwrap_err().to_string();
+    assert!(error.contains("ledger.jsonl") && error.contains("it is a pipe"), "{error}");
+    for _ in 0..2 {
+        let error = ledger.history(&Filter::default()).unwrap_err().to_string();
+        assert!(error.contains("ledger.jsonl: it is no file"), "{error}");
+        ledger.of_kinds(&["pruning"]).unwrap_err();
+        ledger.follow(super::follow::Position::default(), |_| ()).unwrap_err();
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    }
+}
+
+/// On another disk, by the operator's choice.
+#[test]
+fn a_symbolic_link_to_a_file_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let target = elsewhere.path().join("ledger");
+    std::os::unix::fs::symlink(&target, directory.path().join("ledger.jsonl")).unwrap();
+    let ledger = Ledger::at(directory.path());
+    assert_eq!(jobs(&ledger), Vec::<String>::new());
+    removing(&ledger, "1-job");
+    assert_eq!(jobs(&ledger), ["1-job"]);
+    assert!(fs::metadata(target).unwrap().len() > 0);
+}

@@ -97,8 +97,11 @@ fn policies(
     if let Some(repository) = &args.repository {
         return Ok(vec![by_hand(repository, settings, args)]);
     }
-    // A ledger that cannot be read is one that is not there: then it is told by hand.
-    let entries = Ledger::at(&settings.state_dir).of_kinds(&["pruning"]).unwrap_or_default();
+    let entries = Ledger::at(&settings.state_dir).of_kinds(&["pruning"]).map_err(|error| {
+        CallError::system(format!(
+            "{error}\n  what it would tell can be told by hand: longshore prune --repository HOST/PATH --commit SHA"
+        ))
+    })?;
     let mut known: Vec<(String, PrunePolicy)> = Vec::new();
     for pending in entries.iter().filter_map(super::read) {
         let policy = &pending.policy;

@@ -74,6 +74,8 @@ fn engine(status: &Status, page: &mut Page) {
     page.sample("build_info", &[("version", status.version)], 1);
     let up = u8::from(status.engine_error.is_none());
     page.gauge("engine_up", "Whether the Docker daemon answered.", up);
+    let up = u8::from(status.ledger_error.is_none());
+    page.gauge("ledger_up", "Whether the ledger could be read; else the counters stand still.", up);
 }
 
 fn now(status: &Status, page: &mut Page) {

@@ -13,6 +13,9 @@ pub(super) fn text(status: &Status, settings: &Settings) -> String {
     if let Some(error) = &status.engine_error {
         lines.add("engine", error.lines().next().unwrap_or_default());
     }
+    if let Some(error) = &status.ledger_error {
+        lines.add("ledger", error);
+    }
     lines.add("jobs", &jobs(status));
     for job in &status.jobs {
         lines.add("", &of_job(job, status.time));

@@ -37,7 +37,7 @@ impl Ground {
     }
 
     fn totals(&self, time: u64) -> Totals {
-        Totals::update(self.directory.path(), at(time)).unwrap()
+        Totals::update(self.directory.path(), at(time)).0
     }
 }
 
@@ -143,4 +143,21 @@ fn lines_that_cannot_be_read_are_counted() {
     let path = ground.directory.path().join("ledger.jsonl");
     fs::write(&path, fs::read_to_string(&path).unwrap() + "torn\n{\"version\":9}\n").unwrap();
     assert_eq!((ground.totals(10).unreadable, ground.totals(10).unreadable), (2, 2));
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_changes_no_counter_and_is_told() {
+    let ground = Ground::new();
+    let path = ground.directory.path().join("ledger.jsonl");
+    ground.started("1-a", 1);
+    ground.finished("1-a", "success", 1);
+    let before = ground.totals(2);
+    fs::rename(&path, path.with_extension("away")).unwrap();
+    fs::create_dir(&path).unwrap();
+    let (after, error) = Totals::update(ground.directory.path(), at(3));
+    assert_eq!((&after, error.is_some()), (&before, true));
+    fs::remove_dir(&path).unwrap();
+    fs::rename(path.with_extension("away"), &path).unwrap();
+    ground.finished("2-b", "success", 4);
+    assert_eq!(jobs(&ground.totals(4)), [("success", 2)]);
 }
