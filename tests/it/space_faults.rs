@@ -19,7 +19,8 @@ const SOON: Duration = Duration::from_mins(1);
 const SHA: &str = "5a5a5a5aabcdef0123456789abcdef0123456789";
 const REPOSITORY: &str = "registry.example:5000/group/faults";
 const OTHER: &str = "registry.example:5000/group/other:test";
-const GC: &str = "[gc]\nmin_age = \"0s\"\nimages = 1\nkeep = [\"longshore-test/**\", \"registry.example:5000/group/faults:*\"]\n";
+/// The disk never has enough: each round is followed by another look.
+const GC: &str = "[gc]\nfree = { low = \"900t\", high = \"900t\" }\nmin_age = \"0s\"\nimages = 1\nkeep = [\"longshore-test/**\", \"registry.example:5000/group/faults:*\"]\n";
 
 /// What is under way when the daemon goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,6 +213,7 @@ async fn a_daemon_that_hangs_in_the_middle_ends_the_call_in_time() {
             assert!(took < Duration::from_secs(10), "{work:?} {side:?} {took:?}");
             let told = ended.unwrap_err();
             assert_says(&told, &["remove image", "no answer from the daemon within 1s"]);
+            assert_eq!(told.matches("remove image").count(), 1, "{told}");
             let again = InProcess::new(&host, &ground.daemon.host());
             done(&again, work).await.unwrap();
             assert_eq!(ground.tags(), work.leaves(), "{work:?} {side:?}");
