@@ -1,6 +1,7 @@
 //! A daemon that is killed or stopped in the middle of a prune or a collection: the call ends and says so,
 //! the next one finishes, and nothing went but what was to go.
 
+use std::fs;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -169,10 +170,14 @@ fn a_daemon_that_is_killed_in_the_middle_costs_one_more_call() {
             let latest = ground.latest();
             let (host, ended) = ground.killed(work, point, side);
             assert_eq!(ended.status.code(), Some(2), "{work:?} {side:?} {ended:?}");
-            assert_says(
-                &stderr(&ended),
-                &["remove image", "the daemon hung up before it answered"],
-            );
+            let told = stderr(&ended);
+            assert_says(&told, &["remove image", "the daemon hung up before it answered"]);
+            // Whoever is gone is not asked for the rest.
+            assert_eq!(told.matches("remove image").count(), 1, "{told}");
+            // What a collection had done until then is told.
+            let booked = fs::read_to_string(host.path("state/ledger.jsonl")).unwrap_or_default();
+            let collected = booked.matches("\"event\":\"collected\"").count();
+            assert_eq!(collected, usize::from(work == Work::Gc), "{booked}");
             assert_eq!(ground.latest(), latest, "{work:?} {side:?}");
             let next = host.bare(work.words()).output().unwrap();
             assert!(next.status.success(), "{work:?} {side:?} {next:?}");
