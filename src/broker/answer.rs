@@ -177,6 +177,10 @@ fn image(view: &JobView, mut one: Fields) -> Option<Value> {
             names.retain(|name| name.as_str().is_some_and(|name| is_visible(view, name)));
         }
     }
+    without_our_labels(&mut one);
+    if let Some(Value::Object(config)) = one.get_mut("Config") {
+        without_our_labels(config);
+    }
     without(&mut one, &["GraphDriver", "Container", "ContainerConfig", "Metadata", "Parent"]);
     for key in ["Containers", "SharedSize"] {
         if one.contains_key(key) {
@@ -244,8 +248,10 @@ fn event(view: &JobView, mut one: Fields) -> Option<Value> {
     let actor = one.get_mut("Actor")?.as_object_mut()?;
     let id = text(actor, "ID").to_owned();
     let attributes = actor.get_mut("Attributes").and_then(Value::as_object_mut)?;
-    let key = attributes.get("longshore.job").and_then(Value::as_str);
-    if key != Some(view.key.as_str()) && !view.owns(Kind::Container, &id) {
+    // A new one is told of before its id is known; labels alone may come from an image.
+    let told = |key: &str| attributes.get(key).and_then(Value::as_str).unwrap_or_default();
+    let new = told("longshore.job") == view.key && told("name").starts_with(&view.prefix());
+    if !new && !view.owns(Kind::Container, &id) {
         return None;
     }
     attributes.retain(|key, _| !key.starts_with("longshore."));

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::build::{Context, Facts, Needed, Packing, Recipe, When, end};
@@ -35,6 +35,7 @@ pub(super) async fn send(
     let name = format!(".longshore-{}.dockerfile", broker.fresh());
     let mut outgoing = plan.outgoing.clone();
     outgoing.query.push(("dockerfile", name.clone()));
+    outgoing.query.push(("cachefrom", json!(cache_sources(broker, &plan).await).to_string()));
     let (pieces, received) = mpsc::channel(WAITING);
     let mut passed = pin!(pass(broker, &plan, context, (pieces, &name)));
     let mut sent = pin!(broker.daemon.send(&outgoing, None, Some(body(received))));
@@ -53,6 +54,31 @@ pub(super) async fn send(
         }
     };
     sent.map_err(|error| exchange::unanswered(&error))
+}
+
+/// Most images whose layers a build may take.
+const SOURCES: usize = 64;
+
+/// Images whose layers the build may take: without a word about them the daemon takes those of everybody. One
+/// job could then read what another's steps made, or have it take what came through a proxy of its own (the
+/// daemon counts a layer as the same whatever `HTTP_PROXY` was). The list is never empty, for that says nothing.
+async fn cache_sources(broker: &Broker, plan: &BuildPlan) -> Vec<String> {
+    let (own, repository) = broker.judged(|(view, rules)| {
+        (view.own.image_ids.iter().cloned().collect::<Vec<_>>(), rules.repository.clone())
+    });
+    let mut sources = plan.cache_from.clone();
+    if let Some(repository) = repository {
+        let below = format!("{repository}/*");
+        let filters = json!({ "reference": [repository, below] }).to_string();
+        let listed = broker.daemon.look("/images/json", &[("filters", &filters)]).await;
+        let listed = listed.unwrap_or_default();
+        let ids = listed.as_array().into_iter().flatten().filter_map(|one| one["Id"].as_str());
+        sources.extend(ids.map(str::to_owned));
+    }
+    sources.extend(own);
+    sources.truncate(SOURCES);
+    sources.push("longshore.invalid/nothing".to_owned());
+    sources
 }
 
 /// What passes, as a body whose end is the sender's.
@@ -88,14 +114,14 @@ async fn pass(
     }
     packing.finish(&mut |plain| looking.push(plain, &mut out))?;
     let _ = pieces.send(std::mem::take(&mut out).into()).await; // the daemon has answered already
-    let dockerfile = looking.dockerfile()?;
-    let recipe = broker.judged(|case| Recipe::read(&dockerfile, plan, case))?;
+    let found = looking.finish()?;
+    let recipe = broker.judged(|case| Recipe::read(&found.dockerfile, plan, case))?;
     let mut facts = Vec::with_capacity(recipe.images.len());
     for needed in &recipe.images {
         facts.push(ready(broker, needed).await?);
     }
     let written = recipe.write(&facts)?;
-    let _ = pieces.send(end(name, &written).into()).await; // the daemon has answered already
+    let _ = pieces.send(end(name, &written, &found.ignored).into()).await; // the daemon has answered already
     Ok(())
 }
 

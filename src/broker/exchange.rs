@@ -12,9 +12,9 @@ use super::outgoing::{Answer, OutBody, Outgoing};
 use super::policy::{self, BuildPlan, Decision, Prune, Reply};
 use super::refusal::Refusal;
 use super::request::{self, BodyKind, Request};
-use super::session::Broker;
+use super::session::{Broker, Coming};
 use super::transport::Envelope;
-use super::{building, committed, documents, raw, relay, upload};
+use super::{building, committed, documents, raw, recount, relay, upload};
 
 /// One request and what it came with.
 pub(super) struct Exchange {
@@ -63,10 +63,17 @@ impl Exchange {
             _ => bytes::Bytes::new(),
         };
         let request = Request::read(head, &json_body)?;
-        match self.broker.decide(&request) {
+        let (mut decision, mut coming) = self.broker.decide(&request);
+        let too_many = matches!(&decision, Decision::Refuse(refusal) if refusal.rule == "quota");
+        if too_many && self.broker.may_recount() {
+            // Some may have gone by themselves (`--rm`), which nobody told.
+            recount::forget_gone(&self.broker).await;
+            (decision, coming) = self.broker.decide(&request);
+        }
+        match decision {
             Decision::Refuse(refusal) => Err(refusal),
             Decision::Reply(reply) => Ok(self.reply(reply)),
-            Decision::Allow(outgoing) => self.forward(*outgoing).await,
+            Decision::Allow(outgoing) => self.forward(*outgoing, coming).await,
             Decision::Prune(prune) => self.prune(prune).await,
             Decision::Build(plan) => self.build(*plan).await,
         }
@@ -104,7 +111,11 @@ impl Exchange {
         Ok(self.reply(policy::pruned(prune.kind, &gone)))
     }
 
-    async fn forward(&mut self, outgoing: Outgoing) -> Result<Response<Body>, Refusal> {
+    async fn forward(
+        &mut self,
+        outgoing: Outgoing,
+        coming: Coming,
+    ) -> Result<Response<Body>, Refusal> {
         for line in &outgoing.told {
             self.broker.tell_line(line);
         }
@@ -118,6 +129,7 @@ impl Exchange {
             // Seen through though the client goes away: what was made has to be written down.
             let broker = Arc::clone(&self.broker);
             let whole = async move {
+                let _coming = coming;
                 let answered = broker.daemon.send(&outgoing, login.as_ref(), None).await;
                 let answered = answered.map_err(|error| unanswered(&error))?;
                 if outgoing.path == "/commit" {

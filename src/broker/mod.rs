@@ -9,7 +9,7 @@
 //!
 //! A [`connection`] is read strictly ([`transport`]), its request goes through an `exchange` with what the
 //! stage's requests share ([`session`]), and over [`forward`] to the daemon; `upload`, `relay`, `documents`,
-//! `links`, `committed` and `raw` carry what belongs to it; [`record`] is what the ledger is told of images.
+//! `links`, `committed`, `recount` and `raw` carry what belongs to it; [`record`] is what the ledger is told of images.
 //! All else in this room is pure: no socket, no clock, no randomness.
 
 pub mod answer;
@@ -26,6 +26,7 @@ pub mod outgoing;
 pub mod policy;
 mod raw;
 pub mod record;
+mod recount;
 pub mod refusal;
 mod registry;
 pub mod relabel;

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::plan::BrokerPlan;
 
 use super::forward::Address;
-use super::outgoing::{LoginFor, Note, Outgoing};
+use super::outgoing::{Kind, LoginFor, Note, Outgoing};
 use super::policy::{self, Decision};
 use super::record::{self, Heard, ImageRecord};
 use super::refusal::Refusal;
@@ -26,6 +26,9 @@ const BURST: u32 = 400;
 
 /// Time for one request once the burst is used up (T10, for clients that wait for compose's many calls).
 const PACE: Duration = Duration::from_millis(5);
+
+/// Time between two counts of what is still there.
+const RECOUNT: Duration = Duration::from_secs(1);
 
 /// Most texts that the job log is told.
 const TOLD: usize = 50;
@@ -88,6 +91,8 @@ pub struct Broker {
     known: Mutex<BTreeSet<String>>,
     /// When the next request may come at the pace.
     due: Mutex<Instant>,
+    /// When the daemon may be asked again what has gone by itself.
+    recount: Mutex<Instant>,
 }
 
 impl Broker {
@@ -103,14 +108,27 @@ impl Broker {
             told,
             known: Mutex::default(),
             due: Mutex::new(earliest(Instant::now())),
+            recount: Mutex::new(Instant::now()),
         }
     }
 
-    /// Decides on a request.
-    pub(super) fn decide(&self, request: &Request) -> Decision {
+    /// Decides on a request, and counts what it is going to make: of many at once each sees the others.
+    pub(super) fn decide(self: &Arc<Self>, request: &Request) -> (Decision, Coming) {
         let mut view = lock(&self.view);
         view.fresh = (self.fresh)();
-        policy::decide(request, &view, &self.rules)
+        let decision = policy::decide(request, &view, &self.rules);
+        let mut coming = Coming { broker: Arc::clone(self), kinds: Vec::new() };
+        if let Decision::Allow(outgoing) = &decision {
+            let kinds = outgoing.notes.iter().filter_map(|note| match note {
+                Note::Created { kind, .. } => Some(*kind),
+                _ => None,
+            });
+            coming.kinds = kinds.collect();
+        }
+        for kind in &coming.kinds {
+            *view.own.coming.entry(*kind).or_default() += 1;
+        }
+        (decision, coming)
     }
 
     /// Judges something by the view and the rules.
@@ -185,6 +203,17 @@ impl Broker {
         tokio::time::sleep_until(due).await;
     }
 
+    /// Whether it is time to ask the daemon what has gone by itself: that costs it many requests.
+    pub(super) fn may_recount(&self) -> bool {
+        let mut next = lock(&self.recount);
+        let now = Instant::now();
+        let may = now >= *next;
+        if may {
+            *next = now + RECOUNT;
+        }
+        may
+    }
+
     /// Tells the job log of a refusal.
     pub(super) fn tell(&self, refusal: &Refusal) {
         if refusal.told {
@@ -205,6 +234,23 @@ impl Broker {
         }
         let word = if known.len() > TOLD { Word::Line(MORE.to_owned()) } else { word };
         let _ = self.told.send(word); // the stage is ending
+    }
+}
+
+/// What a request is making: counted until its answer has been written down, or there is none.
+pub(super) struct Coming {
+    broker: Arc<Broker>,
+    kinds: Vec<Kind>,
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        let mut view = lock(&self.broker.view);
+        for kind in &self.kinds {
+            if let Some(count) = view.own.coming.get_mut(kind) {
+                *count = count.saturating_sub(1);
+            }
+        }
     }
 }
 

@@ -84,6 +84,8 @@ pub struct Own {
     pub images: BTreeMap<String, String>,
     /// Ids of all images that it may use.
     pub image_ids: BTreeSet<String>,
+    /// How many of each kind are being made: their ids are not known yet.
+    pub coming: BTreeMap<Kind, usize>,
 }
 
 impl fmt::Debug for JobView {
@@ -122,9 +124,14 @@ impl JobView {
     }
 
     /// Writes down an object that carries the job's labels, found at the daemon: its id, and its name
-    /// there.
+    /// there. One that is not called as the broker calls all it makes has the labels from an image, and is
+    /// somebody else's.
     pub fn adopt(&mut self, kind: Kind, id: &str, name: &str) {
-        let name = self.shown(name.trim_start_matches('/')).to_owned();
+        let name = name.trim_start_matches('/');
+        if kind != Kind::Exec && !name.starts_with(&self.prefix()) {
+            return;
+        }
+        let name = self.shown(name).to_owned();
         self.own.objects.entry(kind).or_default().insert(id.to_owned(), name);
     }
 
@@ -132,6 +139,11 @@ impl JobView {
     pub fn all(&self, kind: Kind) -> impl Iterator<Item = (&str, &str)> {
         let all = self.own.objects.get(&kind).into_iter().flatten();
         all.map(|(id, name)| (id.as_str(), name.as_str()))
+    }
+
+    /// How many of a kind there are, with those that are being made.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.all(kind).count() + self.own.coming.get(&kind).copied().unwrap_or_default()
     }
 
     /// Whether an id is one of the job's.

@@ -147,13 +147,14 @@ fn is_spare_slot(name: &str, host: &Host<'_>) -> bool {
     number.is_some_and(|number| number.parse().is_ok_and(|number: u32| number >= host.kept_slots))
 }
 
-/// A container inherits its image's labels, so labels alone prove nothing: the name has to fit them, or, for
-/// what a script named, the image must not carry them.
+/// A container inherits its image's labels, so labels alone prove nothing: the name has to fit them. That of
+/// what a script made begins with the job's; where it does not, the image must not carry the labels.
 fn is_of_a_job(object: &Object) -> bool {
     let label = |key: &str| object.labels.get(key).map_or("", String::as_str);
     let (job, kind) = (label(JOB), label(KIND));
     let by_us = object.name == format!("longshore-{job}-{kind}");
-    !job.is_empty() && (by_us || (kind == BROKERED && !object.inherited))
+    let by_broker = object.name.starts_with(&format!("longshore-{job}-x-"));
+    !job.is_empty() && (by_us || (kind == BROKERED && (by_broker || !object.inherited)))
 }
 
 /// All that is one job's by its labels, whoever lives.

@@ -94,6 +94,9 @@ fn events_of_others_do_not_pass() {
     );
     let other = event("8-deadbeef", VICTIM).to_string();
     assert!(document(Shape::Event, &view(), other.as_bytes()).unwrap().is_empty());
+    // A step of another's build, from an image that carries this job's labels.
+    let heir = event("7-0badcafe", VICTIM).to_string().replace("longshore-7-0badcafe-x-web", "sly");
+    assert!(document(Shape::Event, &view(), heir.as_bytes()).unwrap().is_empty());
 }
 
 #[test]

@@ -1,22 +1,25 @@
 //! Looks through an archive while it passes: finds the Dockerfile, and holds back the archive's end.
 
-use tar::{Builder, Header};
+use tar::Header;
 
+use super::archive::{self, BLOCK, IGNORED};
 use crate::broker::refusal::Refusal;
 
 /// Longest Dockerfile.
 const DOCKERFILE: u64 = 1 << 20;
 
+/// Largest entry; more than any context may have.
+const LARGEST: u64 = 1 << 50;
+
 /// Longest name in a header of its own.
 const NAME: u64 = 64 << 10;
-
-const BLOCK: usize = 512;
 
 /// What the bytes of an entry are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keep {
     Nothing,
     Dockerfile,
+    Ignored,
     Name,
     Records,
 }
@@ -41,7 +44,20 @@ pub struct Context {
     /// Name and size of the next entry, from headers before it.
     name: Option<String>,
     size: Option<u64>,
+    /// Kinds of those headers.
+    before: Vec<u8>,
+    begun: bool,
     found: Option<Vec<u8>>,
+    ignored: Vec<u8>,
+}
+
+/// What an archive held that matters here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The Dockerfile.
+    pub dockerfile: Vec<u8>,
+    /// What `.dockerignore` says; empty where there is none.
+    pub ignored: Vec<u8>,
 }
 
 impl Context {
@@ -54,7 +70,10 @@ impl Context {
             kept: Vec::new(),
             name: None,
             size: None,
+            before: Vec::new(),
+            begun: false,
             found: None,
+            ignored: Vec::new(),
         }
     }
 
@@ -95,25 +114,27 @@ impl Context {
         Ok(())
     }
 
-    /// The Dockerfile, once all of the archive has passed.
+    /// What was looked for, once all of the archive has passed.
     ///
     /// # Errors
-    /// Where there is none, or the archive is cut off.
-    pub fn dockerfile(self) -> Result<Vec<u8>, Refusal> {
+    /// Where there is no Dockerfile, or the archive is cut off.
+    pub fn finish(self) -> Result<Found, Refusal> {
         let whole = match self.state {
             State::Ended => true,
             State::Header => self.header.is_empty(),
             State::Entry { .. } => false,
         };
-        if !whole {
+        // What is said of an entry that is not there would hold for the one that is put behind it.
+        if !whole || !self.before.is_empty() {
             return Err(malformed("the build's context is cut off"));
         }
-        self.found.ok_or_else(|| {
+        let dockerfile = self.found.ok_or_else(|| {
             Refusal::malformed(
                 "dockerfile",
                 "the Dockerfile is not in the build's context, or is a link; name the file itself",
             )
-        })
+        })?;
+        Ok(Found { dockerfile, ignored: self.ignored })
     }
 
     fn begin(&mut self, out: &mut Vec<u8>) -> Result<(), Refusal> {
@@ -121,9 +142,12 @@ impl Context {
             self.state = State::Ended;
             return Ok(());
         }
+        if !std::mem::replace(&mut self.begun, true) {
+            archive::check_beginning(&self.header)?;
+        }
         let mut header = Header::new_old();
         header.as_mut_bytes().copy_from_slice(&self.header);
-        check_sum(&header)?;
+        archive::check_sum(&header)?;
         let written = header.entry_size().map_err(|_| malformed("an entry has no size"))?;
         let kind = header.as_bytes()[156];
         // These have no bytes, whatever their size says.
@@ -133,15 +157,20 @@ impl Context {
         if !bare && !regular && !meta {
             return Err(malformed("the build's context has entries of a strange kind"));
         }
+        self.check_order(kind, meta)?;
         let size = if meta { written } else { self.size.take().unwrap_or(written) };
         let size = if bare { 0 } else { size };
+        if size > LARGEST {
+            return Err(malformed("an entry of the build's context is too large"));
+        }
         let keep = match kind {
             b'L' => Keep::Name,
             b'x' => Keep::Records,
             _ if meta => Keep::Nothing,
             _ => self.keep_of(&header, regular),
         };
-        let most = if keep == Keep::Dockerfile { DOCKERFILE } else { NAME };
+        let kept = matches!(keep, Keep::Dockerfile | Keep::Ignored);
+        let most = if kept { DOCKERFILE } else { NAME };
         if keep != Keep::Nothing && size > most {
             return Err(malformed("the Dockerfile, or a name in the context, is too long"));
         }
@@ -152,6 +181,21 @@ impl Context {
         if size == 0 { self.finish_entry() } else { Ok(()) }
     }
 
+    /// Headers about the next entry stand right before it, each kind once: readers differ on all else.
+    fn check_order(&mut self, kind: u8, meta: bool) -> Result<(), Refusal> {
+        if !meta {
+            self.before.clear();
+            return Ok(());
+        }
+        if self.before.contains(&kind) || (kind == b'g' && !self.before.is_empty()) {
+            return Err(malformed("the build's context has headers that can be read in two ways"));
+        }
+        if kind != b'g' {
+            self.before.push(kind);
+        }
+        Ok(())
+    }
+
     /// Whether an entry is the Dockerfile. What came last under its name counts, as when it is unpacked.
     fn keep_of(&mut self, header: &Header, regular: bool) -> Keep {
         let path = header.path_bytes();
@@ -159,11 +203,17 @@ impl Context {
             self.name.take().unwrap_or_else(|| String::from_utf8_lossy(&path).into_owned());
         let parts: Vec<&str> =
             written.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-        if parts.join("/") != self.wanted {
+        let path = parts.join("/");
+        let keep = if path == self.wanted {
+            self.found = None;
+            Keep::Dockerfile
+        } else if path == IGNORED {
+            self.ignored.clear();
+            Keep::Ignored
+        } else {
             return Keep::Nothing;
-        }
-        self.found = None;
-        if regular { Keep::Dockerfile } else { Keep::Nothing }
+        };
+        if regular { keep } else { Keep::Nothing }
     }
 
     fn finish_entry(&mut self) -> Result<(), Refusal> {
@@ -174,6 +224,7 @@ impl Context {
         match keep {
             Keep::Nothing => {}
             Keep::Dockerfile => self.found = Some(kept),
+            Keep::Ignored => self.ignored = kept,
             Keep::Name => {
                 let text = String::from_utf8_lossy(&kept);
                 self.name = Some(text.trim_end_matches('\0').to_owned());
@@ -209,26 +260,4 @@ impl Context {
 
 fn malformed(message: &str) -> Refusal {
     Refusal::malformed("context", message)
-}
-
-/// What is no archive has no sum that fits.
-fn check_sum(header: &Header) -> Result<(), Refusal> {
-    let bytes = header.as_bytes().iter().enumerate();
-    let sum: u32 =
-        bytes.map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) }).sum();
-    if header.cksum().is_ok_and(|written| written == sum) {
-        return Ok(());
-    }
-    Err(malformed("the build's context is no archive"))
-}
-
-/// The end of an archive: one more file, and the mark after it.
-pub fn end(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut header = Header::new_gnu();
-    header.set_mode(0o644);
-    header.set_size(content.len() as u64);
-    let mut archive = Builder::new(Vec::with_capacity(content.len() + 4 * BLOCK));
-    // Writing into memory does not fail, and the name is our own.
-    drop(archive.append_data(&mut header, name, content));
-    archive.into_inner().unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! Reads a Dockerfile as the classic builder does, instruction by instruction, and refuses what could be
 //! read in two ways.
 
+use super::words;
 use crate::broker::refusal::Refusal;
 
 /// Longest instruction: the daemon's own reader takes no longer line.
@@ -53,6 +54,10 @@ impl Dockerfile {
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let text = std::str::from_utf8(bytes).map_err(|_| unsure("the Dockerfile is not UTF-8"))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        // Some readers take them for blanks, or for the end of a line, and some do not.
+        if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            return Err(unsure("the Dockerfile has control characters"));
+        }
         let lines: Vec<&str> =
             text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).collect();
         let escape = escape(&lines)?;
@@ -114,19 +119,14 @@ impl Instruction {
         if !KEYWORDS.contains(&keyword.as_str()) {
             return Err(unsure("the Dockerfile has an instruction that is unknown here"));
         }
-        let mut rest = rest.trim_start();
-        let mut flags = Vec::new();
-        while rest.starts_with("--") {
-            let (flag, after) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-            if flag.contains(['"', '\'', escape]) || flag == "--" {
-                return Err(unsure(format!("a flag of {keyword} can be read in two ways")));
-            }
-            flags.push(flag.to_owned());
-            rest = after.trim_start();
+        let (flags, rest) = words::flags(&keyword, rest.trim_start())?;
+        // What stood behind it was a blank to us; for the daemon the next line would belong to it.
+        if rest.ends_with(escape) {
+            return Err(unsure("an instruction of the Dockerfile ends with the escape character"));
         }
         // The daemon would take a heredoc's lines, which are our next instructions.
         let copies = matches!(keyword.as_str(), "RUN" | "COPY" | "ADD" | "ONBUILD");
-        if copies && rest.split_whitespace().any(is_heredoc) {
+        if copies && words::begins_heredoc(rest) {
             return Err(unsure(format!(
                 "{keyword} with a heredoc (<<) needs BuildKit, which is not offered"
             )));
@@ -139,10 +139,8 @@ impl Instruction {
     /// What can be told from an instruction alone.
     fn check(&self, escape: char) -> Result<(), Refusal> {
         match self.keyword.as_str() {
-            "RUN" if !self.flags.is_empty() => Err(unsure(
-                "flags of RUN (--mount, --network, --security) need BuildKit, which is not offered",
-            )),
             "ADD" => self.check_add(escape),
+            "LABEL" => words::check_labels(&self.rest, escape),
             "ONBUILD" => check_trigger(&self.rest, escape),
             _ => Ok(()),
         }
@@ -173,11 +171,6 @@ impl Instruction {
             [self.keyword.as_str()].into_iter().chain(self.flags.iter().map(String::as_str));
         parts.chain([self.rest.as_str()]).collect::<Vec<_>>().join(" ").trim_end().to_owned()
     }
-}
-
-fn is_heredoc(word: &str) -> bool {
-    let after = word.trim_start_matches(|c: char| c.is_ascii_digit());
-    after.strip_prefix("<<").is_some_and(|rest| !rest.starts_with('<') && !rest.is_empty())
 }
 
 /// What an image makes later builds do: nothing that names another image or an address.

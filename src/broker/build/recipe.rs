@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::plan::BrokerPlan;
 
 use super::dockerfile::{Dockerfile, Instruction, check_trigger, unsure};
+use super::variables;
 use crate::broker::outgoing::Outgoing;
 use crate::broker::policy::{self, BuildPlan};
 use crate::broker::refusal::Refusal;
@@ -107,9 +108,10 @@ impl Recipe {
     /// Where an image makes its builds do what is not allowed, or is missing.
     pub fn write(&self, facts: &[Facts]) -> Result<Vec<u8>, Refusal> {
         let mut text = format!("# escape={}\n", self.escape);
+        let mut meant = Vec::with_capacity(self.lines.len());
         for (instruction, source) in &self.lines {
-            let line = match source {
-                Source::Written => instruction.line(),
+            let instruction = match source {
+                Source::Written => instruction.clone(),
                 Source::Image(number) => {
                     let facts = facts.get(*number).filter(|facts| facts.id.starts_with("sha256:"));
                     let facts =
@@ -117,15 +119,20 @@ impl Recipe {
                     pinned(instruction, facts)?
                 }
             };
-            text.push_str(&line);
+            text.push_str(&instruction.line());
             text.push('\n');
+            meant.push(instruction);
+        }
+        let read = Dockerfile::read(text.as_bytes())?;
+        if (read.escape, read.instructions) != (self.escape, meant) {
+            return Err(unsure("the Dockerfile can be read in two ways"));
         }
         Ok(text.into_bytes())
     }
 }
 
 /// An instruction with an image's id in the place of its name.
-fn pinned(instruction: &Instruction, facts: &Facts) -> Result<String, Refusal> {
+fn pinned(instruction: &Instruction, facts: &Facts) -> Result<Instruction, Refusal> {
     let mut pinned = instruction.clone();
     if instruction.keyword == "FROM" {
         for trigger in &facts.triggers {
@@ -139,7 +146,13 @@ fn pinned(instruction: &Instruction, facts: &Facts) -> Result<String, Refusal> {
             *flag = format!("--from={}", facts.id);
         }
     }
-    Ok(pinned.line())
+    Ok(pinned)
+}
+
+/// As the builder wants it, in lower case.
+fn is_stage_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// The first word, and what follows it with its blanks.
@@ -174,7 +187,7 @@ impl Reading<'_> {
             if default.contains(['"', '\'', '\\', '`']) {
                 return Err(unsure("write ARG before FROM without quotes"));
             }
-            let default = self.expanded(default)?;
+            let default = variables::expanded(&self.arguments, default)?;
             let given = self.plan.arguments.get(name).cloned().flatten();
             self.arguments.insert(name.to_owned(), given.unwrap_or(default));
         }
@@ -192,7 +205,10 @@ impl Reading<'_> {
             [image, word, name] if word.eq_ignore_ascii_case("as") => (image, name.to_lowercase()),
             _ => return Err(unsure("FROM is IMAGE [AS NAME]")),
         };
-        let image = self.expanded(image)?;
+        if !stage.is_empty() && !is_stage_name(&stage) {
+            return Err(unsure("the name of a stage is not of letters, digits, `-`, `_` and `.`"));
+        }
+        let image = variables::expanded(&self.arguments, image)?;
         let before = self.stages.iter().any(|stage| *stage == image.to_lowercase());
         let platform = instruction.flag("--platform").map(str::to_owned);
         let source = if image == "scratch" || before {
@@ -237,53 +253,5 @@ impl Reading<'_> {
             self.images.len() - 1
         });
         Ok(Source::Image(number))
-    }
-
-    /// `$NAME`, `${NAME}`, `${NAME:-WORD}` and `${NAME:+WORD}`, from the arguments before the first stage.
-    fn expanded(&self, text: &str) -> Result<String, Refusal> {
-        let mut expanded = String::new();
-        let mut rest = text;
-        while let Some(at) = rest.find('$') {
-            expanded.push_str(&rest[..at]);
-            let after = &rest[at + 1..];
-            let (inner, left) = if let Some(inner) = after.strip_prefix('{') {
-                inner.split_once('}').ok_or_else(|| unsure("FROM has half a variable"))?
-            } else {
-                let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
-                after.split_at(after.find(|c| !legal(c)).unwrap_or(after.len()))
-            };
-            expanded.push_str(&self.variable(inner)?);
-            rest = left;
-        }
-        expanded.push_str(rest);
-        let strange = |c: char| c.is_whitespace() || c.is_control() || "\"'\\`$".contains(c);
-        if expanded.contains(strange) {
-            return Err(unsure("an image's name in the Dockerfile can be read in two ways"));
-        }
-        Ok(expanded)
-    }
-
-    fn variable(&self, inner: &str) -> Result<String, Refusal> {
-        let (name, other) = match inner.split_once(':') {
-            None => (inner, None),
-            Some((name, other)) => (name, Some(other)),
-        };
-        let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if name.is_empty() || !name.chars().all(legal) {
-            return Err(unsure("FROM has a variable that is written strangely"));
-        }
-        let value = self.arguments.get(name).cloned().unwrap_or_default();
-        Ok(match other.and_then(|other| Some((other.chars().next()?, &other[1..]))) {
-            Some(('-', word)) if value.is_empty() => word.to_owned(),
-            None | Some(('-', _)) => value,
-            Some(('+', word)) => {
-                if value.is_empty() {
-                    String::new()
-                } else {
-                    word.to_owned()
-                }
-            }
-            Some(_) => return Err(unsure("FROM has a variable that is written strangely")),
-        })
     }
 }

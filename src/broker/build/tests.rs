@@ -1,5 +1,7 @@
 //! Tests of a build's context and Dockerfile.
 
+mod two_ways;
+
 use super::*;
 use crate::broker::policy::{BuildPlan, Decision};
 use crate::broker::refusal::Refusal;
@@ -130,7 +132,7 @@ fn through(bytes: &[u8], dockerfile: &str, piece: usize) -> Result<(Vec<u8>, Vec
     for piece in bytes.chunks(piece) {
         context.push(piece, &mut out)?;
     }
-    Ok((out, context.dockerfile()?))
+    Ok((out, context.finish()?.dockerfile))
 }
 
 #[test]
@@ -144,15 +146,14 @@ fn the_dockerfile_is_found_however_the_archive_comes() {
         let (mut out, found) = through(&bytes, "x/Dockerfile", piece).unwrap();
         assert_eq!(found, b"last");
         assert_eq!(out, bytes[..bytes.len() - 1024], "all but the end passes");
-        out.extend_from_slice(&end(".ours", b"FROM scratch\n"));
+        out.extend_from_slice(&end(".ours", b"FROM scratch\n", b""));
         let mut read = tar::Archive::new(out.as_slice());
         let names: Vec<String> = read
             .entries()
             .unwrap()
             .map(|entry| entry.unwrap().path().unwrap().display().to_string())
             .collect();
-        assert_eq!(names.len(), 5);
-        assert_eq!(names[4], ".ours");
+        assert_eq!(names[4..], [".dockerignore", ".ours"]);
     }
     assert_eq!(through(&bytes, &long, 100).unwrap().1, b"long");
 }

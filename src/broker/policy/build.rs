@@ -23,6 +23,8 @@ pub struct BuildPlan {
     pub arguments: BTreeMap<String, Option<String>>,
     /// Whether base images are asked for at their registries though they are here.
     pub pull: bool,
+    /// Images whose layers may be taken, besides those of the project and the job.
+    pub cache_from: Vec<String>,
     /// `os/arch[/variant]`, for base images.
     pub platform: Option<String>,
 }
@@ -41,9 +43,6 @@ pub(super) fn build(case: Case<'_>, build: &Build) -> Judged {
     let references: Vec<String> = tags.iter().map(ImageName::reference).collect();
     let mut query: Vec<_> = references.iter().map(|tag| ("t", tag.clone())).collect();
     query.extend(self::query(case, build)?);
-    if !cache_from.is_empty() {
-        query.push(("cachefrom", json!(cache_from).to_string()));
-    }
     let outgoing = Outgoing {
         query,
         body: OutBody::Archive,
@@ -58,6 +57,7 @@ pub(super) fn build(case: Case<'_>, build: &Build) -> Judged {
         dockerfile,
         arguments: build.arguments.clone(),
         pull: build.pull,
+        cache_from,
         platform: build.platform.clone(),
     })))
 }

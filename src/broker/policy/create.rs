@@ -35,7 +35,7 @@ const LOG: (&str, &str) = ("10m", "3");
 
 pub(super) fn create(case: Case<'_>, create: &ContainerCreate) -> Judged {
     let most = case.rules.quota.containers;
-    if case.view.all(Kind::Container).count() >= most {
+    if case.view.count(Kind::Container) >= most {
         let message = format!("a job has at most {most} containers (max_containers in [broker])");
         return Err(Refusal::quota("quota", message));
     }

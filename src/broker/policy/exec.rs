@@ -10,7 +10,7 @@ use crate::broker::request::exec::ExecCreate;
 
 pub(super) fn create(case: Case<'_>, container: &str, exec: &ExecCreate) -> Judged {
     let most = case.rules.quota.execs;
-    if case.view.all(Kind::Exec).count() >= most {
+    if case.view.count(Kind::Exec) >= most {
         let message = format!("a stage has at most {most} exec instances (max_execs in [broker])");
         return Err(Refusal::quota("quota", message));
     }

@@ -206,7 +206,7 @@ impl Mounts {
             return Ok(name);
         }
         let most = case.rules.quota.volumes;
-        if case.view.all(Kind::Volume).count() + self.notes.len() >= most {
+        if case.view.count(Kind::Volume) + self.notes.len() >= most {
             let message = format!("a job has at most {most} volumes (max_volumes in [broker])");
             return Err(Refusal::quota("quota", message));
         }

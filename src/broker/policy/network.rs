@@ -80,7 +80,7 @@ pub(super) fn create(case: Case<'_>, create: &NetworkCreate) -> Judged {
         return Err(Refusal::forbidden("absent", message).with_status(409).untold());
     }
     let most = case.rules.quota.networks;
-    if case.view.all(Kind::Network).count() >= most {
+    if case.view.count(Kind::Network) >= most {
         let message = format!("a job has at most {most} networks (max_networks in [broker])");
         return Err(Refusal::quota("quota", message));
     }
@@ -161,7 +161,7 @@ pub(super) fn create_volume(case: Case<'_>, create: &VolumeCreate) -> Judged {
     check_name(given)?;
     let known = case.view.volume(given).ok();
     let most = case.rules.quota.volumes;
-    if known.is_none() && case.view.all(Kind::Volume).count() >= most {
+    if known.is_none() && case.view.count(Kind::Volume) >= most {
         let message = format!("a job has at most {most} volumes (max_volumes in [broker])");
         return Err(Refusal::quota("quota", message));
     }

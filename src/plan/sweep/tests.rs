@@ -131,6 +131,9 @@ fn what_a_script_made_goes_with_its_job_whatever_its_name() {
         assert_eq!(reason_of(&made, Some(false), 50), Some("its runner is gone"));
         made.inherited = true;
         assert_eq!(reason_of(&made, Some(false), 1000), None);
+        // The broker named it so: an image that carries the labels does not keep it alive.
+        made.name = "longshore-7-ab-x-db".to_owned();
+        assert_eq!(reason_of(&made, Some(false), 50), Some("its runner is gone"));
     }
 }
 

@@ -11,7 +11,7 @@ fn too_much() {
     let body = r#"{"Image":"busybox:1"}"#;
     let mut ask = |kind, target: &str, body: &str| {
         for number in 0..4 {
-            view.adopt(kind, &format!("{number:064}"), "x");
+            view.adopt(kind, &format!("{number:064}"), "longshore-7-0badcafe-x-x");
         }
         match ask_of(&view, Post, target, body) {
             Decision::Refuse(refusal) => (refusal.status, refusal.rule),
@@ -22,6 +22,24 @@ fn too_much() {
     assert_eq!(ask(outgoing::Kind::Network, "/networks/create", r#"{"Name":"n"}"#), (429, "quota"));
     assert_eq!(ask(outgoing::Kind::Volume, "/volumes/create", r#"{"Name":"n"}"#), (429, "quota"));
     assert_eq!(ask(outgoing::Kind::Exec, "/containers/web/exec", "{}"), (429, "quota"));
+}
+
+#[test]
+fn what_is_being_made_counts() {
+    let mut view = view();
+    let body = r#"{"Image":"busybox:1"}"#;
+    view.own.coming.insert(outgoing::Kind::Container, 2);
+    assert!(matches!(ask_of(&view, Post, "/containers/create", body), Decision::Allow(_)));
+    view.own.coming.insert(outgoing::Kind::Container, 3);
+    let decision = ask_of(&view, Post, "/containers/create", body);
+    assert!(matches!(decision, Decision::Refuse(refusal) if refusal.status == 429));
+}
+
+#[test]
+fn what_only_carries_the_labels_is_not_adopted() {
+    let mut view = view();
+    view.adopt(outgoing::Kind::Container, &"7".repeat(64), "/sly_hopper");
+    assert!(!view.owns(outgoing::Kind::Container, &"7".repeat(64)));
 }
 
 #[test]

@@ -1,0 +1,105 @@
+//! What others have must look like what is not there (109, 112, 113), to the clock too.
+
+use std::time::{Duration, Instant};
+
+use super::attack::{IMAGE, body_of, request, send, status};
+use super::scene::Scene;
+use crate::support::brokered::Brokered;
+use crate::support::own_daemon::OwnDaemon;
+
+/// Asks of this many in turn.
+const TIMES: usize = 100;
+
+/// How far the middles may lie apart: what a hidden object costs more would be a request to the daemon, and
+/// none is made for either.
+const APART: Duration = Duration::from_millis(2);
+
+/// Targets, one that is another's, and one that is not there.
+fn pairs(scene: &Scene) -> Vec<(&'static str, String, &'static str)> {
+    let victim = &scene.victim;
+    let of = |target, name: &String, absent| (target, name.clone(), absent);
+    let id = "0000000000000000000000000000000000000000000000000000000000000000";
+    vec![
+        of("/containers/{}/json", &victim.name, "nothing"),
+        of("/containers/{}/json", &victim.container, id),
+        of("/networks/{}", &victim.network, "nothing"),
+        of("/volumes/{}", &victim.volume, "nothing"),
+        of("/exec/{}/json", &victim.exec, id),
+        of("/images/{}/json", &victim.image, "nothing/at:all"),
+        of("/images/{}/history", &victim.image_id, "sha256:00000000"),
+    ]
+}
+
+#[test]
+fn nobody_learns_which_objects_others_have() {
+    let scene = Scene::set(OwnDaemon::start(&[IMAGE]));
+    let say = |target: &str, name: &str| {
+        let sent = request("GET", &target.replace("{}", name), "");
+        let began = Instant::now();
+        let answer = send(&scene.brokered.socket(), &sent);
+        let took = began.elapsed();
+        let bare = name.trim_start_matches("sha256:");
+        ((status(&answer), body_of(&answer).replace(name, "NAME").replace(bare, "NAME")), took)
+    };
+    for (target, there, absent) in pairs(&scene) {
+        let (answer, _) = say(target, &there);
+        assert_eq!(answer, say(target, absent).0, "{target}");
+        assert_eq!(answer.0, 404, "{target}");
+        let mut took = [Vec::new(), Vec::new()];
+        for _ in 0..TIMES {
+            took[0].push(say(target, &there).1);
+            took[1].push(say(target, absent).1);
+        }
+        let [there, absent] = took.map(|mut all| {
+            all.sort_unstable();
+            all[TIMES / 2]
+        });
+        assert!(there.abs_diff(absent) < APART, "{target}: {there:?} and {absent:?}");
+    }
+}
+
+#[test]
+fn a_name_like_anothers_id_is_only_a_name() {
+    let scene = Scene::set(OwnDaemon::start(&[IMAGE]));
+    let short = &scene.victim.container[..12];
+    let body = format!("{{\"Image\":\"{IMAGE}\"}}");
+    let sent = request("POST", &format!("/containers/create?name={short}"), &body);
+    let inspect = ["inspect", "-f", "{{.Id}}", short];
+    let answer = send(&scene.brokered.socket(), &sent);
+    assert_eq!(status(&answer), 201, "{answer}");
+    assert_eq!(scene.daemon.docker(&inspect).trim(), scene.victim.container);
+    // At the bare daemon the name wins.
+    assert_eq!(status(&send(scene.daemon.socket(), &sent)), 201);
+    let named = scene.daemon.docker(&inspect);
+    assert_ne!(named.trim(), scene.victim.container);
+    // Whoever removes the victim by its short id would remove this one.
+    scene.daemon.docker(&["rm", named.trim()]);
+}
+
+/// Another project pulled it with its own login; this one may pull from there, and has none.
+#[test]
+fn an_image_that_others_pulled_is_not_there_without_a_login() {
+    const CACHED: &str = "127.0.0.1:1/team/private:1";
+    let daemon = OwnDaemon::start(&[IMAGE]);
+    daemon.docker(&["tag", IMAGE, CACHED]);
+    daemon.docker(&["network", "create", "slot"]);
+    let create = |socket: &std::path::Path| {
+        let body = format!("{{\"Image\":\"{CACHED}\",\"Cmd\":[\"true\"]}}");
+        status(&send(socket, &request("POST", "/containers/create", &body)))
+    };
+    assert_eq!(create(daemon.socket()), 201);
+    let brokered = Brokered::with(daemon.socket(), "slot", |_, rules| {
+        let allowed = vec!["127.0.0.1:1/**".to_owned()];
+        rules.allowed_images = longshore::settings::Patterns::new(allowed).unwrap();
+    });
+    assert_eq!(create(&brokered.socket()), 404);
+    let pull = "/images/create?fromImage=127.0.0.1:1/team/private&tag=1";
+    let answer = send(&brokered.socket(), &request("POST", pull, ""));
+    assert_eq!(status(&answer), 500, "{answer}");
+    assert_eq!(create(&brokered.socket()), 404, "a pull that failed shows nothing");
+    for inside in ["json", "history", "get"] {
+        let target = format!("/images/{CACHED}/{inside}");
+        let answer = send(&brokered.socket(), &request("GET", &target, ""));
+        assert_eq!(status(&answer), 404, "{answer}");
+    }
+}
