@@ -74,7 +74,7 @@ fn compose_has_what_larger_projects_use() {
         &[
             "mkdir sub; echo deep >sub/file; echo word >word; echo conf >conf; echo A=from-a-file >env",
             "docker compose up --detach --quiet-pull",
-            "docker compose wait last",
+            "test \"$(docker wait project-last-1)\" = 0",
             "docker logs project-job-1 | tr -d '\\r' | tr '\\n' ' ' \
              | grep -q '^1000 word conf from-a-file'",
             "test \"$(docker compose ps --all --services --status exited | sort | xargs)\" = 'job last'",
