@@ -51,6 +51,7 @@ mod properties;
 mod real_admission;
 mod real_broker;
 mod real_broker_bake;
+mod real_broker_builds;
 mod real_broker_logins;
 mod real_broker_mounts;
 mod real_broker_registry;
