@@ -3,5 +3,6 @@
 mod allowed;
 mod attacks;
 mod fuzz;
+mod mutants;
 mod recorded;
 mod too_much;
