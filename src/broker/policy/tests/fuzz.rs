@@ -3,19 +3,12 @@
 
 use serde_json::{Value, json};
 
+use super::cases;
 use super::mutants::{Random, World, container, fields};
 use crate::broker::outgoing::{OutBody, Outgoing};
 use crate::broker::policy::Decision;
 use crate::broker::request::Method;
 use crate::broker::stand_in::{BUSYBOX, KEY, NET, VICTIM, WEB, ask_of, view};
-
-/// Mutants of one test run; `LONGSHORE_BROKER_MUTANTS` says otherwise.
-const MUTANTS: usize = 100_000;
-
-fn mutants() -> usize {
-    let given = std::env::var("LONGSHORE_BROKER_MUTANTS").ok();
-    given.map_or(MUTANTS, |number| number.parse().unwrap())
-}
 
 fn world() -> World {
     let images = ["busybox:1", "busybox:1", "busybox:1", BUSYBOX, "python:3.13"];
@@ -73,7 +66,7 @@ fn check_invariants(outgoing: &Outgoing) {
 
 #[test]
 fn accepted_mutants_keep_the_invariants() {
-    let (view, world, mutants) = (view(), world(), mutants());
+    let (view, world, mutants) = (view(), world(), cases());
     let fields = fields(&world);
     let mut random = Random(0x5eed_5eed_5eed);
     let (mut accepted, mut refused, mut malformed) = (0, 0, 0);
@@ -164,7 +157,7 @@ fn no_target_reaches_an_object_of_others() {
     let mut random = Random(0xbeef);
     let methods = [Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete];
     let mut accepted = 0;
-    for _ in 0..mutants() {
+    for _ in 0..cases() {
         let target = target(&mut random);
         let method = *random.one(&methods);
         if let Decision::Allow(outgoing) = ask_of(&view, method, &target, "") {
