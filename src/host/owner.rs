@@ -13,7 +13,7 @@ use crate::world::{World, unix};
 /// When `/proc` does not tell (the process is gone, or there is no `/proc`).
 pub fn describe(pid: u32) -> io::Result<Owner> {
     Ok(Owner {
-        boot_id: fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned(),
+        boot_id: boot_id()?,
         pid_namespace: pid_namespace()?,
         pid,
         start_time: start_time(pid)?,
@@ -27,14 +27,23 @@ pub fn describe(pid: u32) -> io::Result<Owner> {
 /// # Errors
 /// When `/proc` does not tell of ourselves.
 pub fn is_alive(owner: &Owner) -> io::Result<Option<bool>> {
-    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    if boot_id.trim() != owner.boot_id {
+    if boot_id()? != owner.boot_id {
         return Ok(Some(false));
     }
     if pid_namespace()? != owner.pid_namespace {
         return Ok(None);
     }
     Ok(Some(start_time(owner.pid).is_ok_and(|start| start == owner.start_time)))
+}
+
+/// Whether it lived after the last boot of this host.
+pub fn is_of_this_boot(owner: &Owner) -> bool {
+    boot_id().is_ok_and(|boot| boot == owner.boot_id)
+}
+
+/// Whether there is a process of this number here.
+pub fn lives(pid: u32) -> bool {
+    start_time(pid).is_ok()
 }
 
 /// The time by both clocks. Where `/proc` does not tell the uptime, no deadline is over.
@@ -52,6 +61,10 @@ pub fn since_boot() -> io::Result<Duration> {
     let seconds = text.split_whitespace().next().and_then(|word| word.parse().ok());
     let known = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     known.ok_or_else(|| io::Error::other("/proc/uptime does not begin with a number"))
+}
+
+fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 fn pid_namespace() -> io::Result<String> {
@@ -90,6 +103,7 @@ mod tests {
         assert_eq!(is_alive(&reused).unwrap(), Some(false));
         let rebooted = Owner { boot_id: "other".into(), ..me.clone() };
         assert_eq!(is_alive(&rebooted).unwrap(), Some(false));
+        assert!(!is_of_this_boot(&rebooted) && is_of_this_boot(&me));
         let elsewhere = Owner { pid_namespace: "pid:[1]".into(), ..me };
         assert_eq!(is_alive(&elsewhere).unwrap(), None);
     }

@@ -9,7 +9,7 @@ use crate::engine::{Engine, EngineError, Fault};
 use crate::outcome::Outcome;
 use crate::plan::owner::{Moment, Owner};
 use crate::plan::sweep::{self, CUT_SHORT, Doomed};
-use crate::secrets::vault::{Holder, Kept};
+use crate::secrets::vault::{Holder, Kept, torn_below};
 use crate::settings::Settings;
 use crate::stage::error::CallError;
 use crate::stage::removal_lock::{self, CutShort};
@@ -17,7 +17,7 @@ use crate::stage::{agent_volume, leases, removal, vault};
 use crate::world::{Stdio, World};
 
 use super::ledger::{Event, Ledger};
-use super::{owner, prune};
+use super::{owner, prune, shared_file};
 
 pub mod directories;
 pub mod observe;
@@ -118,8 +118,9 @@ impl<E: Engine> Reap<'_, E> {
                 tokens.push((path, kept));
             }
         }
-        let (there, outdated) =
+        let (there, mut outdated) =
             directories::all(self.settings).into_iter().partition::<Vec<_>, _>(Noted::is_there);
+        outdated.retain(|one| !one.is_hidden());
         let mut directories = Vec::new();
         for one in there {
             let Some(reason) = orphaned(&one.holder, now) else { continue };
@@ -168,6 +169,7 @@ impl<E: Engine> Reap<'_, E> {
             failed.extend(self.finish(&cut_short, &report.remove, &left));
         }
         failed.extend(unended);
+        self.forget_unfinished();
         self.record(&report, &failed);
         // A note that stays is looked at again by the next one.
         for one in outdated {
@@ -188,6 +190,18 @@ impl<E: Engine> Reap<'_, E> {
         match self.plan(&jobs, owner::now(self.world)).await {
             Ok((doomed, _)) => removal::sweep_up(engine, &doomed).await,
             Err(_) => left,
+        }
+    }
+
+    /// Files that somebody was killed at before they were what they were to be.
+    fn forget_unfinished(&self) {
+        let Settings { run_dir, state_dir, .. } = self.settings;
+        for directory in [run_dir, state_dir, &state_dir.join(directories::NOTES)] {
+            shared_file::forget_unfinished(directory);
+        }
+        for file in torn_below(run_dir, owner::lives) {
+            // The next one tries again.
+            drop(std::fs::remove_file(file));
         }
     }
 

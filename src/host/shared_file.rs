@@ -1,12 +1,14 @@
 //! Files that several processes of this host share: locks, and files that are put in place as a whole. What
 //! stands in them is the callers' business.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+
+use super::owner;
 
 /// Opening does not wait for who is at the other end of a pipe, which no file of ours should be.
 pub(super) const AT_ONCE: i32 = OFlags::NONBLOCK.bits().cast_signed();
@@ -62,7 +64,7 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Puts a file there as a whole or not at all.
+/// Puts a file there as a whole or not at all, with this mode whatever the process's umask takes away.
 ///
 /// # Errors
 /// When it cannot be written; what was there stays.
@@ -73,6 +75,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let written = (|| {
         let mut options = OpenOptions::new();
         let mut file = options.create(true).truncate(true).write(true).mode(mode).open(&fresh)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
         file.write_all(bytes)?;
         fs::rename(&fresh, path)
     })();
@@ -82,9 +85,48 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     written
 }
 
+/// Removes what [`replace`] was at when its process was killed.
+pub fn forget_unfinished(directory: &Path) {
+    // What is not there was never begun.
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().to_str().is_some_and(is_abandoned) {
+            // The next one tries again.
+            drop(fs::remove_file(entry.path()));
+        }
+    }
+}
+
+/// `.NAME.PID`, of a process that has ended.
+fn is_abandoned(name: &str) -> bool {
+    let pid = name.strip_prefix('.').and_then(|rest| rest.rsplit_once('.'));
+    let pid = pid.and_then(|(_, pid)| pid.parse::<u32>().ok());
+    pid.is_some_and(|pid| !owner::lives(pid))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_dead_process_was_at_goes_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let live = format!(".a.{}", std::process::id());
+        // More than a pid can be.
+        for name in [".a.99999999", ".a.b.99999999", &live, ".a", "a.99999999", ".a.x", ".99999999"]
+        {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        forget_unfinished(directory.path());
+        let left = fs::read_dir(directory.path()).unwrap().map(|one| one.unwrap().file_name());
+        let mut left: Vec<String> = left.map(|name| name.into_string().unwrap()).collect();
+        left.sort();
+        let mut expected = vec![".99999999".to_owned(), ".a".into(), live, ".a.x".into()];
+        expected.push("a.99999999".to_owned());
+        expected.sort();
+        assert_eq!(left, expected);
+        forget_unfinished(&directory.path().join("nothing"));
+    }
 
     #[test]
     fn one_has_the_lock_until_it_is_closed() {

@@ -18,12 +18,16 @@ use super::ledger::follow::Position;
 use super::ledger::history::Entry;
 use super::ledger::{Ledger, LedgerError};
 use super::shared_file;
+use crate::job::Stage;
 
 mod histogram;
 pub use histogram::{BOUNDS, Histogram};
 
 /// Version of the file's shape; of another the counters begin anew.
 const VERSION: u32 = 1;
+
+/// GitLab's stage whose end does not count.
+const AFTER_SCRIPT: &str = "after_script";
 
 /// After so long without another try of its `prepare`, a job that failed there has ended.
 const LAST_TRY: Duration = Duration::from_mins(5);
@@ -71,10 +75,12 @@ pub struct LastGc {
 /// A job that did not end yet, as far as the ledger tells.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Open {
-    /// Whether the host failed it.
-    system: bool,
-    /// Whether its scripts did.
-    failed: bool,
+    /// Stages that failed when they last ran, and that the job's outcome depends on; whether by the host.
+    #[serde(default)]
+    failing: BTreeMap<String, bool>,
+    /// Whether the job's own scripts ran.
+    #[serde(default)]
+    ran: bool,
     /// When it was cleaned up without a final word, Unix seconds.
     cleaned: Option<u64>,
     /// Its last event, Unix seconds.
@@ -167,20 +173,18 @@ impl Totals {
 
     fn stage_ended(&mut self, entry: &Entry, time: u64, seconds: Option<f64>) {
         self.stage(text(entry, "stage"), seconds);
-        let outcome = text(entry, "outcome").to_owned();
-        let open = self.open(entry, time);
-        open.system |= outcome == "system_failure";
-        open.failed |= outcome == "job_failure";
+        self.open(entry, time).stage_ended(text(entry, "stage"), text(entry, "outcome"));
     }
 
     /// GitLab's last word on a job is `running` where the runner ends it by its timeout, or where `prepare`
-    /// failed, which may be tried again.
+    /// failed, which may be tried again. Nobody's word makes a success of what was seen to fail.
     fn finished(&mut self, entry: &Entry, time: u64) {
         let open = self.open.get(entry.job()).cloned().unwrap_or_default();
         match text(entry, "status") {
-            "success" => self.end(entry.job(), "success"),
+            "success" => self.end(entry.job(), open.outcome().unwrap_or("success")),
             "canceled" => self.end(entry.job(), "canceled"),
-            "failed" => self.end(entry.job(), open.outcome()),
+            "failed" => self.end(entry.job(), open.outcome().unwrap_or("failed")),
+            "unknown" if open.ran => self.end(entry.job(), open.outcome().unwrap_or("success")),
             _ => self.open(entry, time).cleaned = Some(time),
         }
     }
@@ -199,7 +203,7 @@ impl Totals {
             .open
             .iter()
             .filter(|(_, open)| late(open))
-            .map(|(job, open)| (job.clone(), open.outcome()))
+            .map(|(job, open)| (job.clone(), open.outcome().unwrap_or("failed")))
             .collect();
         for (job, outcome) in ended {
             self.end(&job, outcome);
@@ -222,8 +226,20 @@ impl Totals {
 }
 
 impl Open {
-    fn outcome(&self) -> &'static str {
-        if self.system { "system_failure" } else { "failed" }
+    fn stage_ended(&mut self, stage: &str, outcome: &str) {
+        let stage_of_it = Stage::new(stage);
+        self.ran |= stage_of_it.is_user() && stage != AFTER_SCRIPT;
+        // One that failed may have been tried again.
+        self.failing.remove(stage);
+        if outcome != "success" && stage != AFTER_SCRIPT && !stage_of_it.is_last() {
+            self.failing.insert(stage.to_owned(), outcome == "system_failure");
+        }
+    }
+
+    /// How it failed, if any of it did.
+    fn outcome(&self) -> Option<&'static str> {
+        let by_host = self.failing.values().any(|by_host| *by_host);
+        (!self.failing.is_empty()).then_some(if by_host { "system_failure" } else { "failed" })
     }
 }
 

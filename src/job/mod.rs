@@ -120,6 +120,13 @@ impl JobContext {
         self.response.variables.iter().find(|one| one.key == name).map(|one| one.value.as_str())
     }
 
+    /// A variable as the runner set it, which is in no JSON; `None` also where the job sets one of its name:
+    /// the job's comes later, and wins.
+    pub fn runner_variable(&self, name: &str) -> Option<&str> {
+        let is_the_jobs = self.response.variables.iter().any(|one| one.key == name);
+        if is_the_jobs { None } else { self.variable(name) }
+    }
+
     /// What stands in a text for a variable's name.
     fn value_in_text(&self, name: &str) -> String {
         let listed = self.response.variables.iter().rev().find(|one| one.key == name);
@@ -195,6 +202,16 @@ mod tests {
         let context = JobContext::new(variables(), MINIMAL.as_bytes()).unwrap();
         assert_eq!(context.trusted_variable("A"), Some("first"));
         assert!(!context.is_protected());
+    }
+
+    #[test]
+    fn what_the_job_sets_is_not_the_runners() {
+        let mut variables = variables();
+        variables.extend(["A", "B"].map(|name| (name.to_owned(), "seen".to_owned())));
+        let context = JobContext::new(variables, MINIMAL.as_bytes()).unwrap();
+        let seen =
+            ["A", "B", "C"].map(|name| (context.variable(name), context.runner_variable(name)));
+        assert_eq!(seen, [(Some("seen"), None), (Some("seen"), Some("seen")), (None, None)]);
     }
 
     #[test]

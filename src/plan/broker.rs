@@ -29,10 +29,18 @@ pub struct BrokerPlan {
     pub quota: Quota,
 }
 
+const LOCAL: &str = "longshore.invalid/";
+
 /// Begins the references of images that are one job's alone. No registry is called so: such a name cannot be
 /// pulled or pushed.
 pub fn local_images(job: &str) -> String {
-    format!("longshore.invalid/{job}/")
+    format!("{LOCAL}{job}/")
+}
+
+/// The job whose alone an image is by this name.
+pub fn job_of_local(image: &str) -> Option<&str> {
+    let (job, name) = image.strip_prefix(LOCAL)?.split_once('/')?;
+    (!job.is_empty() && !name.is_empty()).then_some(job)
 }
 
 /// How much a job may have at once.

@@ -1,10 +1,14 @@
 //! What `reap` removes: objects of jobs whose runner is gone, whose deadline has passed, or whose cleanup
 //! was cut short. Pure: it is told who lives and what time it is.
+//!
+//! An image carries no labels of its job, but a name that is its job's alone. A job that may make images has
+//! a container, from before the first of them: without one, nobody can use them any more.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 
+use super::broker;
 use super::container::Labels;
 use super::owner::{Moment, Owner};
 
@@ -18,6 +22,8 @@ pub enum Kind {
     Network,
     /// A volume.
     Volume,
+    /// A name of an image that is one job's alone.
+    Image,
 }
 
 /// One object of the engine, as it lists it.
@@ -29,10 +35,20 @@ pub struct Object {
     pub name: String,
     /// Its labels.
     pub labels: Labels,
-    /// Whether a container uses it.
+    /// Whether a container uses it; an image, whether only another's container keeps it.
     pub used: bool,
     /// Whether a container has its labels from its image, so that they prove nothing.
     pub inherited: bool,
+}
+
+impl Object {
+    /// The key of the job that it says it is of.
+    fn job(&self) -> Option<&str> {
+        match self.kind {
+            Kind::Image => broker::job_of_local(&self.name),
+            _ => self.labels.get(JOB).map(String::as_str),
+        }
+    }
 }
 
 /// What is to be removed, and why.
@@ -87,8 +103,25 @@ pub fn plan(
             Some(Doomed { kind, name, job: object.labels.get(JOB).cloned(), reason })
         })
         .collect();
+    let images = images_of_nobody(objects, &doomed);
+    doomed.extend(images);
     doomed.sort_by(|left, right| (left.kind, &left.name).cmp(&(right.kind, &right.name)));
     doomed
+}
+
+/// Images of jobs that have no container, or none that stays.
+fn images_of_nobody(objects: &[Object], doomed: &[Doomed]) -> Vec<Doomed> {
+    let goes = |one: &Object| doomed.iter().any(|doomed| doomed.name == one.name);
+    let containers = objects.iter().filter(|one| one.kind == Kind::Container && is_of_a_job(one));
+    let stay: BTreeSet<&str> =
+        containers.filter(|one| !goes(one)).filter_map(Object::job).collect();
+    let images = objects.iter().filter(|one| one.kind == Kind::Image && !one.used);
+    let image = |one: &Object| {
+        let job = one.job().filter(|job| !stay.contains(job))?.to_owned();
+        let (kind, name, job) = (one.kind, one.name.clone(), Some(job));
+        Some(Doomed { kind, name, job, reason: "its job has no container any more" })
+    };
+    images.filter_map(image).collect()
 }
 
 fn reason(
@@ -157,14 +190,14 @@ fn is_of_a_job(object: &Object) -> bool {
     !job.is_empty() && (by_us || (kind == BROKERED && (by_broker || !object.inherited)))
 }
 
-/// All that is one job's by its labels, whoever lives.
+/// All that is one job's by its labels, and its images by their names, whoever lives.
 pub fn of_job(objects: &[Object], job: &str) -> Vec<Doomed> {
     let cut_short = BTreeSet::from([job.to_owned()]);
     let never = Moment { unix: 0, uptime: 0 };
     let (agent_volume, slot_prefix) = ("", "");
     let host =
         Host { agent_volume, slot_prefix, kept_slots: u32::MAX, now: never, cut_short: &cut_short };
-    let its = objects.iter().filter(|one| one.labels.get(JOB).is_some_and(|label| label == job));
+    let its = objects.iter().filter(|one| one.job() == Some(job));
     plan(&its.cloned().collect::<Vec<_>>(), |_| None, &host)
 }
 

@@ -245,6 +245,12 @@ impl SecretSource for Vault {
     }
 }
 
+/// Files below a `run_dir` that were to hold a token, but whose writer was killed before that; `lives` tells
+/// whether there is a process of a number.
+pub fn torn_below(run_dir: &Path, lives: impl Fn(u32) -> bool) -> Vec<PathBuf> {
+    kept::torn(run_dir, lives)
+}
+
 /// All tokens that are kept below a `run_dir`, with the files they lie in.
 pub fn kept_below(run_dir: &Path) -> Vec<(PathBuf, Kept)> {
     kept::all(run_dir)

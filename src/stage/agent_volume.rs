@@ -14,13 +14,14 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
+use super::call::Call;
 use super::error::CallError;
 use crate::engine::{Engine, EngineError};
 use crate::plan::container::{
     ContainerNetwork, ContainerPlan, IsolationPlan, Labels, LimitPlan, MountPlan, MountSource,
     ResolverPlan,
 };
-use crate::plan::{AGENT_MOUNT, AGENT_PATH, JobPlan};
+use crate::plan::{AGENT_MOUNT, AGENT_PATH};
 
 /// The name of the volume that carries the binary at `executable`.
 ///
@@ -49,22 +50,17 @@ pub fn is_missing(error: &EngineError) -> bool {
     error.cause.contains(AGENT_PATH) && error.cause.contains("no such file")
 }
 
-/// Fills a job's agent volume with the binary at `executable`, through a container of `image` that
-/// never starts.
+/// Fills a job's agent volume with our own binary, through a container of `image` that never starts.
 ///
 /// # Errors
 /// When the binary cannot be read or the engine refuses.
-pub async fn fill<E: Engine>(
-    engine: &E,
-    executable: &Path,
-    plan: &JobPlan,
-    image: &str,
-) -> Result<(), CallError> {
+pub async fn fill<E: Engine>(engine: &E, call: &Call<'_>, image: &str) -> Result<(), CallError> {
+    let executable = &call.world.executable;
     let archive = archive(executable).map_err(|error| {
         let path = executable.display();
         CallError::system(format!("failed to pack our own binary {path}: {error}"))
     })?;
-    let filler = filler(plan, image);
+    let filler = filler(call, image);
     engine.remove_container(&filler.name).await?;
     let uploaded = match engine.create(&filler).await {
         Ok(_) => engine.upload(&filler.name, AGENT_MOUNT, archive).await,
@@ -77,19 +73,16 @@ pub async fn fill<E: Engine>(
     Ok(())
 }
 
-/// It carries the job's labels, so that `reap` finds it where we are killed before its removal.
-fn filler(plan: &JobPlan, image: &str) -> ContainerPlan {
-    let kind = |name: &str| ("longshore.kind".to_owned(), name.to_owned());
-    let mut labels = plan.labels.clone();
-    labels.extend([kind("filler")]);
+/// Its labels let `reap` find it where we are killed before its removal.
+fn filler(call: &Call<'_>, image: &str) -> ContainerPlan {
     let source = MountSource::Volume {
-        name: plan.agent_volume.clone(),
-        labels: Labels::from([kind("agent")]),
+        name: call.plan.agent_volume.clone(),
+        labels: Labels::from([("longshore.kind".to_owned(), "agent".to_owned())]),
         tmpfs_bytes: None,
     };
     ContainerPlan {
         // Fillers of two jobs may be at work side by side; both write the same bytes.
-        name: plan.key.name("filler"),
+        name: call.plan.key.name("filler"),
         image: image.to_owned(),
         platform: None,
         entrypoint: vec![AGENT_PATH.to_owned()],
@@ -103,7 +96,7 @@ fn filler(plan: &JobPlan, image: &str) -> ContainerPlan {
         resolver: ResolverPlan::default(),
         capabilities: Vec::new(),
         security: Vec::new(),
-        labels,
+        labels: call.passing_labels("filler"),
         own_process: None,
     }
 }

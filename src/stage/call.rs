@@ -12,6 +12,7 @@ use crate::host::ledger::{Event, Ledger};
 use crate::host::{capacity, owner};
 use crate::job::JobContext;
 use crate::joblog::masks::Masks;
+use crate::plan::container::Labels;
 use crate::plan::owner::{Moment, Owner};
 use crate::plan::{self, HostFacts, JobPlan};
 use crate::secrets::vault::Holder;
@@ -35,6 +36,8 @@ pub struct Call<'a> {
     pub plan: JobPlan,
     /// The process that called us.
     pub parent: Option<Pid>,
+    /// This process itself, where `/proc` tells of it.
+    pub own: Option<Owner>,
     /// What its time is spent on.
     pub meter: Meter,
     /// What our own words must not show.
@@ -59,7 +62,8 @@ impl<'a> Call<'a> {
         let masks = Arc::new(Masks::new(options));
         masks.add(context.masked_values());
         let (meter, began) = (Meter::default(), (world.clock)());
-        Ok(Self { world, settings_path, settings, context, plan, parent, meter, masks, began })
+        let own = owner::describe(std::process::id()).ok();
+        Ok(Self { world, settings_path, settings, context, plan, parent, own, meter, masks, began })
     }
 
     /// Whose the job's access to Vault is, as it stands on the labels of all that is the job's.
@@ -70,6 +74,16 @@ impl<'a> Call<'a> {
             owner: Owner::read(labels)?,
             deadline: Moment::read_deadline(labels)?,
         })
+    }
+
+    /// The job's labels for what this call removes itself before it ends: where it is killed before that,
+    /// nobody has to wait for the end of the runner. Of this kind.
+    pub fn passing_labels(&self, kind: &str) -> Labels {
+        let mut labels = self.plan.labelled(kind);
+        if let Some(own) = &self.own {
+            own.write(&mut labels);
+        }
+        labels
     }
 
     /// Whether the process that called us has ended since.

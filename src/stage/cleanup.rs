@@ -18,6 +18,9 @@ use crate::world::{Stdio, World};
 use super::error::CallError;
 use super::{call, leases, removal, removal_lock, worker};
 
+/// In place of GitLab's word, where the job's author wrote one: then the stages that were seen decide.
+const UNKNOWN: &str = "unknown";
+
 /// Writes the plan to the ledger and hands it to a worker.
 ///
 /// It does not compile the job's plan: a job that is refused made nothing, and one that was let in under
@@ -29,7 +32,7 @@ pub fn hand_over(world: &World, settings_path: &Path) -> Result<Outcome, CallErr
     let settings = call::read_settings(settings_path)?;
     let context = call::read_context(world)?;
     let plan = RemovalPlan::of_job(&context.response, &settings);
-    let status = context.variable("CI_JOB_STATUS").unwrap_or_default();
+    let status = context.runner_variable("CI_JOB_STATUS").unwrap_or(UNKNOWN);
     let event = Event::Finished { job: &plan.job, status };
     // History, not state.
     drop(Ledger::at(&settings.state_dir).append(&event, (world.clock)()));

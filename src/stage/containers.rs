@@ -152,9 +152,7 @@ async fn start_filled<E: Engine>(
 ) -> Result<(), StartError> {
     match engine.start(&container.name).await {
         Err(error) if agent_volume::is_missing(&error) => {
-            agent_volume::fill(engine, &call.world.executable, &call.plan, &container.image)
-                .await
-                .map_err(StartError::Call)?;
+            agent_volume::fill(engine, call, &container.image).await.map_err(StartError::Call)?;
             engine.start(&container.name).await.map_err(StartError::Engine)
         }
         other => other.map_err(StartError::Engine),

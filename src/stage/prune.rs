@@ -36,24 +36,24 @@ pub async fn after_delivery<E: Engine, S: SecretSource>(
     if !succeeded? {
         return Ok(());
     }
-    if let Some(place) = &call.plan.prune_registry {
-        remote::untag(call, (policy, place), source, sink).await;
-    }
     let mut seen = seen?;
     host_prune::record::add(&mut seen, &Ledger::at(&call.settings.state_dir));
     host_prune::age::learn(engine, &call.settings, (policy, &mut seen)).await?;
     let plan = prune::plan(policy, &seen);
     tell(&plan, sink).await;
     let pending = Pending::new(call.plan.key.as_str(), policy, &plan);
-    if written(call, &pending) {
-        return Ok(());
+    if !written(call, &pending) {
+        // Without the ledger no worker would know of it.
+        let done = host_prune::act(engine, &call.settings, (now, &pending)).await;
+        for left in &done.left {
+            say(sink, &format!("kept {left}")).await;
+        }
+        call.record(&done.event(&pending.job));
     }
-    // Without the ledger no worker would know of it.
-    let done = host_prune::act(engine, &call.settings, (now, &pending)).await;
-    for left in &done.left {
-        say(sink, &format!("kept {left}")).await;
+    // After it is written down what goes from this host: the registry may be slow, and we may be killed.
+    if let Some(place) = &call.plan.prune_registry {
+        remote::untag(call, (policy, place), source, sink).await;
     }
-    call.record(&done.event(&pending.job));
     Ok(())
 }
 

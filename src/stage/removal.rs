@@ -8,7 +8,6 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::engine::{Engine, EngineError, Fault, Removed};
 use crate::host::reap::observe;
-use crate::plan::broker;
 use crate::plan::removal::RemovalPlan;
 use crate::plan::sweep::{self, Doomed, Kind};
 
@@ -43,25 +42,7 @@ pub async fn remove_all<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<Engine
         }
         Err(error) => left.push(error),
     }
-    left.extend(remove_local_images(engine, &plan.job).await);
     left
-}
-
-/// Takes away the names that only this job could use: the images go with them, but for those that have
-/// another name, or that another image stands on.
-async fn remove_local_images<E: Engine>(engine: &E, job: &str) -> Vec<EngineError> {
-    let images = match engine.images().await {
-        Ok(images) => images,
-        Err(error) => return vec![error],
-    };
-    let beginning = broker::local_images(job);
-    let names =
-        images.iter().flat_map(|image| &image.tags).filter(|tag| tag.starts_with(&beginning));
-    join_all(names.map(|name| engine.remove_image(name)))
-        .await
-        .into_iter()
-        .filter_map(Result::err)
-        .collect()
 }
 
 /// Removes what a sweep planned, those that use others first; answers what is left, and why.
@@ -70,17 +51,28 @@ pub async fn sweep_up<E: Engine>(engine: &E, doomed: &[Doomed]) -> Vec<EngineErr
     let containers: Vec<&str> = of(Kind::Container).collect();
     let mut left = remove_each(engine, Kind::Container, containers.iter().copied()).await;
     left.extend(remove_each(engine, Kind::Network, of(Kind::Network)).await);
-    let volumes = remove_each(engine, Kind::Volume, of(Kind::Volume)).await;
+    for kind in [Kind::Volume, Kind::Image] {
+        left.extend(remove_used(engine, (kind, of(kind)), &containers).await);
+    }
+    left
+}
+
+/// Removes what these containers may have used, and waits for their end where it must.
+async fn remove_used<'a, E: Engine>(
+    engine: &E,
+    (kind, names): (Kind, impl Iterator<Item = &'a str>),
+    containers: &[&str],
+) -> Vec<EngineError> {
+    let left = remove_each(engine, kind, names).await;
     let is_used = |error: &EngineError| error.fault == Fault::Conflict;
-    if !volumes.iter().any(is_used) || containers.is_empty() {
-        left.extend(volumes);
+    if left.iter().any(is_used) && !containers.is_empty() {
+        // The daemon still is at the removal of a container that somebody asked for who was killed meanwhile.
+        await_end(engine, containers).await;
+    } else if left.is_empty() || kind != Kind::Image {
         return left;
     }
-    // The daemon still is at the removal of a container that somebody asked for who was killed meanwhile.
-    await_end(engine, &containers).await;
-    let again = volumes.iter().map(|error| error.object.as_str());
-    left.extend(remove_each(engine, Kind::Volume, again).await);
-    left
+    let again = left.iter().map(|error| error.object.as_str());
+    remove_each(engine, kind, again).await
 }
 
 async fn remove_each<'a, E: Engine>(
@@ -88,8 +80,10 @@ async fn remove_each<'a, E: Engine>(
     kind: Kind,
     names: impl Iterator<Item = &'a str>,
 ) -> Vec<EngineError> {
+    // Docker 20.10 knows no end to an image that two of its names are taken from at once: "unrecognized image ID".
+    let at_once = if kind == Kind::Image { 1 } else { AT_ONCE };
     let removals = stream::iter(names.map(|name| one(engine, kind, name)));
-    removals.buffer_unordered(AT_ONCE).filter_map(async |done| done.err()).collect().await
+    removals.buffer_unordered(at_once).filter_map(async |done| done.err()).collect().await
 }
 
 /// Waits until none of these is there any more, for a while.
@@ -110,6 +104,8 @@ async fn one<E: Engine>(engine: &E, kind: Kind, name: &str) -> Result<Removed, E
         Kind::Container => engine.remove_container(name).await,
         Kind::Network => engine.remove_network(name).await,
         Kind::Volume => engine.remove_volume(name).await,
+        // The image goes too, where it has no other name and no other image stands on it.
+        Kind::Image => engine.remove_image(name).await,
     };
     match removed {
         // A job took the idle slot after somebody had looked: it is that job's now.

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use crate::engine::{Engine, EngineError, NetworkSummary};
 use crate::host::routes;
-use crate::plan::JobPlan;
 use crate::plan::container::Labels;
 use crate::plan::slot::{self, SLOT_PREFIX};
 use crate::settings::Subnet;
@@ -38,7 +37,7 @@ pub(super) async fn make<E: Engine>(
 ) -> Result<(), CallError> {
     let _lock = lock(&call.settings.run_dir)?;
     let own = call.settings.docker.slot_pool;
-    let mut maker = Maker { engine, plan: &call.plan, name, own, taken: Vec::new() };
+    let mut maker = Maker { engine, call, name, own, taken: Vec::new() };
     for _ in 0..TRIES {
         if maker.try_once().await? {
             return Ok(());
@@ -59,7 +58,7 @@ fn lock(run_dir: &Path) -> Result<SlotLock, CallError> {
 
 struct Maker<'a, E> {
     engine: &'a E,
-    plan: &'a JobPlan,
+    call: &'a Call<'a>,
     name: &'a str,
     /// The operator's pool.
     own: Option<Subnet>,
@@ -102,9 +101,9 @@ impl<E: Engine> Maker<'_, E> {
 
     /// Lets the daemon choose a range. Where that is no larger than a slot needs, it is the slot's.
     async fn create_on_new_pool(&mut self) -> Result<bool, CallError> {
-        // A name of its own: a service could start on the slot's meanwhile. The job's, with its labels, so
-        // that `reap` finds it where we are killed before its removal.
-        let trial = self.plan.key.name(TRIAL);
+        // A name of its own: a service could start on the slot's meanwhile. The job's, with labels by which
+        // `reap` finds it where we are killed before its removal.
+        let trial = self.call.plan.key.name(TRIAL);
         let chosen = self.chosen_for(&trial).await;
         // After a failed creation too: it may have had its effect, and only the answer was lost.
         let removed = self.engine.remove_network(&trial).await;
@@ -124,8 +123,7 @@ impl<E: Engine> Maker<'_, E> {
 
     /// The range that the daemon chooses for a network of this name, where it is larger than a slot needs.
     async fn chosen_for(&self, trial: &str) -> Result<Option<Subnet>, CallError> {
-        let mut labels = self.plan.labels.clone();
-        labels.insert("longshore.kind".to_owned(), TRIAL.to_owned());
+        let labels = self.call.passing_labels(TRIAL);
         self.engine.create_network(trial, None, &labels).await.map_err(no_addresses)?;
         let networks = self.engine.networks(None).await?;
         let pool =

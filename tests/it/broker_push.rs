@@ -27,7 +27,7 @@ struct Pushed {
 
 async fn push(reply: Reply) -> Pushed {
     let daemon = FakeDocker::answering(vec![reply]);
-    let brokered = Brokered::start(&daemon.socket(), "bridge");
+    let brokered = Brokered::speaking(41, &daemon.socket(), "bridge", |_, _| {});
     let mut stream = UnixStream::connect(brokered.socket()).await.unwrap();
     let head =
         format!("HTTP/1.1\r\nHost: d\r\nX-Registry-Auth: {CLIENTS}\r\nConnection: close\r\n\r\n");

@@ -70,6 +70,22 @@ fn systemd_accepts_the_units_and_finds_them_closed() {
     }
 }
 
+/// The timer's service has a umask of 0077, and the collector is another user.
+#[test]
+fn the_figures_can_be_read_by_everybody_whatever_the_umask() {
+    let ground = Ground::new();
+    told(&ground.init(&["--docker-host", "unix:///nowhere/docker.sock"]));
+    let (settings, page) =
+        (ground.path("etc/longshore/longshore.toml"), ground.path("longshore.prom"));
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, format!("state_dir = {:?}\n{text}", ground.path("state"))).unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 0077; exec \"$@\"", "sh", BINARY, "--settings"]).arg(settings);
+    command.args(["status", "--prometheus", "--output"]).arg(&page);
+    told(&command.output().unwrap());
+    assert_eq!(fs::metadata(page).unwrap().permissions().mode() & 0o777, 0o644);
+}
+
 #[test]
 fn what_would_be_written_is_shown_and_is_not() {
     let ground = Ground::new();

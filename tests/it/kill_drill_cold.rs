@@ -51,7 +51,8 @@ impl Place {
     }
 
     fn drill(&self, job: FakeJob) -> Drill {
-        Drill::new(Course { job, daemon: &self.daemon.socket, secret: || LEASED })
+        let daemon = &self.daemon.socket;
+        Drill::new(Course { job, daemon, secret: || LEASED, settings: |host| host })
     }
 
     /// A job that finds nothing there: no network of its slot, no agent volume, and no image.

@@ -195,6 +195,32 @@ fn the_directory_of_a_killed_runner_goes_and_that_of_a_live_one_stays() {
     await_gone(&jobs[1]);
 }
 
+/// A runner's service may have a `/tmp` of its own, which the service of the timer does not see.
+#[test]
+fn the_directory_of_a_killed_runner_waits_for_a_reap_that_sees_it() {
+    let host = Host::new().in_memory();
+    let runner = host.runner().own_process();
+    let running = runner.start(&busybox(["echo begun", "sleep 300"]));
+    running.wait_for_output("\nbegun", SOON);
+    let dead = directory_of(runner.base_dir());
+    let driver = running.wait_for_call("run build_script", SOON);
+    signal(driver, Signal::STOP);
+    running.kill_runner();
+    signal(driver, Signal::KILL);
+    assert_eq!(running.join().status, JobStatus::Lost);
+    let mut elsewhere = Command::new("unshare");
+    let script = "mount -t tmpfs tmpfs \"$1\" && shift && exec \"$@\"";
+    elsewhere.args(["--mount", "sh", "-c", script, "sh"]).arg(runner.base_dir());
+    elsewhere.args([BINARY, "--settings"]).arg(host.settings()).args(["reap", "--json"]);
+    let told = report(&elsewhere.output().unwrap());
+    assert_eq!(told["directories"], serde_json::json!([]), "{told}");
+    assert!(dead.exists());
+    let told = reap(&host);
+    assert_eq!(told["directories"][0]["path"], dead.display().to_string(), "{told}");
+    assert!(!dead.exists());
+    assert_eq!(fs::read_dir(host.path("state/directories")).unwrap().count(), 0);
+}
+
 /// A worker that is killed leaves the rest of its job to the next reap, though the runner lives.
 #[test]
 fn a_cleanup_that_was_cut_short_is_finished() {

@@ -97,17 +97,19 @@ fn a_build_tells_the_images_of_its_stages_and_not_what_its_commands_print() {
 }
 
 #[test]
-fn a_quiet_build_tells_its_image_only_where_it_went_well() {
-    let build = build("q=1");
-    let last = json!({"stream": format!("{}\n", digest("3"))});
-    assert_eq!(heard(&build, std::slice::from_ref(&last)).built(&build), [digest("3")]);
-    let failed = [last, json!({"error": "exit 1", "errorDetail": {"message": "exit 1"}})];
-    assert_eq!(heard(&build, &failed).built(&build), Vec::<String>::new());
-}
-
-#[test]
 fn names_that_are_the_jobs_alone_are_told_as_the_job_wrote_them() {
     let tag = allowed(Post, "/images/busybox:1/tag?repo=mine&tag=2", "");
     let records = of(&view(), &tag, &Heard::default());
     assert_eq!((records[0].deed, records[0].references[0].as_str()), (Deed::Tagged, "mine:2"));
+}
+
+#[test]
+fn a_quiet_build_tells_its_image_only_where_it_went_well() {
+    let build = build("q=1");
+    let last = json!({"stream": format!("{}\n", digest("3"))});
+    assert_eq!(heard(&build, std::slice::from_ref(&last)).built(&build), [digest("3")]);
+    let error = json!({"error": "exit 1", "errorDetail": {"message": "exit 1"}});
+    for failed in [[last.clone(), error.clone()], [error, last]] {
+        assert_eq!(heard(&build, &failed).built(&build), Vec::<String>::new());
+    }
 }

@@ -102,7 +102,8 @@ pub enum Event<'a> {
     Finished {
         /// The job's key.
         job: &'a str,
-        /// GitLab's word: `success`, `failed`, `canceled`, and `running` where it has none yet.
+        /// GitLab's word: `success`, `failed`, `canceled`, and `running` where it has none yet; `unknown` where
+        /// the job has its own `CI_JOB_STATUS`, which hides GitLab's.
         status: &'a str,
     },
     /// The Docker broker refused something of the job's.

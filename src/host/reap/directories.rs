@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::shared_file;
+use crate::host::{owner, shared_file};
 use crate::secrets::vault::Holder;
 use crate::settings::Settings;
 use crate::stage::call::Call;
 
 /// The directory of the notes below `state_dir`: a host that went down leaves such directories too.
-const NOTES: &str = "directories";
+pub(super) const NOTES: &str = "directories";
 
 /// What the runner calls them. Source: GitLab Runner, `executors/custom`.
 const PREFIX: &str = "custom-executor";
@@ -29,6 +29,9 @@ pub struct Noted {
     pub path: PathBuf,
     device: u64,
     inode: u64,
+    /// Device and inode of the directory that it is in.
+    #[serde(default)]
+    parent: (u64, u64),
     #[serde(skip)]
     note: PathBuf,
 }
@@ -43,12 +46,13 @@ pub fn note(call: &Call<'_>) -> io::Result<()> {
         return Ok(());
     };
     let Some(holder) = call.holder() else { return Ok(()) };
-    let facts = fs::symlink_metadata(path)?;
-    let (device, inode) = (facts.dev(), facts.ino());
+    let (device, inode) = identity(path)?;
+    let parent = path.parent().map(identity).transpose()?.unwrap_or_default();
     let notes = call.settings.state_dir.join(NOTES);
     fs::DirBuilder::new().recursive(true).mode(0o750).create(&notes)?;
     let file = notes.join(&holder.job);
-    let one = Noted { holder, path: path.to_owned(), device, inode, note: file.clone() };
+    let note = file.clone();
+    let one = Noted { holder, path: path.to_owned(), device, inode, parent, note };
     shared_file::replace(&file, &serde_json::to_vec(&one)?, 0o600)
 }
 
@@ -88,6 +92,14 @@ impl Noted {
             })
     }
 
+    /// Whether it cannot be seen from here, though it may be there: its runner has a `/tmp` of its own
+    /// (`PrivateTmp`). A `prepare` of that runner sees it. Nothing of it outlives the boot.
+    pub fn is_hidden(&self) -> bool {
+        let parent = self.path.parent().map(identity);
+        let elsewhere = parent.is_some_and(|seen| seen.is_ok_and(|seen| seen != self.parent));
+        elsewhere && owner::is_of_this_boot(&self.holder.owner)
+    }
+
     /// Removes it with all that is in it, and its note.
     ///
     /// # Errors
@@ -106,6 +118,11 @@ impl Noted {
     pub fn forget(&self) -> io::Result<()> {
         fs::remove_file(&self.note)
     }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let facts = fs::symlink_metadata(path)?;
+    Ok((facts.dev(), facts.ino()))
 }
 
 fn is_named_so(path: &Path) -> bool {

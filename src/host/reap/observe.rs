@@ -1,11 +1,13 @@
-//! Looks at the engine for what a sweep has to know, in three requests. It removes nothing.
+//! Looks at the engine for what a sweep has to know, in four requests. It removes nothing.
 
 use std::collections::HashSet;
 
-use crate::engine::{ContainerSummary, Engine, EngineError, Named, NetworkSummary};
+use crate::engine::{ContainerSummary, Engine, EngineError, ImageSummary, Named, NetworkSummary};
+use crate::plan::broker;
+use crate::plan::container::Labels;
 use crate::plan::sweep::{BROKERED, JOB, KIND, Kind, Object};
 
-/// What the engine has: all containers, and our networks and volumes.
+/// What the engine has: all containers, our networks and volumes, and the images that are jobs' alone.
 ///
 /// # Errors
 /// When the engine does not answer.
@@ -13,7 +15,7 @@ pub(super) async fn all<E: Engine>(engine: &E) -> Result<Vec<Object>, EngineErro
     observe(engine, KIND, None).await
 }
 
-/// What the engine has of one job, by its label.
+/// What the engine has of one job, by its label, and the images that are jobs' alone.
 ///
 /// # Errors
 /// When the engine does not answer.
@@ -27,11 +29,11 @@ async fn observe<E: Engine>(
     label: &str,
     containers: Option<&str>,
 ) -> Result<Vec<Object>, EngineError> {
-    // Containers last: one that comes in between may use a network or a volume that was seen before it.
-    let (networks, volumes) = tokio::join!(engine.networks(Some(label)), engine.volumes(label));
-    let (networks, volumes) = (networks?, volumes?);
+    // Containers last: one that comes in between may use what was seen before it, or be of an image's job.
+    let (networks, volumes, images) =
+        tokio::try_join!(engine.networks(Some(label)), engine.volumes(label), engine.images())?;
     let containers = engine.containers(containers).await?;
-    let heirs = heirs(engine, &containers).await?;
+    let heirs = heirs(&images, &containers);
     let used_networks = containers.iter().flat_map(|one| &one.networks).collect::<HashSet<_>>();
     let used_volumes = containers.iter().flat_map(|one| &one.volumes).collect::<HashSet<_>>();
     let networks = networks.into_iter().map(|NetworkSummary { name, labels, .. }| {
@@ -48,27 +50,35 @@ async fn observe<E: Engine>(
         name: one.name.clone(),
         labels: one.labels.clone(),
         used: true,
-        inherited: heirs.contains(&one.id),
+        inherited: heirs.contains(one.id.as_str()),
     }));
+    objects.extend(images.iter().flat_map(|image| of_jobs(image, &containers)));
     Ok(objects)
 }
 
-/// Containers that say a job's script made them, but have, or may have, that from their image. The images
-/// are asked for only where there is such a container.
-async fn heirs<E: Engine>(
-    engine: &E,
-    containers: &[ContainerSummary],
-) -> Result<HashSet<String>, EngineError> {
+/// The names of an image that are jobs' alone. Its last name cannot be taken from it as long as somebody
+/// else's container uses it.
+fn of_jobs(image: &ImageSummary, containers: &[ContainerSummary]) -> Vec<Object> {
+    let object = |tag: &String| {
+        let job = broker::job_of_local(tag)?;
+        let is_others = |one: &ContainerSummary| one.labels.get(JOB).is_none_or(|own| own != job);
+        let has_others = |one: &ContainerSummary| one.image_id == image.id && is_others(one);
+        let its_alone = image.tags.iter().all(|tag| broker::job_of_local(tag) == Some(job));
+        let used = its_alone && containers.iter().any(has_others);
+        let (name, labels) = (tag.clone(), Labels::new());
+        Some(Object { kind: Kind::Image, name, labels, used, inherited: false })
+    };
+    image.tags.iter().filter_map(object).collect()
+}
+
+/// Containers that say a job's script made them, but have, or may have, that from their image.
+fn heirs<'a>(images: &[ImageSummary], containers: &'a [ContainerSummary]) -> HashSet<&'a str> {
     let is_brokered =
         |one: &&ContainerSummary| one.labels.get(KIND).is_some_and(|kind| kind == BROKERED);
-    let mut brokered = containers.iter().filter(is_brokered).peekable();
-    if brokered.peek().is_none() {
-        return Ok(HashSet::new());
-    }
-    let images = engine.images().await?;
     let proves = |one: &ContainerSummary| {
         let image = images.iter().find(|image| image.id == one.image_id);
         image.is_some_and(|image| image.labels.get(JOB) != one.labels.get(JOB))
     };
-    Ok(brokered.filter(|one| !proves(one)).map(|one| one.id.clone()).collect())
+    let brokered = containers.iter().filter(is_brokered);
+    brokered.filter(|one| !proves(one)).map(|one| one.id.as_str()).collect()
 }

@@ -111,5 +111,6 @@ fn word(kind: Kind) -> &'static str {
         Kind::Container => "container",
         Kind::Network => "network",
         Kind::Volume => "volume",
+        Kind::Image => "image",
     }
 }

@@ -93,9 +93,12 @@ fn now(status: &Status, page: &mut Page) {
         page.sample("slots", &[("state", "used")], status.slots.used);
         page.sample("slots", &[("state", "idle")], status.slots.idle);
         page.head("leftovers", "gauge", "Objects of dead jobs that a reap would remove.");
-        for (kind, name) in
-            [(Kind::Container, "container"), (Kind::Network, "network"), (Kind::Volume, "volume")]
-        {
+        for (kind, name) in [
+            (Kind::Container, "container"),
+            (Kind::Network, "network"),
+            (Kind::Volume, "volume"),
+            (Kind::Image, "image"),
+        ] {
             let count = status.leftovers.iter().filter(|one| one.kind == kind).count();
             page.sample("leftovers", &[("kind", name)], count);
         }

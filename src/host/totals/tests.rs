@@ -64,6 +64,34 @@ fn jobs_are_counted_by_how_they_ended() {
     assert_eq!(jobs(&ground.totals(30)), expected, "each event counts once");
 }
 
+/// A job that sets `CI_JOB_STATUS` hides GitLab's word, and one that gets it past that is not believed.
+#[test]
+fn what_was_seen_decides_where_the_word_is_the_jobs() {
+    let ground = Ground::new();
+    for (job, outcome, status) in [
+        ("1-a", Ending::Success, "unknown"),
+        ("2-a", Ending::JobFailure, "unknown"),
+        ("3-a", Ending::SystemFailure, "unknown"),
+        ("4-a", Ending::JobFailure, "success"),
+    ] {
+        ground.started(job, 5);
+        ground.stage(job, "get_sources", Ending::SystemFailure);
+        ground.stage(job, "get_sources", Ending::Success);
+        ground.stage(job, "build_script", outcome);
+        ground.stage(job, "after_script", Ending::JobFailure);
+        ground.stage(job, "cleanup_file_variables", Ending::SystemFailure);
+        ground.finished(job, status, 20);
+    }
+    let expected = [("failed", 2), ("success", 1), ("system_failure", 1)];
+    assert_eq!(jobs(&ground.totals(30)), expected);
+    // One that ended before its scripts may be tried again.
+    ground.started("5-a", 40);
+    ground.stage("5-a", "after_script", Ending::Success);
+    ground.finished("5-a", "unknown", 41);
+    assert_eq!(jobs(&ground.totals(50)), expected);
+    assert_eq!(jobs(&ground.totals(1000)), [("failed", 3), ("success", 1), ("system_failure", 1)]);
+}
+
 /// The runner calls `cleanup` between its tries of `prepare`, and never says how it went.
 #[test]
 fn tries_of_prepare_are_one_job() {

@@ -173,3 +173,58 @@ fn all_of_one_job_is_its_own_and_no_others() {
     let names: Vec<String> = of_job(&all, "7-ab").into_iter().map(|one| one.name).collect();
     assert_eq!(names, ["longshore-7-ab-builds"]);
 }
+
+fn image(name: &str) -> Object {
+    let (name, labels) = (name.to_owned(), Labels::new());
+    Object { kind: Kind::Image, name, labels, used: false, inherited: false }
+}
+
+#[test]
+fn a_jobs_images_go_after_its_last_container() {
+    let own = "longshore.invalid/7-ab/app:1";
+    let all = [image(own), object(Kind::Container, "job")];
+    assert_eq!(plan(&all, |_| Some(true), &host(50)), []);
+    let doomed = plan(&all, |_| Some(false), &host(50));
+    let kinds: Vec<Kind> = doomed.iter().map(|one| one.kind).collect();
+    assert_eq!(kinds, [Kind::Container, Kind::Image]);
+    assert_eq!((doomed[1].name.as_str(), doomed[1].job.as_deref()), (own, Some("7-ab")));
+    // A reap that was killed in between.
+    let alone = plan(&all[..1], |_| None, &host(0));
+    assert_eq!(alone[0].reason, "its job has no container any more");
+}
+
+#[test]
+fn another_jobs_container_keeps_no_image_and_neither_does_an_heir() {
+    let own = image("longshore.invalid/7-ab/app:1");
+    let mut other = object(Kind::Container, "job");
+    other.labels.insert(JOB.to_owned(), "8-ab".to_owned());
+    other.name = "longshore-8-ab-job".to_owned();
+    let mut heir = object(Kind::Container, BROKERED);
+    (heir.name, heir.inherited) = ("db".to_owned(), true);
+    let volume = object(Kind::Volume, "builds");
+    let doomed = plan(&[own.clone(), other, heir, volume], |_| Some(true), &host(50));
+    assert_eq!(doomed.iter().map(|one| &one.name).collect::<Vec<_>>(), [&own.name]);
+}
+
+#[test]
+fn images_that_are_no_jobs_alone_stay() {
+    for name in [
+        "longshore.invalid/7-ab",
+        "longshore.invalid/7-ab/",
+        "longshore.invalid//app:1",
+        "registry.example/longshore.invalid/7-ab/app:1",
+        "longshore.invalid.example/7-ab/app:1",
+    ] {
+        assert_eq!(plan(&[image(name)], |_| Some(false), &host(1000)), [], "{name}");
+    }
+    let used = Object { used: true, ..image("longshore.invalid/7-ab/app:1") };
+    assert_eq!(plan(&[used], |_| Some(false), &host(1000)), []);
+}
+
+#[test]
+fn the_images_of_one_job_are_its_own() {
+    let all = ["7-ab/app:1", "7-ab/a/b:2", "7-abc/app:1", "8-ab/app:1"]
+        .map(|name| image(&format!("longshore.invalid/{name}")));
+    let names: Vec<String> = of_job(&all, "7-ab").into_iter().map(|one| one.name).collect();
+    assert_eq!(names, ["longshore.invalid/7-ab/a/b:2", "longshore.invalid/7-ab/app:1"]);
+}

@@ -134,17 +134,31 @@ impl Directory {
         Ok(Self(path))
     }
 
-    /// Writes a token into a file of its own.
+    /// Puts a token into a file of its own, as a whole: who is killed meanwhile leaves one that can be read.
     pub(super) fn keep(&self, kept: &Kept) -> io::Result<PathBuf> {
+        let beside = unfinished(&self.0.join(&kept.holder.job));
+        write_new(&beside, kept)?;
+        let placed = self.place(&beside, &kept.holder.job);
+        fs::remove_file(&beside)?;
+        placed
+    }
+
+    fn place(&self, beside: &Path, job: &str) -> io::Result<PathBuf> {
         for number in 0..1000 {
-            let path = self.0.join(format!("{}.{number}", kept.holder.job));
-            match write_new(&path, kept) {
+            let path = self.0.join(format!("{job}.{number}"));
+            match fs::hard_link(beside, &path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                written => return written.map(|()| path),
+                placed => return placed.map(|()| path),
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
     }
+}
+
+/// Where this process writes what is to stand at a path.
+fn unfinished(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}", std::process::id()))
 }
 
 /// Puts other words in the place of a kept token's. One that is gone by now was ended, and stays so.
@@ -152,11 +166,22 @@ pub(super) fn rewrite(path: &Path, kept: &Kept) -> io::Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let mut next = path.as_os_str().to_owned();
-    next.push(format!(".{}.new", std::process::id()));
-    let next = PathBuf::from(next);
+    let next = unfinished(path);
     write_new(&next, kept)?;
     fs::rename(next, path)
+}
+
+/// Files of a `run_dir` that a process began and did not live to write: there is no token in them to be
+/// ended. `lives` tells whether there is a process of a number.
+pub(super) fn torn(run_dir: &Path, lives: impl Fn(u32) -> bool) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(run_dir.join(DIRECTORY)) else { return Vec::new() };
+    let begun = entries.flatten().filter(|entry| {
+        let name = entry.file_name();
+        let name = name.to_str().and_then(|name| name.strip_prefix('.'));
+        let pid = name.and_then(|name| name.rsplit_once('.')?.1.parse::<u32>().ok());
+        pid.is_some_and(|pid| !lives(pid))
+    });
+    begun.map(|entry| entry.path()).filter(|path| read(path).is_none()).collect()
 }
 
 /// All kept tokens below a `run_dir`, oldest name first. What is no token of ours is passed over.

@@ -42,10 +42,21 @@ impl Brokered {
         network: &str,
         change: impl FnOnce(&mut JobView, &mut BrokerPlan),
     ) -> Self {
+        let minor = api_minor(socket);
+        Self::speaking(minor, socket, network, change)
+    }
+
+    /// The same in front of a daemon that is not asked which API it speaks.
+    pub(crate) fn speaking(
+        minor: u32,
+        socket: &Path,
+        network: &str,
+        change: impl FnOnce(&mut JobView, &mut BrokerPlan),
+    ) -> Self {
         let directory = TempDir::with_prefix("longshore-test-broker-").unwrap();
         let key = unique();
         let (mut view, mut rules) = (view(&key, network), rules());
-        view.daemon.api_minor = api_minor(socket);
+        view.daemon.api_minor = minor;
         change(&mut view, &mut rules);
         let path = directory.path().join("docker.sock");
         let words = Arc::default();

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::RangeInclusive;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -16,12 +17,18 @@ use tokio::sync::oneshot;
 use super::bao::write_private;
 use super::fake_runner::FakeRunner;
 use super::fake_vault::{FakeVault, LOGIN, MOUNT, REVOKED, Reply};
+use super::file_points::{FileWatch, Pinned};
 use super::job_json::FakeJob;
-use super::kill_points::{Hit, KillPoints, Point, Proxy, Side, at_work, has_ended};
+use super::kill_points::{Hit, KillPoints, Point, Proxy, Side, doing, has_ended};
 use super::real::{Host, busybox, left_on, no_other_reap, socket, stderr};
-use super::running::JobStatus;
+use super::running::{JobStatus, RunningJob};
 
 const SOON: Duration = Duration::from_mins(1);
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Directories that are there from a host's first job on.
+const RUN_DIRS: &[&str] = &["leases", "queue", "removing", "tokens"];
+const STATE_DIRS: &[&str] = &["directories", "last-use/images", "last-use/cache-volumes"];
 
 /// The requests that begin and end a token.
 pub(crate) const LOGIN_LINE: &str = "POST /v1/auth/approle/login";
@@ -49,6 +56,8 @@ pub(crate) struct Course<'a> {
     pub(crate) daemon: &'a Path,
     /// What the job's one secret comes as.
     pub(crate) secret: fn() -> Reply,
+    /// Further settings.
+    pub(crate) settings: fn(Host) -> Host,
 }
 
 /// A job between a daemon and a Vault that wait for it at one point.
@@ -62,11 +71,12 @@ pub(crate) struct Drill {
     tokens: Arc<AtomicUsize>,
     _proxy: Proxy,
     _vault: oneshot::Sender<()>,
+    files: Option<(FileWatch, Pinned)>,
 }
 
 impl Drill {
     pub(crate) fn new(course: Course<'_>) -> Self {
-        let Course { job, daemon, secret } = course;
+        let Course { job, daemon, secret, settings } = course;
         let daemon = daemon.to_owned();
         let (points, hits) = KillPoints::of_job(job.id);
         let proxy = Proxy::before(&points, &daemon);
@@ -85,62 +95,140 @@ impl Drill {
             host.path("role_id").display(),
             host.path("secret_id").display(),
         );
-        let host = host.table(&table);
-        Self { host, job, daemon, points, hits, tokens, _proxy: proxy, _vault: vault }
+        let host = settings(host.table(&table));
+        Self { host, job, daemon, points, hits, tokens, _proxy: proxy, _vault: vault, files: None }
+    }
+
+    /// Has what the driver does to its files among the points, on this core.
+    pub(crate) fn with_files(mut self, core: usize) -> Self {
+        let pinned = Pinned::to(core);
+        for (root, names) in [("run", RUN_DIRS), ("state", STATE_DIRS)] {
+            let root = if root == "run" { self.host.run_dir() } else { self.host.path(root) };
+            for name in names {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(root.join(name)).unwrap();
+            }
+        }
+        let roots = [(self.host.run_dir(), "run"), (self.host.path("state"), "state")];
+        let watch = FileWatch::start(&self.points, self.host.settings(), roots);
+        self.files = Some((watch, pinned));
+        self
+    }
+
+    /// For a stand-in server that is to be killed at too.
+    pub(crate) fn points(&self) -> (Arc<KillPoints>, PathBuf) {
+        (Arc::clone(&self.points), self.host.settings())
     }
 
     /// The job without trouble; answers all points that it passed.
-    pub(crate) fn undisturbed(self) -> Vec<Point> {
+    pub(crate) fn undisturbed(mut self) -> Vec<Point> {
         let runner = self.host.runner();
         runner.run(&self.job).assert_success();
-        self.await_removed();
+        self.await_worker();
         let points = self.points.passed();
-        self.assert_nothing_is_left("undisturbed", &runner, 0..=0);
+        self.assert_nothing_is_left("undisturbed", &runner, (0..=0, 0));
         points
     }
 
-    /// The job, killed at this point, and a reap; answers what is in the ledger then.
+    /// The job, driver and runner killed at this point, and a reap; answers what is in the ledger then.
     pub(crate) fn killed(self, point: &Point, side: Side) -> String {
-        let context = format!("killed {side:?} {point:?}");
-        self.points.arm(point, side);
-        // The worker is killed while its runner lives on.
-        let is_worker = point.call == "worker";
-        let runner = self.host.runner();
-        let runner = if is_worker { runner } else { runner.own_process() };
-        let running = runner.start(&self.job);
-        let hit = self.hits.recv_timeout(SOON).unwrap_or_else(|_| panic!("not {context}"));
-        // Another's reap would be at what is this one's to remove.
-        let _alone = (self.daemon == socket()).then(no_other_reap);
-        if !is_worker {
-            running.kill_runner();
-        }
-        kill_process(Pid::from_raw(hit.pid).unwrap(), Signal::KILL).unwrap();
-        await_that(&context, || has_ended(hit.pid));
-        drop(hit);
-        await_that("the daemon's answers", || self.points.is_quiet());
-        let expected = if is_worker { JobStatus::Success } else { JobStatus::Lost };
-        assert_eq!(running.join().status, expected, "{context}");
-        let reaped = self.host.reap_alone(&[]);
-        assert!(!stderr(&reaped).contains(&self.job.id.to_string()), "{context}: {reaped:?}");
-        self.assert_nothing_is_left(&context, &runner, unheard(point, side));
-        self.host.ledger()
+        self.killed_if_met(point, side)
+            .unwrap_or_else(|passed| panic!("not {side:?} {point:?}: {passed:#?}"))
     }
 
-    fn await_removed(&self) {
-        await_that("the end of the worker", || self.host.ledger().contains("\"removed\""));
-        await_that("the end of its files", || self.files_of_the_job().is_empty());
+    /// The same; where the job got by, what it passed.
+    pub(crate) fn killed_if_met(self, point: &Point, side: Side) -> Result<String, Vec<Point>> {
+        // The worker is killed while its runner lives on.
+        if point.call == "worker" {
+            return self.driver_killed(point, side);
+        }
+        let context = format!("killed {side:?} {point:?}");
+        self.points.arm(point, side);
+        let runner = self.host.runner().own_process();
+        let running = runner.start(&self.job);
+        let hit = self.hit(&running)?;
+        // Another's reap would be at what is this one's to remove.
+        let _alone = (self.daemon == socket()).then(no_other_reap);
+        running.kill_runner();
+        self.kill(hit, &context);
+        assert_eq!(running.join().status, JobStatus::Lost, "{context}");
+        Ok(self.reaped(&context, &runner, point, side))
+    }
+
+    /// The same with the driver alone killed: its runner goes on, and calls `cleanup`, but is stopped where it
+    /// would try once more.
+    pub(crate) fn driver_killed(mut self, point: &Point, side: Side) -> Result<String, Vec<Point>> {
+        let context = format!("driver killed {side:?} {point:?}");
+        self.points.arm(point, side);
+        let runner = self.host.runner().retry_interval(Duration::from_hours(1));
+        let running = runner.start(&self.job);
+        let hit = self.hit(&running)?;
+        let _alone = (self.daemon == socket()).then(no_other_reap);
+        self.kill(hit, &context);
+        let expected = match point.call.as_str() {
+            "config" | "prepare" => {
+                running.wait_for_output("will be retried", SOON);
+                running.cancel();
+                JobStatus::Canceled
+            }
+            "cleanup" | "worker" => JobStatus::Success,
+            _ => JobStatus::Failed,
+        };
+        assert_eq!(running.join().status, expected, "{context}");
+        self.await_worker();
+        Ok(self.reaped(&context, &runner, point, side))
+    }
+
+    fn hit(&self, running: &RunningJob) -> Result<Hit, Vec<Point>> {
+        loop {
+            // Looked at first: whatever there was has come by then.
+            let is_over = running.has_ended() && doing(&self.host.settings()).is_none();
+            match self.hits.recv_timeout(LOOK) {
+                Ok(hit) => return Ok(hit),
+                Err(_) if is_over => return Err(self.points.passed()),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn kill(&self, hit: Hit, context: &str) {
+        kill_process(Pid::from_raw(hit.pid).unwrap(), Signal::KILL).unwrap();
+        await_that(context, || has_ended(hit.pid));
+        drop(hit);
+        await_that("the daemon's answers", || self.points.is_quiet());
+    }
+
+    fn reaped(mut self, context: &str, runner: &FakeRunner, point: &Point, side: Side) -> String {
+        self.unwatched();
+        let reaped = self.host.reap_alone(&[]);
+        assert!(!stderr(&reaped).contains(&self.job.id.to_string()), "{context}: {reaped:?}");
+        let allowed = (unheard(point, side), unnoted(point));
+        self.assert_nothing_is_left(context, runner, allowed);
+        // Who is killed early leaves none.
+        fs::read_to_string(self.host.path("state/ledger.jsonl")).unwrap_or_default()
+    }
+
+    /// By its process: who looked at its files would be among those that open them.
+    fn await_worker(&mut self) {
+        await_that("the end of the worker", || doing(&self.host.settings()).is_none());
+        self.unwatched();
+    }
+
+    fn unwatched(&mut self) {
+        if let Some((watch, _pinned)) = self.files.take() {
+            watch.end();
+        }
     }
 
     fn assert_nothing_is_left(
         &self,
         context: &str,
         runner: &FakeRunner,
-        tokens: RangeInclusive<usize>,
+        (tokens, unnoted): (RangeInclusive<usize>, usize),
     ) {
         assert_eq!(left_on(&self.daemon, &self.job), Vec::<String>::new(), "{context}");
         assert_eq!(self.files_of_the_job(), Vec::<PathBuf>::new(), "{context}");
         let directories = fs::read_dir(runner.base_dir()).unwrap().count();
-        assert_eq!(directories, 0, "{context}: the runner's directories");
+        assert_eq!(directories, unnoted, "{context}: the runner's directories");
         assert_eq!(self.host.kept_tokens(), Vec::<PathBuf>::new(), "{context}");
         let left = self.tokens.load(Ordering::SeqCst);
         assert!(tokens.contains(&left), "{context}: {left} tokens");
@@ -151,7 +239,7 @@ impl Drill {
         let name = format!("{}-", self.job.id);
         let directories = [self.host.run_dir(), self.host.path("state")];
         let below = directories.into_iter().flat_map(|directory| files_below(&directory));
-        let named = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with(&name);
+        let named = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().contains(&name);
         below.filter(named).collect()
     }
 }
@@ -162,8 +250,23 @@ fn unheard(point: &Point, side: Side) -> RangeInclusive<usize> {
     match point.request.as_str() {
         LOGIN_LINE if side == Side::After => 1..=1,
         request if point.call == "prepare" && request.contains("/images/") => 0..=1,
+        // Of the files, only its own tells whether it came.
+        "write run/tokens" | "delete run/tokens" => 0..=0,
+        request if point.call == "prepare" && is_of_file(request) => 0..=1,
         _ => 0..=0,
     }
+}
+
+/// How many directories of the runner are left that nobody has noted down: as many as when it is killed before
+/// it calls anybody.
+fn unnoted(point: &Point) -> usize {
+    let begins = point.request.starts_with("make ") || point.request.starts_with("open ");
+    usize::from(point.call == "config" && begins)
+}
+
+/// Whether a point is a change of a file, and no request.
+pub(crate) fn is_of_file(request: &str) -> bool {
+    request.starts_with(|first: char| first.is_ascii_lowercase())
 }
 
 fn files_below(directory: &Path) -> Vec<PathBuf> {
@@ -211,13 +314,7 @@ fn vault_script(
 ) -> impl Fn(&str, usize) -> Reply + Send + Sync + 'static {
     let (points, tokens) = (Arc::clone(points), Arc::clone(tokens));
     move |line, _| {
-        // One that was killed at the daemon meanwhile had not been heard of.
-        let Some(pid) = at_work(&settings) else { return Reply::Hang };
-        let point = points.note(pid, line);
-        if !points.pass(&point, Side::Before, pid) {
-            return Reply::Hang;
-        }
-        let reply = match line {
+        let answer = || match line {
             LOGIN_LINE => {
                 tokens.fetch_add(1, Ordering::SeqCst);
                 LOGIN
@@ -230,7 +327,7 @@ fn vault_script(
             "GET /v1/kv/app" => secret(),
             _ => MOUNT,
         };
-        if points.pass(&point, Side::After, pid) { reply } else { Reply::Hang }
+        points.around(&settings, line, answer).unwrap_or(Reply::Hang)
     }
 }
 
@@ -245,8 +342,19 @@ fn await_that(what: &str, mut happened: impl FnMut() -> bool) {
 /// Sweeps these points, each before and after, as many at once as there are to try them; answers those that
 /// were hit.
 pub(crate) fn sweep(points: &[Point], tries: Vec<impl Fn(&Point, Side) + Send>) -> BTreeSet<Point> {
-    let both = |point: &Point| [(point.clone(), Side::Before), (point.clone(), Side::After)];
-    let todo: Vec<(Point, Side)> = points.iter().flat_map(both).collect();
+    sweep_at(points, &[Side::Before, Side::After], tries)
+}
+
+/// The same, at these sides alone.
+#[expect(clippy::print_stdout, reason = "how much was swept is the drill's figure")]
+pub(crate) fn sweep_at(
+    points: &[Point],
+    sides: &[Side],
+    tries: Vec<impl Fn(&Point, Side) + Send>,
+) -> BTreeSet<Point> {
+    let each = |point: &Point| sides.iter().map(|side| (point.clone(), *side)).collect::<Vec<_>>();
+    let todo: Vec<(Point, Side)> = points.iter().flat_map(each).collect();
+    let began = Instant::now();
     let (todo, hit) = (&Mutex::new(todo), &Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for once in tries {
@@ -259,6 +367,7 @@ pub(crate) fn sweep(points: &[Point], tries: Vec<impl Fn(&Point, Side) + Send>) 
         }
     });
     let hit = std::mem::take(&mut *hit.lock().unwrap());
-    assert_eq!(hit.len(), 2 * points.len());
+    assert_eq!(hit.len(), sides.len() * points.len());
+    println!("swept {} kill points in {:.1} s", hit.len(), began.elapsed().as_secs_f64());
     hit.into_iter().collect()
 }

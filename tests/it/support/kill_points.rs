@@ -1,7 +1,7 @@
 //! Places on the wire between the driver's processes and their servers, at each of which a test can have
 //! the process killed: before the server has heard of a request, or after it has done what was asked and
 //! before anybody hears of that. Nothing of it is in the driver: a proxy in front of the daemon's socket,
-//! and what a stand-in Vault asks before and after each of its answers.
+//! and what a stand-in Vault or registry asks before and after each of its answers.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,6 +19,9 @@ use rustix::net::sockopt::socket_peercred;
 use tempfile::TempDir;
 
 use super::real;
+
+/// How lines begin that the daemon tells of every pull; others come or not, as it is fast or slow.
+const OF_EACH_PULL: &[&str] = &["Pulling from", "Digest:", "Status:"];
 
 /// One request of a job's course: by the n-th of its kind within its call, because the order of what goes
 /// side by side is not always the same.
@@ -39,11 +42,18 @@ pub enum Side {
     After,
 }
 
-/// A process that has come to where it is to be killed. Dropping this lets it go on, or its end be seen.
+/// A process that has come to where it is to be killed. Dropping this hangs up on it, or lets its end be seen.
 #[derive(Debug)]
 pub struct Hit {
     pub pid: i32,
-    _release: Sender<()>,
+    release: Sender<()>,
+}
+
+impl Hit {
+    /// Lets it go on as if nothing had been.
+    pub fn go_on(self) {
+        let _ = self.release.send(());
+    }
 }
 
 /// What is counted, and where somebody is waited for.
@@ -75,6 +85,11 @@ impl KillPoints {
         *self.armed.lock().unwrap() = Some((point.clone(), side));
     }
 
+    /// Whether the test waits for this one.
+    pub fn is_armed(&self, point: &Point, side: Side) -> bool {
+        self.armed.lock().unwrap().as_ref().is_some_and(|(armed, at)| armed == point && *at == side)
+    }
+
     /// All points that anybody has passed so far.
     pub fn passed(&self) -> Vec<Point> {
         let seen = self.seen.lock().unwrap();
@@ -94,28 +109,43 @@ impl KillPoints {
         Point { call, request, nth: *count }
     }
 
-    /// Waits for the test where this is what it is armed for; `false` once the process is dead.
+    /// Waits for the test where this is what it is armed for; `false` once the process is dead, or to be hung
+    /// up on.
     pub fn pass(&self, point: &Point, side: Side, pid: i32) -> bool {
         let armed = self.armed.lock().unwrap().take_if(|armed| *armed == (point.clone(), side));
         if armed.is_none() {
             return true;
         }
         let (release, released) = channel::<()>();
-        let _ = self.hits.lock().unwrap().send(Hit { pid, _release: release });
-        // Never sent, only dropped.
-        let _ = released.recv();
-        false
+        let _ = self.hits.lock().unwrap().send(Hit { pid, release });
+        released.recv().is_ok()
+    }
+
+    /// A request of the one process that is at work with these settings, at a server that cannot tell who
+    /// asks; `work` is what the server does. `None` where there is nobody to be answered any more.
+    pub fn around<T>(&self, settings: &Path, line: &str, work: impl FnOnce() -> T) -> Option<T> {
+        // One that was killed at the daemon meanwhile had not been heard of.
+        let pid = at_work(settings)?;
+        let point = self.note(pid, line);
+        if !self.pass(&point, Side::Before, pid) {
+            return None;
+        }
+        let done = work();
+        self.pass(&point, Side::After, pid).then_some(done)
     }
 
     /// The job's own name is put as `JOB`, other numbers and the query go.
     fn without_numbers(&self, line: &str) -> String {
-        let line = line.split('?').next().unwrap_or_default();
-        let name = format!("longshore-{}-", self.job);
-        let mut parts = line.split(&name);
-        let mut text = parts.next().unwrap_or_default().to_owned();
-        for part in parts {
-            text.push_str("JOB");
-            text.push_str(part.get("0123abcd".len()..).unwrap_or_default());
+        let mut text = line.split('?').next().unwrap_or_default().to_owned();
+        for beginning in ["longshore-", "longshore.invalid/"] {
+            let name = format!("{beginning}{}-", self.job);
+            let mut parts = text.split(&name);
+            let mut without = parts.next().unwrap_or_default().to_owned();
+            for part in parts {
+                without.push_str("JOB");
+                without.push_str(part.get("0123abcd".len()..).unwrap_or_default());
+            }
+            text = without;
         }
         text.split('/').map(plain).collect::<Vec<_>>().join("/")
     }
@@ -126,7 +156,8 @@ fn plain(segment: &str) -> String {
     if segment == "v1" {
         return segment.to_owned();
     }
-    let is_id = segment.len() >= 12 && segment.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let bare = segment.strip_prefix("sha256:").unwrap_or(segment);
+    let is_id = bare.len() >= 12 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_id {
         "ID".to_owned()
     } else {
@@ -135,7 +166,7 @@ fn plain(segment: &str) -> String {
 }
 
 /// What a process of the driver was called for: the words after `--settings FILE`.
-fn call_of(pid: i32) -> String {
+pub fn call_of(pid: i32) -> String {
     let words = words_of(pid);
     let mut words = words.iter().map(String::as_str).skip(3);
     match (words.next(), words.nth(1)) {
@@ -153,14 +184,31 @@ fn words_of(pid: i32) -> Vec<String> {
 
 /// The one process of the driver that is at work with these settings, but a `cleanup` that is just leaving.
 pub fn at_work(settings: &Path) -> Option<i32> {
+    let mut all = processes(settings);
+    all.retain(|(_, word)| word != "cleanup");
+    all.first().map(|(pid, _)| *pid)
+}
+
+/// The same; a `cleanup` too, as long as the worker that it starts is not there.
+pub fn doing(settings: &Path) -> Option<i32> {
+    at_work(settings).or_else(|| processes(settings).first().map(|(pid, _)| *pid))
+}
+
+/// The driver's processes with these settings, each with what it was called for.
+fn processes(settings: &Path) -> Vec<(i32, String)> {
     let settings = settings.display().to_string();
-    let mine = |pid: &i32| {
-        let words = words_of(*pid);
-        words.get(2) == Some(&settings) && words.get(3).is_some_and(|word| word != "cleanup")
+    let word = |pid: i32| {
+        // Its words cannot be read without waiting where it is busy with its memory; its name can.
+        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+        if !name.starts_with(b"longshore") {
+            return None;
+        }
+        let words = words_of(pid);
+        let is_mine = words.get(2) == Some(&settings);
+        words.get(3).filter(|_| is_mine).map(|word| (pid, word.clone()))
     };
     let pids = fs::read_dir("/proc").unwrap().flatten();
-    let mut pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.find(mine)
+    pids.filter_map(|entry| word(entry.file_name().to_str()?.parse().ok()?)).collect()
 }
 
 /// Whether a process has ended; nobody may have collected it yet.
@@ -213,9 +261,15 @@ fn serve(mut client: UnixStream, daemon: &Path, points: &KillPoints) -> io::Resu
     points.under_way.fetch_add(1, Ordering::SeqCst);
     let answered = ask(daemon, &head, &rest, &client);
     points.under_way.fetch_sub(1, Ordering::SeqCst);
-    let (daemon, first) = answered?;
-    if points.pass(&point, Side::After, pid) {
-        client.write_all(&first)?;
+    let (mut daemon, first) = answered?;
+    let path = line.split('?').next().unwrap_or_default();
+    let is_pull = path.ends_with("/images/create");
+    let goes_on = points.pass(&point, Side::After, pid)
+        && (!is_pull || tell(&mut daemon, &mut client, first.clone(), (points, path, pid))?);
+    if goes_on {
+        if !is_pull {
+            client.write_all(&first)?;
+        }
         copy(daemon, client);
     } else {
         // The other direction's thread holds both open too.
@@ -223,6 +277,36 @@ fn serve(mut client: UnixStream, daemon: &Path, points: &KillPoints) -> io::Resu
         client.shutdown(Shutdown::Both)?;
     }
     Ok(())
+}
+
+/// Passes on what the daemon tells of a pull, line by line; each of the lines that come in every pull is a
+/// point of its own. `false` where the process was killed at one.
+fn tell(
+    daemon: &mut UnixStream,
+    client: &mut UnixStream,
+    mut told: Vec<u8>,
+    (points, path, pid): (&KillPoints, &str, i32),
+) -> io::Result<bool> {
+    while !told.is_empty() {
+        for line in told.split_inclusive(|byte| *byte == b'\n') {
+            let text = String::from_utf8_lossy(line);
+            let word =
+                OF_EACH_PULL.iter().find(|word| text.contains(&format!("\"status\":\"{word}")));
+            let point = word.map(|word| points.note(pid, &format!("{path} {word}")));
+            let passes = |side| point.as_ref().is_none_or(|point| points.pass(point, side, pid));
+            if !passes(Side::Before) {
+                return Ok(false);
+            }
+            client.write_all(line)?;
+            if !passes(Side::After) {
+                return Ok(false);
+            }
+        }
+        told.resize(64 * 1024, 0);
+        let length = daemon.read(&mut told)?;
+        told.truncate(length);
+    }
+    Ok(true)
 }
 
 /// Passes a request on; answers the connection with the first of what the daemon says.

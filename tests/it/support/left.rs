@@ -39,15 +39,16 @@ impl Left {
     /// The same, of another daemon.
     pub fn on(host: String, kind: &'static str, name: &str, labelled: &str) -> Self {
         let kind_label = format!("longshore.kind={labelled}");
-        Self::made(host, kind, name, &[&DEAD[..], &[&kind_label]].concat())
+        Self::labelled(host, kind, name, &[&DEAD[..], &[&kind_label]].concat())
     }
 
     /// One with these labels.
     pub fn make(kind: &'static str, name: &str, labels: &[&str]) -> Self {
-        Self::made(docker_host(), kind, name, labels)
+        Self::labelled(docker_host(), kind, name, labels)
     }
 
-    fn made(host: String, kind: &'static str, name: &str, labels: &[&str]) -> Self {
+    /// The same, of another daemon.
+    pub fn labelled(host: String, kind: &'static str, name: &str, labels: &[&str]) -> Self {
         let labels: Vec<String> = labels.iter().map(|label| format!("--label={label}")).collect();
         let mut words = vec![kind, "create"];
         words.extend(labels.iter().map(String::as_str));
@@ -57,6 +58,12 @@ impl Left {
         }
         docker(&host, &words);
         Self { kind, name: name.to_owned(), host }
+    }
+
+    /// Another name of the small image.
+    pub fn image(host: String, name: &str) -> Self {
+        docker(&host, &["tag", BUSYBOX, name]);
+        Self { kind: "image", name: name.to_owned(), host }
     }
 
     /// One that somebody else has made.

@@ -22,6 +22,8 @@ pub mod fake_engine;
 pub mod fake_registry;
 pub mod fake_runner;
 pub mod fake_vault;
+pub mod file_points;
+pub mod filled;
 pub mod git_server;
 pub mod image;
 pub mod in_process;

@@ -211,9 +211,9 @@ impl Host {
     }
 }
 
-impl Drop for Host {
-    /// Waits for the workers: what one writes last, after all is gone, would make the directory anew.
-    fn drop(&mut self) {
+impl Host {
+    /// Waits until no cleanup is under way any more, by the ledger.
+    pub(crate) fn await_workers(&self) {
         let deadline = Instant::now() + Duration::from_secs(10);
         let ledger = self.path("state/ledger.jsonl");
         // A test may have put a device in its place, which gives bytes without end.
@@ -226,6 +226,13 @@ impl Drop for Host {
         while is_file && !std::thread::panicking() && at_work() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+impl Drop for Host {
+    /// What a worker writes last, after all is gone, would make the directory anew.
+    fn drop(&mut self) {
+        self.await_workers();
     }
 }
 
@@ -256,7 +263,7 @@ pub(crate) fn assert_says(text: &str, words: &[&str]) {
     }
 }
 
-/// Waits until no container and no volume of the job is left: cleanup's worker goes on after the job.
+/// Waits until nothing of the job is left on the daemon: cleanup's worker goes on after the job.
 pub(crate) fn await_gone(job: &FakeJob) {
     await_gone_from(&socket(), job);
 }
@@ -275,7 +282,7 @@ pub(crate) fn await_gone_from(socket: &Path, job: &FakeJob) {
     }
 }
 
-/// Names of the containers and volumes of a job that are there now.
+/// Names of the containers, networks, volumes and images of a job that are there now.
 pub(crate) fn left_of(job: &FakeJob) -> Vec<String> {
     left_on(&socket(), job)
 }
@@ -286,12 +293,19 @@ pub(crate) fn left_on(socket: &Path, job: &FakeJob) -> Vec<String> {
     let containers = get_from(socket, "/containers/json?all=1");
     let names =
         containers.as_array().unwrap().iter().flat_map(|one| one["Names"].as_array().unwrap());
+    let networks = get_from(socket, "/networks");
     let volumes = get_from(socket, "/volumes");
-    let volumes = volumes["Volumes"].as_array().cloned().unwrap_or_default();
+    let images = get_from(socket, "/images/json");
+    let list = |list: &Value| list.as_array().cloned().unwrap_or_default();
+    let by_name = [list(&networks), list(&volumes["Volumes"])].concat();
+    let tags = list(&images).into_iter().flat_map(|image| list(&image["RepoTags"]));
+    let tags = tags.map(|tag| tag.as_str().unwrap().to_owned());
+    let of_job = tags.filter(|tag| tag.starts_with(&format!("longshore.invalid/{}-", job.id)));
     names
         .map(|name| name.as_str().unwrap().trim_start_matches('/').to_owned())
-        .chain(volumes.iter().map(|volume| volume["Name"].as_str().unwrap().to_owned()))
+        .chain(by_name.iter().map(|one| one["Name"].as_str().unwrap().to_owned()))
         .filter(|name| name.starts_with(&prefix))
+        .chain(of_job)
         .collect()
 }
 

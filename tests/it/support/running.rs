@@ -210,6 +210,11 @@ impl RunningJob {
         })
     }
 
+    /// Whether it has come to its end.
+    pub fn has_ended(&self) -> bool {
+        self.watch.observed.lock().expect("no watcher died with the view in hand").ended
+    }
+
     /// Cancel as a person does in GitLab: TERM to the stage, then `after_script` and what follows it.
     pub fn cancel(&self) {
         let _ = self.events.send((0, Event::Cancel));

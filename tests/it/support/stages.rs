@@ -137,6 +137,8 @@ impl Life {
             masks: std::sync::Arc::default(),
             began: (self.world.clock)(),
             parent: rustix::process::getppid(),
+            // Every call of it is taken to have ended.
+            own: None,
             meter: longshore::engine::meter::Meter::default(),
         }
     }

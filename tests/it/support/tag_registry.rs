@@ -42,7 +42,12 @@ struct State {
     fails: Fails,
     lost: usize,
     on_request: Option<(usize, String)>,
+    gate: Option<Gate>,
 }
+
+/// Stands around each answer: gets the request's line, lets the registry do its work, and says whether
+/// anybody is to be answered.
+pub(crate) type Gate = Arc<dyn Fn(&str, &mut dyn FnMut()) -> bool + Send + Sync>;
 
 /// It ends with the test process.
 #[derive(Clone)]
@@ -63,9 +68,19 @@ impl TagRegistry {
         let address = listener.local_addr().unwrap();
         let (tags, manifests) = (BTreeMap::new(), BTreeMap::new());
         let (requests, up_to, lost, on_request) = (Vec::new(), usize::MAX, 0, None);
-        let (blobs, fails) = (BTreeMap::new(), Fails::Down);
-        let state =
-            State { deletes, tags, manifests, blobs, requests, up_to, fails, lost, on_request };
+        let (blobs, fails, gate) = (BTreeMap::new(), Fails::Down, None);
+        let state = State {
+            deletes,
+            tags,
+            manifests,
+            blobs,
+            requests,
+            up_to,
+            fails,
+            lost,
+            on_request,
+            gate,
+        };
         let registry = Self { address, state: Arc::new(Mutex::new(state)) };
         let served = registry.clone();
         std::thread::spawn(move || {
@@ -113,6 +128,12 @@ impl TagRegistry {
         self
     }
 
+    /// Has this stand around each of its answers.
+    pub(crate) fn gated(&self, gate: Gate) -> &Self {
+        self.state().gate = Some(gate);
+        self
+    }
+
     pub(crate) fn requests(&self) -> Vec<String> {
         self.state().requests.clone()
     }
@@ -128,12 +149,36 @@ impl TagRegistry {
 
     fn serve(&self, mut stream: &TcpStream) -> std::io::Result<()> {
         let request = read(&mut BufReader::new(stream.try_clone()?))?;
+        let line = format!("{} {}", request.method, request.path);
+        let gate = self.state().gate.clone();
+        let mut said = Said::Trouble(Fails::Down);
+        let mut work = || said = self.answer(&request);
+        let goes_on = if let Some(gate) = gate {
+            gate(&line, &mut work)
+        } else {
+            work();
+            true
+        };
+        let (status, headers, body) = match said {
+            Said::Answer(answer) if goes_on => answer,
+            Said::Trouble(how) if goes_on => return fail(how, stream),
+            _ => return Ok(()),
+        };
+        let length = body.len();
+        write!(
+            stream,
+            "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+        )?;
+        if request.method == "HEAD" { Ok(()) } else { stream.write_all(&body) }
+    }
+
+    fn answer(&self, request: &Request) -> Said {
         let mut state = self.state();
         state.requests.push(format!("{} {}", request.method, request.path));
         if state.requests.len() > state.up_to {
             let how = state.fails;
             drop(state);
-            return fail(how, stream);
+            return Said::Trouble(how);
         }
         if let Some((_, tag)) =
             state.on_request.clone().filter(|(at, _)| *at == state.requests.len())
@@ -141,16 +186,12 @@ impl TagRegistry {
             let digest = state.keep(b"pushed by another".to_vec());
             state.tags.insert(tag, digest);
         }
-        let (status, headers, body) = state.answer(&request);
+        let answer = state.answer(request);
         if state.requests.len() == state.lost {
-            return Ok(());
+            Said::Trouble(Fails::Down)
+        } else {
+            Said::Answer(answer)
         }
-        let length = body.len();
-        write!(
-            stream,
-            "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
-        )?;
-        if request.method == "HEAD" { Ok(()) } else { stream.write_all(&body) }
     }
 }
 
@@ -185,6 +226,12 @@ fn read(reader: &mut impl BufRead) -> std::io::Result<Request> {
 }
 
 type Answer = (u16, String, Vec<u8>);
+
+/// What becomes of a request.
+enum Said {
+    Answer(Answer),
+    Trouble(Fails),
+}
 
 fn bare(status: u16) -> Answer {
     (status, String::new(), Vec::new())

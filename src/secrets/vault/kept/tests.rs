@@ -93,3 +93,22 @@ fn a_directory_that_will_not_do() {
     let problem = Directory::open(run_dir.path()).unwrap_err();
     assert!(problem.ends_with(&format!("chmod 0700 {}", tokens.display())), "{problem}");
 }
+
+#[test]
+fn who_is_killed_while_it_writes_leaves_a_token_to_be_ended_or_a_torn_file() {
+    let run_dir = run_dir();
+    let directory = Directory::open(run_dir.path()).unwrap();
+    let kept_at = directory.keep(&kept("7-ab")).unwrap();
+    let beside = |name: &str| kept_at.with_file_name(name);
+    let us = std::process::id();
+    write_new(&beside(".7-ab.99999999"), &kept("7-ab")).unwrap();
+    fs::write(beside(".7-ab.0.99999998"), "{").unwrap();
+    fs::write(beside(".7-ab.99999997"), "").unwrap();
+    fs::write(beside(&format!(".7-ab.{us}")), "").unwrap();
+    fs::write(beside("7-ab.99999996"), "").unwrap();
+    let paths: Vec<PathBuf> = all(run_dir.path()).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, [beside(".7-ab.99999999"), kept_at.clone()]);
+    let mut torn = torn(run_dir.path(), |pid| pid == us);
+    torn.sort();
+    assert_eq!(torn, [beside(".7-ab.0.99999998"), beside(".7-ab.99999997")]);
+}
