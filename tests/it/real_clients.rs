@@ -9,7 +9,8 @@ use crate::support::real::{Host, assert_says};
 const CLIENTS: &str = "longshore-test/clients:1";
 
 /// What the scripts write for the clients.
-const FILES: &str = include_str!("support/clients/compose.yml");
+const COMPOSE: &str = include_str!("support/clients/compose.yml");
+const LARGER: &str = include_str!("support/clients/larger.yml");
 const SDK: &str = include_str!("support/clients/sdk.py");
 const CONTAINERS: &str = include_str!("support/clients/containers.py");
 
@@ -37,7 +38,7 @@ fn works(file: (&str, &str), script: &[&str]) {
 #[test]
 fn compose_brings_a_project_up_and_down() {
     works(
-        ("compose.yml", FILES),
+        ("compose.yml", COMPOSE),
         &[
             "docker compose version",
             "docker compose config --quiet",
@@ -61,6 +62,30 @@ fn compose_brings_a_project_up_and_down() {
             "test -z \"$(docker ps -aq)\"",
             "test -z \"$(docker volume ls -q)\"",
             "! docker network ls --format '{{.Name}}' | grep -q _inner",
+        ],
+    );
+}
+
+/// Secrets and configs, limits, several networks and the job's own, a network shared with another service.
+#[test]
+fn compose_has_what_larger_projects_use() {
+    works(
+        ("compose.yml", LARGER),
+        &[
+            "mkdir sub; echo deep >sub/file; echo word >word; echo conf >conf; echo A=from-a-file >env",
+            "docker compose up --detach --quiet-pull",
+            "test \"$(docker wait project-last-1)\" = 0",
+            "docker logs project-job-1 | tr -d '\\r' | tr '\\n' ' ' \
+             | grep -q '^1000 word conf from-a-file'",
+            "test \"$(docker compose ps --all --services --status exited | sort | xargs)\" = 'job last'",
+            "docker compose exec -T --index 2 more cat /sub/file | grep -qx deep",
+            "address=$(docker compose port web 8080) && curl -sf \"http://$address/\" | grep -q 'from web-host'",
+            "docker compose up --detach --no-recreate --scale more=1",
+            "test \"$(docker compose ps --quiet more | wc -l)\" = 1",
+            "docker compose pause more && docker compose unpause more && docker compose kill more",
+            "docker compose rm --force more",
+            "docker compose down --timeout 0 --volumes --remove-orphans",
+            "test -z \"$(docker ps -aq)$(docker volume ls -q)\"",
         ],
     );
 }

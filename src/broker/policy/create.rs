@@ -284,7 +284,11 @@ fn ports(case: Case<'_>, create: &ContainerCreate) -> Result<Value, Refusal> {
                 return Err(forbidden("HostIp is the job's own network's; leave it out"));
             }
             let bound = json!({"HostIp": case.view.gateway, "HostPort": number});
-            all.entry(check_port(port)?).or_default().push(bound);
+            // `0.0.0.0` and `::` are one address here, and a port of it can be had once.
+            let bindings = all.entry(check_port(port)?).or_default();
+            if !bindings.contains(&bound) {
+                bindings.push(bound);
+            }
         }
     }
     for port in exposed {

@@ -112,7 +112,7 @@ fn volumes_are_the_jobs_own_and_carry_its_labels() {
 fn ports_are_published_on_the_jobs_own_network() {
     let ports = created(
         r#""ExposedPorts":{"80/tcp":{}},"HostConfig":{"PortBindings":{"5432/tcp":[{"HostIp":"","HostPort":""}],
-            "80/tcp":[{"HostPort":"8080"}]}}"#,
+            "80/tcp":[{"HostPort":"8080"},{"HostIp":"::","HostPort":"8080"}]}}"#,
     );
     let bound = &ports["HostConfig"]["PortBindings"];
     assert_eq!(bound["5432/tcp"], json!([{"HostIp": "172.20.0.1", "HostPort": ""}]));
