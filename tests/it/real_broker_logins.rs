@@ -29,7 +29,7 @@ const THERE_AND_BACK: [&str; 7] = [
 
 /// Prints the hash of every value in the environment of every process that the job sees, and of every word of
 /// Docker's configuration.
-const HASHES: &str = r#"for file in /proc/[0-9]*/environ "$DOCKER_CONFIG"/*; do
+const HASHES: &str = r#"for file in /proc/[0-9]*/environ /proc/self/environ "$DOCKER_CONFIG"/*; do
       cat "$file" 2>/dev/null | tr '\0' '\n' | sed 's/^[^=]*=//' | tr -c '[:graph:]\n' '\n' || true
     done | sort -u | while read -r word; do printf '%s' "$word" | sha256sum; done | sed 's/ .*//; s/^/hash /'"#;
 

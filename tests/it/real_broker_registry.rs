@@ -218,7 +218,7 @@ async fn each_stage_pushes_its_own_tags_and_nothing_else() {
 fn every_refusal_is_a_line_of_the_job_log_and_an_event_of_the_ledger() {
     let (host, project) = (Host::brokered(), RegistryProject::new());
     let script = [
-        "docker run --privileged longshore-test/busybox:1 true",
+        "touch Dockerfile; docker run --privileged longshore-test/busybox:1 true",
         "docker run -v /etc:/etc longshore-test/busybox:1 true",
         "docker run --network host longshore-test/busybox:1 true",
         "docker run --restart always longshore-test/busybox:1 true",
@@ -226,6 +226,7 @@ fn every_refusal_is_a_line_of_the_job_log_and_an_event_of_the_ledger() {
         "docker tag longshore-test/busybox:1 127.0.0.1:9/x:1",
         "docker push \"$CI_REGISTRY_IMAGE:v9\"",
         "docker search word",
+        "tar -cf - Dockerfile | docker load",
         "docker swarm init",
         "docker volume create --driver other x",
         "docker network create --driver macvlan x",

@@ -1,6 +1,7 @@
 //! A daemon that is killed or stopped in the middle of a prune or a collection: the call ends and says so,
 //! the next one finishes, and nothing went but what was to go.
 
+use std::fs;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,7 +20,8 @@ const SOON: Duration = Duration::from_mins(1);
 const SHA: &str = "5a5a5a5aabcdef0123456789abcdef0123456789";
 const REPOSITORY: &str = "registry.example:5000/group/faults";
 const OTHER: &str = "registry.example:5000/group/other:test";
-const GC: &str = "[gc]\nmin_age = \"0s\"\nimages = 1\nkeep = [\"longshore-test/**\", \"registry.example:5000/group/faults:*\"]\n";
+/// The disk never has enough: each round is followed by another look.
+const GC: &str = "[gc]\nfree = { low = \"900t\", high = \"900t\" }\nmin_age = \"0s\"\nimages = 1\nkeep = [\"longshore-test/**\", \"registry.example:5000/group/faults:*\"]\n";
 
 /// What is under way when the daemon goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,10 +170,14 @@ fn a_daemon_that_is_killed_in_the_middle_costs_one_more_call() {
             let latest = ground.latest();
             let (host, ended) = ground.killed(work, point, side);
             assert_eq!(ended.status.code(), Some(2), "{work:?} {side:?} {ended:?}");
-            assert_says(
-                &stderr(&ended),
-                &["remove image", "the daemon hung up before it answered"],
-            );
+            let told = stderr(&ended);
+            assert_says(&told, &["remove image", "the daemon hung up before it answered"]);
+            // Whoever is gone is not asked for the rest.
+            assert_eq!(told.matches("remove image").count(), 1, "{told}");
+            // What a collection had done until then is told.
+            let booked = fs::read_to_string(host.path("state/ledger.jsonl")).unwrap_or_default();
+            let collected = booked.matches("\"event\":\"collected\"").count();
+            assert_eq!(collected, usize::from(work == Work::Gc), "{booked}");
             assert_eq!(ground.latest(), latest, "{work:?} {side:?}");
             let next = host.bare(work.words()).output().unwrap();
             assert!(next.status.success(), "{work:?} {side:?} {next:?}");
@@ -212,6 +218,9 @@ async fn a_daemon_that_hangs_in_the_middle_ends_the_call_in_time() {
             assert!(took < Duration::from_secs(10), "{work:?} {side:?} {took:?}");
             let told = ended.unwrap_err();
             assert_says(&told, &["remove image", "no answer from the daemon within 1s"]);
+            // Whoever does not answer is not asked for the rest.
+            assert_eq!(told.matches("remove image").count(), 1, "{told}");
+            assert!(!told.contains("inspect image"), "{told}");
             let again = InProcess::new(&host, &ground.daemon.host());
             done(&again, work).await.unwrap();
             assert_eq!(ground.tags(), work.leaves(), "{work:?} {side:?}");

@@ -192,14 +192,19 @@ async fn an_engine_that_is_away_for_a_while_costs_no_place() {
         for look in 20..200 {
             waiting.life.engine.trouble(Verb::Containers, look, Trouble::Fail(fault));
         }
-        let end = async {
-            // Back again, and the job that ran has ended.
+        let mut entering = std::pin::pin!(waiting.enter());
+        let back = async {
             while waiting.life.engine.calls().len() < 220 {
                 tokio::task::yield_now().await;
             }
-            waiting.life.engine.remove_container(RUNNING).await.unwrap();
         };
-        let ((entered, lines), ()) = tokio::join!(waiting.enter(), end);
+        tokio::select! {
+            ended = &mut entering => panic!("{fault:?} {:?}", ended.0),
+            () = back => {}
+        }
+        // Back again, and the job that ran has ended.
+        waiting.life.engine.remove_container(RUNNING).await.unwrap();
+        let (entered, lines) = entering.await;
         entered.unwrap();
         assert_says(
             &lines[1].1,

@@ -101,7 +101,7 @@ endpoints! {
 }
 
 /// Beginnings of what is refused with a word of its own.
-const HINTS: [(&str, &str); 8] = [
+const HINTS: [(&str, &str); 9] = [
     ("session", "BuildKit's session is not offered; set DOCKER_BUILDKIT=0 for the classic builder"),
     ("grpc", "BuildKit's own API is not offered; set DOCKER_BUILDKIT=0 for the classic builder"),
     ("swarm", "there is no swarm"),
@@ -109,7 +109,8 @@ const HINTS: [(&str, &str); 8] = [
     ("plugins", "plugins are the operator's"),
     ("libpod", "this is Docker's API, not Podman's"),
     ("system", "what the host holds is the operator's to know"),
-    ("search", "registries are not searched; pull by name"),
+    ("images/search", "registries are not searched; pull by name"),
+    ("images/load", "images come from registries and builds"),
 ];
 
 /// The endpoint of a path, and the object that it names, empty for none.
@@ -124,7 +125,10 @@ pub(super) fn find(
         found.or_else(|| exact.clone().find_map(|one| Some((one, object(one.path, &path)?))));
     found.ok_or_else(|| {
         let first = segments.first().map_or("", String::as_str);
-        let hint = HINTS.iter().find(|(start, _)| *start == first).map(|(_, hint)| *hint);
+        let hint = HINTS
+            .iter()
+            .find(|(start, _)| *start == first || *start == path)
+            .map(|(_, hint)| *hint);
         let hint = hint.unwrap_or("it is not among what a job may ask for");
         Refusal::forbidden("endpoint", format!("this endpoint is not offered: {hint}"))
     })

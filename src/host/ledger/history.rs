@@ -35,11 +35,16 @@ impl Entry {
     }
 
     fn is_of_project(&self, project: &str) -> bool {
-        self.fields.get("project").and_then(Value::as_str) == Some(project)
+        self.told("project").and_then(Value::as_str) == Some(project)
     }
 
     fn is_of_pipeline(&self, pipeline: u64) -> bool {
-        self.fields.get("pipeline").and_then(Value::as_u64) == Some(pipeline)
+        self.told("pipeline").and_then(Value::as_u64) == Some(pipeline)
+    }
+
+    /// Its own word, or that of what it follows from: a prune by hand has no job that would tell.
+    fn told(&self, field: &str) -> Option<&Value> {
+        self.fields.get(field).or_else(|| self.fields.get("policy")?.get(field))
     }
 }
 

@@ -90,6 +90,7 @@ fn in_words(value: &Value) -> String {
 mod tests {
     use super::super::Event;
     use super::*;
+    use crate::plan::prune::PrunePolicy;
 
     const DAY: &str = "1970-01-02T00:00:00Z";
 
@@ -130,6 +131,25 @@ mod tests {
         let started = r#""started","id":8,"job":"8-def","name":"unit tests","pipeline":80,"project":"web/shop"}"#;
         let removing = r#""removing","job":"8-def"}"#;
         assert_eq!(shown(&filter, true), format!("{head}{started}\n{head}{removing}\n"));
+    }
+
+    #[test]
+    fn a_prune_by_hand_is_its_pipelines_and_its_projects() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::at(directory.path());
+        for (job, pipeline) in [("by-hand-70", 70), ("by-hand-80", 80)] {
+            let (project, references) = ("web/shop".to_owned(), [format!("{job}:test")]);
+            let policy = PrunePolicy { project, pipeline, ..PrunePolicy::default() };
+            let (policy, references) = (&policy, &references[..]);
+            let plan = Event::Pruning { job, policy, references, images: &[], latest: None };
+            ledger.append(&plan, SystemTime::UNIX_EPOCH).unwrap();
+            let pruned = Event::Pruned { job, references, bytes: 0, left: &[] };
+            ledger.append(&pruned, SystemTime::UNIX_EPOCH).unwrap();
+        }
+        let count = |filter: Filter| ledger.history(&filter).unwrap().entries.len();
+        assert_eq!(count(Filter { pipeline: Some(80), ..Filter::default() }), 2);
+        assert_eq!(count(Filter { project: Some("web/shop".into()), ..Filter::default() }), 4);
+        assert_eq!(count(Filter { project: Some("web/blog".into()), ..Filter::default() }), 0);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::world::{Stdio, World};
 use super::super::ledger::Ledger;
 use super::{Done, Pending, remote, wait_for_lock};
 
-/// What stands for a job's key where no job is known.
+/// What stands for a job's key, with the pipeline where that is told, where no job is known.
 const BY_HAND: &str = "by-hand";
 
 /// One delivery, and what goes of it.
@@ -141,7 +141,8 @@ fn by_hand(repository: &str, settings: &Settings, args: &PruneArgs) -> (String, 
         commit: args.commit.clone(),
         reference: None,
     };
-    (BY_HAND.to_owned(), PrunePolicy::by_hand(&facts, &settings.prune))
+    let pipeline = args.pipeline.map(|id| format!("-{id}")).unwrap_or_default();
+    (format!("{BY_HAND}{pipeline}"), PrunePolicy::by_hand(&facts, &settings.prune))
 }
 
 /// Without a job there are only the operator's own logins.
