@@ -37,10 +37,14 @@ pub fn local_images(job: &str) -> String {
     format!("{LOCAL}{job}/")
 }
 
-/// The job whose alone an image is by this name.
+/// The job whose alone an image is by this name; its key is GitLab's number and hex digits.
 pub fn job_of_local(image: &str) -> Option<&str> {
     let (job, name) = image.strip_prefix(LOCAL)?.split_once('/')?;
-    (!job.is_empty() && !name.is_empty()).then_some(job)
+    let (id, hash) = job.split_once('-')?;
+    let is_key = id.parse::<u64>().is_ok()
+        && !hash.is_empty()
+        && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_key && !name.is_empty()).then_some(job)
 }
 
 /// How much a job may have at once.

@@ -212,6 +212,9 @@ fn images_that_are_no_jobs_alone_stay() {
         "longshore.invalid/7-ab",
         "longshore.invalid/7-ab/",
         "longshore.invalid//app:1",
+        "longshore.invalid/7-/app:1",
+        "longshore.invalid/somebodys-0/app:1",
+        "longshore.invalid/7-test/app:1",
         "registry.example/longshore.invalid/7-ab/app:1",
         "longshore.invalid.example/7-ab/app:1",
     ] {
