@@ -120,7 +120,7 @@ stop_private_dockerd() {
   dir=$(engine_dir "$1")
   [[ -d $dir ]] || return 0
   if engine_answers "$dir/docker.sock"; then
-    mapfile -t ids < <(docker -H "unix://$dir/docker.sock" ps -aq)
+    mapfile -t ids < <(docker -H "unix://$dir/docker.sock" ps -q)
     ((${#ids[@]} == 0)) || docker -H "unix://$dir/docker.sock" rm -f "${ids[@]}" >/dev/null
   fi
   end_spawned "engine-$1" 40

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::drill::{Course, Drill, LEASED, LOGIN_LINE, REVOKE_LINE, UNLEASED, job, sweep};
+use crate::support::drill::{
+    Course, Drill, LEASED, LOGIN_LINE, REVOKE_LINE, UNLEASED, job, sweep, sweep_at,
+};
 use crate::support::fake_vault::Reply;
 use crate::support::filled::Filled;
 use crate::support::kill_points::{Point, Side};
@@ -47,6 +49,21 @@ fn whoever_is_killed_at_any_request_one_reap_leaves_nothing() {
         assert!(points.iter().any(|point| point.request == request), "{request}: {points:?}");
     }
     assert_eq!(swept(&points, || LEASED), points.into_iter().collect());
+}
+
+/// The runner lives on, and calls `cleanup` after whatever it makes of that.
+#[test]
+fn when_the_driver_alone_is_killed_its_runners_cleanup_and_a_reap_leave_nothing() {
+    let _filled = Filled::new();
+    let mut points = drill(|| LEASED).undisturbed();
+    // The worker has nobody beside it anyway.
+    points.retain(|point| point.call != "worker");
+    let once = |point: &Point, side: Side| {
+        let met = drill(|| LEASED).driver_killed(point, side);
+        assert!(met.is_ok(), "{side:?} {point:?}: {met:#?}");
+    };
+    let swept = sweep_at(&points, &[Side::After], vec![once; AT_ONCE]);
+    assert_eq!(swept, points.into_iter().collect());
 }
 
 #[test]

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{JoinHandle, spawn};
+use std::time::Duration;
 
 use longshore::stage::agent_volume;
 use serde_json::{Value, json};
 
-use crate::support::drill::{Course, Drill, LEASED, job, sweep};
+use crate::support::drill::{Course, Drill, LEASED, job, sweep, sweep_at};
 use crate::support::fake_registry::FakeRegistry;
 use crate::support::image::Image;
 use crate::support::job_json::{FakeJob, image_value};
@@ -27,6 +28,8 @@ const OPTIONS: &[&str] = &["--insecure-registry=10.213.78.0/24"];
 const SLOT: &str = "longshore-test-slot-0";
 const DELIVERED: &str = "longshore-test/delivered:1";
 const REPOSITORY: &str = "registry.example:5000/group/drill";
+/// The daemon's first line of a pull.
+const PULLING: &str = "POST /v1./images/create Pulling from";
 const LOOK_AT_SERVICE: &str = "GET /v1./containers/JOB-service-/json";
 const SHA: &str = "00000000abcdef0123456789abcdef0123456789";
 
@@ -85,6 +88,20 @@ impl Place {
     fn killed_cold(&self, point: &Point, side: Side) {
         self.drill(self.cold()).killed(point, side);
         self.assert_clean(&format!("{side:?} {point:?}"));
+    }
+
+    /// The runner lives on: it calls `cleanup`, and the rest has to go before its end.
+    fn driver_killed_cold(&self, point: &Point, side: Side) {
+        let met = self.drill(self.cold()).driver_killed(point, side);
+        assert!(met.is_ok(), "{side:?} {point:?}: {met:#?}");
+        self.assert_clean(&format!("driver {side:?} {point:?}"));
+    }
+
+    /// In the middle of a layer.
+    fn killed_while_pulling(&self, point: &Point, side: Side) {
+        self.registry.slowly(64, Duration::from_millis(50));
+        self.killed_cold(point, side);
+        self.registry.slowly(usize::MAX, Duration::ZERO);
     }
 
     fn killed_delivery(&self, point: &Point, side: Side) {
@@ -176,6 +193,7 @@ fn whoever_is_killed_at_a_first_job_or_a_delivery_one_reap_leaves_nothing() {
             "POST /v1./images/create",
             "POST /v1./networks/create",
             "PUT /v1./containers/JOB-filler/archive",
+            PULLING,
         ],
     );
     assert_has(
@@ -191,6 +209,14 @@ fn whoever_is_killed_at_a_first_job_or_a_delivery_one_reap_leaves_nothing() {
     let points = |points: &BTreeSet<Point>| points.iter().cloned().collect::<Vec<_>>();
     let tries = places.iter().map(|place| |point: &Point, side| place.killed_cold(point, side));
     assert_eq!(sweep(&points(&cold), tries.collect()), cold);
+    let tries =
+        places.iter().map(|place| |point: &Point, side| place.driver_killed_cold(point, side));
+    assert_eq!(sweep_at(&points(&cold), &[Side::After], tries.collect()), cold);
+    let pulling: BTreeSet<Point> =
+        cold.iter().filter(|point| point.request == PULLING).cloned().collect();
+    // One at a time: the registry is all places'.
+    let tries = vec![|point: &Point, side: Side| first.killed_while_pulling(point, side)];
+    assert_eq!(sweep(&points(&pulling), tries), pulling);
     std::thread::scope(|scope| {
         for place in &places {
             // From here on all of them have what is made once.

@@ -22,6 +22,7 @@ mod artifacts_unpack;
 mod bad_input;
 mod broker_attacks;
 mod broker_clients;
+mod broker_fuzz;
 mod broker_push;
 mod broker_streams;
 mod broker_told;

@@ -25,7 +25,9 @@ fn host() -> Host {
 fn works(file: (&str, &str), script: &[&str]) {
     let (name, text) = file;
     let write = format!("cat >{name} <<'END_OF_FILE'\n{text}END_OF_FILE");
-    let lines = std::iter::once(write.as_str()).chain(script.iter().copied());
+    // Scripts run with `pipefail`: a `grep -q` that has found its line breaks the pipe of whoever still writes.
+    let first = ["has() { grep \"$@\" >/dev/null; }", write.as_str()];
+    let lines = first.into_iter().chain(script.iter().copied());
     let job = FakeJob::new().image(CLIENTS).script(lines.chain(["echo all of it done"]));
     let host = host();
     let result = host.run(&job);
@@ -43,25 +45,25 @@ fn compose_brings_a_project_up_and_down() {
             "docker compose version",
             "docker compose config --quiet",
             "docker compose up --detach --wait --wait-timeout 60",
-            "docker compose ps --services --status running | sort | tr '\\n' ' ' | grep -qx 'client web '",
-            "docker compose ps --format json | grep -q '\"Health\":\"healthy\"'",
-            "docker compose logs --no-color web | grep -q 'greeting=<composed>'",
-            "docker compose logs --no-color client | grep -q 'client began after web'",
-            "docker compose exec -T web cat /store/word | grep -qx kept",
+            "docker compose ps --services --status running | sort | tr '\\n' ' ' | has -x 'client web '",
+            "docker compose ps --format json | has '\"Health\":\"healthy\"'",
+            "docker compose logs --no-color web | has 'greeting=<composed>'",
+            "docker compose logs --no-color client | has 'client began after web'",
+            "docker compose exec -T web cat /store/word | has -x kept",
             "test \"$(echo word | docker compose exec -T client cat)\" = word",
             "docker compose exec -T client cat /src/compose.yml | cmp - compose.yml",
-            "docker compose run --rm -T client echo one-off | grep -qx one-off",
+            "docker compose run --rm -T client echo one-off | has -x one-off",
             "docker compose top web >/dev/null",
             "docker compose cp web:/tmp/www/index.html page && grep -q 'greeting=composed' page",
             "docker compose restart --timeout 1 client",
             "docker compose stop --timeout 1",
             "docker compose start web",
-            "docker network ls --format '{{.Name}}' | grep -q _inner",
-            "docker volume ls --format '{{.Name}}' | grep -q _store",
+            "docker network ls --format '{{.Name}}' | has _inner",
+            "docker volume ls --format '{{.Name}}' | has _store",
             "docker compose down --volumes --timeout 1",
             "test -z \"$(docker ps -aq)\"",
             "test -z \"$(docker volume ls -q)\"",
-            "! docker network ls --format '{{.Name}}' | grep -q _inner",
+            "! docker network ls --format '{{.Name}}' | has _inner",
         ],
     );
 }
@@ -76,10 +78,10 @@ fn compose_has_what_larger_projects_use() {
             "docker compose up --detach --quiet-pull",
             "test \"$(docker wait project-last-1)\" = 0",
             "docker logs project-job-1 | tr -d '\\r' | tr '\\n' ' ' \
-             | grep -q '^1000 word conf from-a-file'",
+             | has '^1000 word conf from-a-file'",
             "test \"$(docker compose ps --all --services --status exited | sort | xargs)\" = 'job last'",
-            "docker compose exec -T --index 2 more cat /sub/file | grep -qx deep",
-            "address=$(docker compose port web 8080) && curl -sf \"http://$address/\" | grep -q 'from web-host'",
+            "docker compose exec -T --index 2 more cat /sub/file | has -x deep",
+            "address=$(docker compose port web 8080) && curl -sf \"http://$address/\" | has 'from web-host'",
             "docker compose up --detach --no-recreate --scale more=1",
             "test \"$(docker compose ps --quiet more | wc -l)\" = 1",
             "docker compose pause more && docker compose unpause more && docker compose kill more",
@@ -100,7 +102,7 @@ fn compose_builds_what_it_runs() {
              'CMD [\"cat\", \"/word\"]' >Dockerfile",
             "export DOCKER_BUILDKIT=0",
             "docker compose build",
-            "docker compose up --no-color --abort-on-container-exit | grep 'from the build'",
+            "docker compose up --no-color --abort-on-container-exit | has 'from the build'",
             "docker compose down --rmi local",
         ],
     );

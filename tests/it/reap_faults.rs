@@ -11,7 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use longshore::cli::{OrphanArgs, ReapArgs};
 use longshore::engine::{Deadlines, DockerEngine};
+use longshore::host::owner;
 use longshore::host::reap::{self, Reap};
+use longshore::plan::container::Labels;
+use longshore::plan::owner::{Moment, Owner};
 use longshore::settings::Settings;
 use longshore::world::{Stdio, World};
 use rustix::process::{Pid, Signal, kill_process};
@@ -230,6 +233,40 @@ async fn a_clock_that_jumps_ends_no_job() {
     running.cancel();
     assert_eq!(running.join().status, JobStatus::Canceled);
     await_gone(&job);
+}
+
+/// What a job made whose runner nobody can see from here, with a deadline by both clocks.
+fn of_elsewhere(unix: SystemTime, uptime: u64) -> Left {
+    let unix = unix.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let namespace = "pid:[1]".to_owned();
+    let owner = Owner { pid_namespace: namespace, ..owner::describe(1).unwrap() };
+    let mut labels = Labels::from(
+        [("longshore.job", "7-00000000"), ("longshore.kind", "brokered")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    owner.write(&mut labels);
+    Moment { unix, uptime }.write_deadline(&mut labels);
+    let labels: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    Left::make("volume", &unique(), &labels)
+}
+
+/// Both ways, by an hour: what is over goes and what is not stays, whatever the other clock says of it.
+#[tokio::test]
+async fn a_clock_that_jumps_puts_no_deadline_off_or_forward() {
+    let hour = Duration::from_hours(1);
+    let clocks: [fn() -> SystemTime; 2] = [
+        || SystemTime::now() + Duration::from_hours(1),
+        || SystemTime::now() - Duration::from_hours(1),
+    ];
+    for clock in clocks {
+        let over = of_elsewhere(SystemTime::now() + 2 * hour, 1);
+        let under_way = of_elsewhere(SystemTime::now() - 2 * hour, u64::MAX);
+        let host = Host::new().in_memory();
+        let out = reaped(&host, clock).await;
+        assert_eq!((over.is_there(), under_way.is_there()), (false, true), "{out}");
+    }
 }
 
 /// A reap in this process, by this clock.

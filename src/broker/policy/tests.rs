@@ -3,5 +3,12 @@
 mod allowed;
 mod attacks;
 mod fuzz;
+mod mutants;
 mod recorded;
 mod too_much;
+
+/// Mutants of one test run; `LONGSHORE_BROKER_MUTANTS` says otherwise.
+fn cases() -> usize {
+    let given = std::env::var("LONGSHORE_BROKER_MUTANTS").ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(100_000)
+}

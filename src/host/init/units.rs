@@ -120,6 +120,19 @@ mod tests {
         assert_eq!((timers(false).count(), timers(true).count()), (2, 3));
     }
 
+    /// The directories of killed runners lie in their TMPDIR, which is the host's.
+    #[test]
+    fn the_reap_has_the_hosts_temporary_directories_and_no_other_unit_has() {
+        let settings = Settings::default();
+        for (name, text) in
+            all(&place(&settings)).into_iter().filter(|one| one.1.contains("[Service]"))
+        {
+            let is_reap = name == "longshore-reap.service";
+            assert_eq!(text.contains("ReadWritePaths=-/tmp -/var/tmp "), is_reap, "{name}");
+            assert_eq!(text.contains("PrivateTmp=yes"), !is_reap, "{name}");
+        }
+    }
+
     #[test]
     fn directories_elsewhere_are_let_through_the_sandbox() {
         let mut settings = Settings::default();

@@ -117,6 +117,11 @@ const TWO_WAYS: &[(&str, &str)] = &[
         "FROM {own} AS a\nRUN true \\\u{a0}\nFROM {own} AS {img}\nFROM {own}\n\
          COPY --from={img} /tmp/file /f\nRUN cat /f",
     ),
+    ("77 without bounds", "FROM {own}\nRUN --security=insecure id"),
+    ("77 in the host's network, on two lines", "FROM {own}\nRUN \\\n  --network=host id"),
+    ("77 in a heredoc", "FROM {own}\nRUN <<EOF\nFROM {img}\nEOF"),
+    ("77 in a heredoc behind a variable", "FROM {own}\nRUN ${X:-}<<CMD\nFROM {own} AS b\nCMD"),
+    ("a label of ours", "FROM {own}\nLABEL longshore.job=victim\nRUN id"),
     ("two flags in one", "FROM {own}\nCOPY --chown=\u{e0}--from={img} /tmp/file /f\nRUN cat /f"),
 ];
 
@@ -183,4 +188,31 @@ fn an_image_holds_what_the_context_holds() {
     assert!(answer.contains("found:Dockerfile") && found == 1, "{answer}");
     let again = build(&brokered.socket(), "", &context(&text));
     assert_eq!(again.matches("Using cache").count(), 2, "{again}");
+}
+
+/// 76 and 104: what `BuildKit` would take from others is not there, for it is not offered.
+#[test]
+fn buildkit_is_neither_offered_nor_reached() {
+    let daemon = OwnDaemon::start(&[IMAGE]);
+    daemon.docker(&["network", "create", "slot"]);
+    let brokered = Brokered::start(daemon.socket(), "slot");
+    let mount = "RUN --mount=type=cache,id=z,target=/c";
+    let write = context(&format!("FROM {IMAGE}\n{mount} echo {CANARY} >/c/f\n"));
+    let read = context(&format!("FROM {IMAGE}\n{mount} cp /c/f /got\n"));
+    assert_eq!(status(&build(daemon.socket(), "version=2", &write)), 200);
+    assert_eq!(status(&build(daemon.socket(), "version=2&t=got", &read)), 200);
+    assert!(daemon.docker(&["run", "--rm", "got", "cat", "/got"]).contains(CANARY));
+    for query in ["version=2", "version=1", ""] {
+        let answer = build(&brokered.socket(), query, &read);
+        assert_eq!(status(&answer), 403, "{answer}");
+    }
+    let frontend = "127.0.0.1:1/evil/frontend";
+    for sign in ["# syntax=", "#syntax = ", "# escape=\\\n# syntax=", "// syntax="] {
+        let text = context(&format!("{sign}{frontend}\nFROM {IMAGE}\nRUN true\n"));
+        let answer = build(&brokered.socket(), "", &text);
+        assert!(!answer.contains("evil/frontend"), "{answer}");
+    }
+    let text = context(&format!("# syntax={frontend}\nFROM {IMAGE}\n"));
+    let answer = build(daemon.socket(), "version=2", &text);
+    assert!(answer.contains("v2/evil/frontend"), "the bare daemon asks for it: {answer}");
 }
