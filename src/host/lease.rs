@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::plan::login;
 
-use super::shared_file;
+use super::shared_file::{self, Locked};
 
 /// The leases of a host.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct Leases {
 /// A lease, until the last copy of it is dropped.
 #[derive(Debug, Clone)]
 pub struct Held {
-    _file: Arc<File>,
+    _lock: Arc<Locked>,
 }
 
 /// The right to remove, until dropped: nobody begins to hold the image meanwhile.
@@ -61,7 +61,7 @@ impl Leases {
         };
         // For people and `status` only.
         drop(file.write_all_at(name.as_bytes(), 0));
-        Ok(Held { _file: Arc::new(file) })
+        Ok(Held { _lock: Arc::new(Locked::of(file)) })
     }
 
     /// The right to remove what is known under all of these names; `None` where somebody holds one.

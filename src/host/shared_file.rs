@@ -64,6 +64,24 @@ pub fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// A lock that ends with its value. The closing of the file alone is not enough: a process that is being started
+/// beside us has a copy of it for a moment, and with it the lock.
+#[derive(Debug)]
+pub struct Locked(File);
+
+impl Locked {
+    /// Of a file on which the lock was taken.
+    pub fn of(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = flock(&self.0, FlockOperation::Unlock); // closing it does it, a moment later
+    }
+}
+
 /// Puts a file there as a whole or not at all, with this mode whatever the process's umask takes away.
 ///
 /// # Errors
@@ -160,6 +178,16 @@ mod tests {
         open_lock(directory.path(), "pipe").unwrap_err();
         let missing = read(&directory.path().join("missing")).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_lock_ends_though_somebody_has_a_copy_of_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = open_lock(directory.path(), "some.lock").unwrap();
+        assert!(try_lock(&file).unwrap());
+        let _copy = file.try_clone().unwrap();
+        drop(Locked::of(file));
+        assert!(try_lock(&open_lock(directory.path(), "some.lock").unwrap()).unwrap());
     }
 
     #[test]

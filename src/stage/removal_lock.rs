@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
+use crate::host::shared_file::Locked;
+
 /// The directory below `run_dir`.
 const DIRECTORY: &str = "removing";
 
@@ -25,8 +27,7 @@ pub struct CutShort {
     /// The job's key.
     pub job: String,
     path: PathBuf,
-    #[expect(dead_code, reason = "closing it releases the lock")]
-    lock: File,
+    _lock: Locked,
 }
 
 impl CutShort {
@@ -91,7 +92,8 @@ fn take(path: &Path) -> Option<CutShort> {
     // Its worker may have finished between the two.
     let facts = lock.metadata().ok()?;
     let job = path.file_name()?.to_str()?.to_owned();
-    (facts.nlink() > 0).then(|| CutShort { job, path: path.to_owned(), lock })
+    let lock = Locked::of(lock);
+    (facts.nlink() > 0).then(|| CutShort { job, path: path.to_owned(), _lock: lock })
 }
 
 fn open(path: &Path, create: bool) -> io::Result<File> {

@@ -101,7 +101,9 @@ fn whoever_is_killed_at_any_request_of_the_broker_one_reap_leaves_nothing() {
     let base = Base::make();
     let passed = |job: FakeJob| BTreeSet::from_iter(drill(job).undisturbed());
     let silent = passed(FakeJob::new().image(CLIENT).script(["true"]));
-    let points = &passed(job(&base)) - &silent;
+    let mut points = &passed(job(&base)) - &silent;
+    // How many networks a `prepare` tries depends on who else is at it.
+    points.retain(|point| point.call == "run build_script");
     for request in [
         "POST /v1./build",
         "POST /v1./containers/create",

@@ -220,6 +220,10 @@ async fn a_rate_limit_is_waited_for_or_told() {
         fetch(&settings, std::slice::from_ref(&secret)).await.unwrap();
     }
     assert_eq!(bao.logins_and_revokes(), (2, 2));
+    // From here on none comes back while the test runs, however long that takes.
+    let quota = json!({"path": "auth/approle", "rate": 1, "interval": "1h"});
+    bao.admin("POST", "sys/quotas/rate-limit/test", quota).await;
+    fetch(&settings, std::slice::from_ref(&secret)).await.unwrap();
     settings.deadline = Duration::from_millis(300);
     let error = refusal(&settings, secret).await;
     assert_says(
