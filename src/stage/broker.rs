@@ -23,6 +23,7 @@ use super::error::CallError;
 use super::sink::RunnerSink;
 
 mod job;
+mod leases;
 mod logins;
 mod named_secrets;
 mod own;
@@ -37,6 +38,7 @@ pub struct Socket {
     told: mpsc::UnboundedSender<Word>,
     /// The job's secrets with their names, for what may not stand in an image.
     secrets: Vec<SecretVariable>,
+    held: leases::OfStage,
 }
 
 /// Asks the agent for a socket, where this stage has a brokered one.
@@ -53,7 +55,8 @@ pub fn open(
     let (acceptor, tunnels) = mpsc::unbounded_channel();
     agent.accept_tunnels(acceptor);
     let (told, words) = mpsc::unbounded_channel();
-    Some(Socket { tunnels, words, told, secrets })
+    let held = leases::OfStage::in_dir(&call.settings.run_dir);
+    Some(Socket { tunnels, words, told, secrets, held })
 }
 
 impl Socket {
@@ -77,7 +80,12 @@ impl Socket {
                         served.spawn(connection::serve(tunnel, Arc::clone(broker)));
                     }
                 }
-                Some(word) = self.words.recv() => tell(call, word, sink).await,
+                Some(word) = self.words.recv() => {
+                    if let Word::Image(record) = &word {
+                        self.held.hold(record).await;
+                    }
+                    tell(call, word, sink).await;
+                }
                 Some(_) = served.join_next() => {}
             }
         }

@@ -4,6 +4,8 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use longshore::host::lease::Leases;
+
 use crate::support::job_json::FakeJob;
 use crate::support::real::{Host, assert_says, await_gone};
 
@@ -93,4 +95,33 @@ fn a_user_that_is_not_root_can_connect() {
     let job = job(["id -u", "docker ps", "echo connected"]);
     let result = Host::brokered().docker("user", "\"1234:1234\"").run(&job);
     assert_says(&result.assert_success().trace_text(), &["\n1234\n", "connected\n"]);
+}
+
+#[test]
+fn what_a_script_built_is_leased_while_its_stage_runs() {
+    let job = job([
+        "printf \"FROM longshore-test/busybox:1\\nLABEL of=$CI_JOB_ID\\n\" | docker build -q -t mine:1 - > id",
+        "echo \"built $(cat id).\"",
+        "sleep 300",
+    ]);
+    let host = Host::brokered().in_memory();
+    let running = host.runner().start(&job);
+    running.wait_for_output("\nbuilt sha256:", Duration::from_mins(1));
+    let said = running.output_so_far();
+    let id = &said[said.find("\nbuilt ").unwrap() + "\nbuilt ".len()..];
+    let id = id.split_once('.').unwrap().0.to_owned();
+    let leases = Leases::at(&host.run_dir());
+    let await_lease = |wanted: bool| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while leases.held().unwrap().contains(&id) != wanted {
+            assert!(Instant::now() < deadline, "leased is not {wanted}: {id}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    await_lease(true);
+    running.cancel();
+    running.join();
+    await_lease(false);
+    await_gone(&job);
+    await_no_images(&job);
 }
