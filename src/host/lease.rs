@@ -20,6 +20,9 @@ use crate::plan::login;
 
 use super::shared_file::{self, Locked};
 
+/// What all pulls hold; no image's id.
+const PULLS: &str = "sha256:pull-under-way";
+
 /// The leases of a host.
 #[derive(Debug, Clone)]
 pub struct Leases {
@@ -62,6 +65,23 @@ impl Leases {
         // For people and `status` only.
         drop(file.write_all_at(name.as_bytes(), 0));
         Ok(Held { _lock: Arc::new(Locked::of(file)) })
+    }
+
+    /// To be taken before a pull, and held until the image's id is: on its way an image has no name yet, and
+    /// nobody can tell it from a leftover.
+    ///
+    /// # Errors
+    /// As [`Leases::hold`].
+    pub async fn hold_pulls(&self) -> io::Result<Held> {
+        self.hold(PULLS).await
+    }
+
+    /// The right to remove an image that has no name; `None` where somebody holds it, or pulls any.
+    ///
+    /// # Errors
+    /// As [`Leases::seize`].
+    pub fn seize_nameless(&self, id: &str) -> io::Result<Option<Seized>> {
+        self.seize(&[PULLS, id])
     }
 
     /// The right to remove what is known under all of these names; `None` where somebody holds one.
@@ -167,6 +187,18 @@ mod tests {
         drop(other);
         assert!(leases.seize(&["sha256:1", IMAGE]).unwrap().is_some());
         assert_eq!(leases.held().unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn while_anything_is_pulled_no_image_without_a_name_can_be_seized() {
+        let (_directory, leases) = leases();
+        let pulling = leases.hold_pulls().await.unwrap();
+        assert!(leases.seize_nameless("sha256:1").unwrap().is_none());
+        assert!(leases.seize(&["sha256:1", IMAGE]).unwrap().is_some());
+        let _id = leases.hold("sha256:1").await.unwrap();
+        drop(pulling);
+        assert!(leases.seize_nameless("sha256:1").unwrap().is_none());
+        assert!(leases.seize_nameless("sha256:2").unwrap().is_some());
     }
 
     #[tokio::test]

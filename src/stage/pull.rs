@@ -74,6 +74,7 @@ impl<E: Engine, W: Write> Puller<'_, E, W> {
     /// Holds every name under which the image may come before looking for it, and then its id.
     async fn leased(&self, wanted: &ImagePlan) -> Result<Ready, CallError> {
         let mut leases = Vec::new();
+        let _pulling = self.leases.hold_pulls().await.map_err(no_lease)?;
         for source in &wanted.sources {
             leases.push(self.leases.hold(&source.reference).await.map_err(no_lease)?);
         }

@@ -139,7 +139,11 @@ fn when_runner_and_driver_are_killed_reap_removes_the_rest() {
     assert!(!left_of(&job).is_empty(), "cleanup was never called");
     let plan = host.reap_alone(&["--plan"]);
     let container = format!("would remove container longshore-{}-", job.id);
-    assert_says(&String::from_utf8_lossy(&plan.stdout), &[&container, "its runner is gone"]);
+    let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
+    assert_says(&plan, &[&container]);
+    // The second where another host's reap, which has the same `run_dir`, was at it and is ended by now.
+    let why = ["its runner is gone", "its job's cleanup was cut short"];
+    assert!(why.iter().any(|why| plan.contains(why)), "{plan}");
     assert!(!left_of(&job).is_empty(), "a plan removes nothing");
     let reaped = host.reap_alone(&[]);
     assert!(left_of(&job).is_empty(), "{reaped:?}");
