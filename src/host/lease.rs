@@ -76,22 +76,19 @@ impl Leases {
         self.hold(PULLS).await
     }
 
-    /// The right to remove an image that has no name; `None` where somebody holds it, or pulls any.
-    ///
-    /// # Errors
-    /// As [`Leases::seize`].
-    pub fn seize_nameless(&self, id: &str) -> io::Result<Option<Seized>> {
-        self.seize(&[PULLS, id])
-    }
-
-    /// The right to remove what is known under all of these names; `None` where somebody holds one.
+    /// The right to remove what is known under all of these names; `None` where somebody holds one, or pulls
+    /// anything and there is no name but the id.
     ///
     /// # Errors
     /// When a lock file cannot be made or locked.
     pub fn seize(&self, images: &[&str]) -> io::Result<Option<Seized>> {
         let mut seized = Seized { files: Vec::new() };
         // Twice the same name would stand in its own way.
-        let names: BTreeSet<String> = images.iter().map(|image| login::canonical(image)).collect();
+        let mut names: BTreeSet<String> =
+            images.iter().map(|image| login::canonical(image)).collect();
+        if names.iter().all(|name| name.starts_with("sha256:")) {
+            names.insert(PULLS.to_owned());
+        }
         for name in names {
             let path = self.path(&name);
             match self.lock(&path, FlockOperation::NonBlockingLockExclusive) {
@@ -193,12 +190,12 @@ mod tests {
     async fn while_anything_is_pulled_no_image_without_a_name_can_be_seized() {
         let (_directory, leases) = leases();
         let pulling = leases.hold_pulls().await.unwrap();
-        assert!(leases.seize_nameless("sha256:1").unwrap().is_none());
+        assert!(leases.seize(&["sha256:1"]).unwrap().is_none());
         assert!(leases.seize(&["sha256:1", IMAGE]).unwrap().is_some());
         let _id = leases.hold("sha256:1").await.unwrap();
         drop(pulling);
-        assert!(leases.seize_nameless("sha256:1").unwrap().is_none());
-        assert!(leases.seize_nameless("sha256:2").unwrap().is_some());
+        assert!(leases.seize(&["sha256:1"]).unwrap().is_none());
+        assert!(leases.seize(&["sha256:2"]).unwrap().is_some());
     }
 
     #[tokio::test]

@@ -165,12 +165,7 @@ impl<E: Engine> Acting<'_, E> {
         image: &str,
     ) -> Result<Option<&'static str>, EngineError> {
         let leases = Leases::at(&self.settings.run_dir);
-        let seized = if reference == image {
-            leases.seize_nameless(image)
-        } else {
-            leases.seize(&[reference, image])
-        };
-        let Ok(seized) = seized else {
+        let Ok(seized) = leases.seize(&[reference, image]) else {
             return Ok(Some("its lock file in run_dir cannot be used"));
         };
         let Some(_seized) = seized else { return Ok(Some("a job is about to use it")) };

@@ -92,14 +92,9 @@ impl<E: Engine> Acting<'_, E> {
     }
 
     fn seize(&self, going: &Going) -> Result<Option<Seized>, EngineError> {
-        let leases = Leases::at(&self.settings.run_dir);
-        let seized = if going.references.is_empty() {
-            leases.seize_nameless(&going.name)
-        } else {
-            let names = going.references.iter().chain([&going.name]);
-            leases.seize(&names.map(String::as_str).collect::<Vec<_>>())
-        };
-        seized.map_err(|error| EngineError {
+        let names: Vec<&str> =
+            going.references.iter().chain([&going.name]).map(String::as_str).collect();
+        Leases::at(&self.settings.run_dir).seize(&names).map_err(|error| EngineError {
             verb: "lock image",
             object: going.shown(),
             fault: Fault::Daemon,
