@@ -1,7 +1,7 @@
 //! Leased secrets in whole jobs: as many revocations as logins, whoever was killed in between.
 
 use std::process::Output;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use longshore::secrets::vault::VaultSettings;
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,6 +12,7 @@ use crate::support::fake_vault::{FakeVault, LOGIN, MOUNT, REVOKED, Reply};
 use crate::support::job_json::FakeJob;
 use crate::support::real::{Host, assert_says, await_gone, busybox, docker_host, stderr};
 use crate::support::running::JobStatus;
+use crate::support::waiting::await_that;
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -30,15 +31,6 @@ async fn leasing() -> (Bao, Host) {
     let settings = bao.role("", policy, json!({})).await;
     let host = host(&settings, "secret/app/db#value");
     (bao, host)
-}
-
-/// Waits until something has come about that another process does.
-fn await_that(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !happened() {
-        assert!(Instant::now() < deadline, "{what} does not happen");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn signal(pid: i32, signal: Signal) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,6 +18,7 @@ use crate::support::real::{
     no_other_reap,
 };
 use crate::support::running::JobStatus;
+use crate::support::waiting::await_that;
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -32,14 +33,6 @@ fn report(output: &Output) -> Value {
 
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn await_that(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !happened() {
-        assert!(Instant::now() < deadline, "{what} does not happen");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 #[test]

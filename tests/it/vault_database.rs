@@ -1,7 +1,7 @@
 //! Users of a real database, made for one job by Vault's engine: they work while the job runs, are renewed
 //! meanwhile, and are gone with it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use longshore::secrets::vault::VaultSettings;
 use serde_json::json;
@@ -10,6 +10,7 @@ use crate::support::bao::Bao;
 use crate::support::postgres::{ADMIN_PASSWORD, Postgres};
 use crate::support::real::{Host, assert_says, await_gone, busybox};
 use crate::support::running::JobStatus;
+use crate::support::waiting::await_that;
 
 const SOON: Duration = Duration::from_mins(1);
 
@@ -35,14 +36,6 @@ fn host(vault: &VaultSettings) -> Host {
     Host::new().in_memory().vault(vault).table(
         "[secrets]\nDB_USER = \"database/creds/app#username\"\nDB_PASSWORD = \"database/creds/app#password\"\n",
     )
-}
-
-fn await_that(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !happened() {
-        assert!(Instant::now() < deadline, "{what} does not happen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use super::job_json::FakeJob;
 use super::kill_points::{Hit, KillPoints, Point, Proxy, Side, doing, has_ended};
 use super::real::{Host, busybox, left_on, no_other_reap, socket, stderr};
 use super::running::{JobStatus, RunningJob};
+use super::waiting::await_that;
 
 const SOON: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
@@ -329,14 +330,6 @@ fn vault_script(
             _ => MOUNT,
         };
         points.around(&settings, line, answer).unwrap_or(Reply::Hang)
-    }
-}
-
-fn await_that(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !happened() {
-        assert!(Instant::now() < deadline, "{what} does not happen");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

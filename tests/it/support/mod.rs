@@ -46,3 +46,4 @@ pub mod stand_in;
 pub mod tag_registry;
 pub mod vault;
 pub mod vault_command;
+pub mod waiting;
