@@ -17,10 +17,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
-use super::kill_points::{KillPoints, Side, doing};
+use super::kill_points::{KillPoints, Side, doing, stops};
 
 /// How often the thread looks whether it is wanted any more.
 const LOOK: Duration = Duration::from_millis(50);
@@ -170,9 +169,9 @@ impl Watch {
         let told = if told.components().count() > 1 { told } else { told.join(name) };
         let Some(pid) = doing(&self.settings) else { return };
         let point = self.points.note(pid, &format!("{word} {}", told.display()));
-        if self.points.is_armed(&point, Side::After) {
-            // Here: it does not come back from the kernel before it has stopped.
-            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP);
+        // Here: it does not come back from the kernel before it has stopped. On a busy host this thread may be
+        // late, and what was the call's last change is not met.
+        if self.points.is_armed(&point, Side::After) && stops(pid) {
             self.points.pass(&point, Side::After, pid);
         }
     }

@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::net::sockopt::socket_peercred;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::real;
@@ -213,8 +214,25 @@ fn processes(settings: &Path) -> Vec<(i32, String)> {
 
 /// Whether a process has ended; nobody may have collected it yet.
 pub fn has_ended(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+    state_of(pid).is_none_or(|state| matches!(state, 'Z' | 'X'))
+}
+
+/// Stops a process and waits until it stands; `false` where it was about to end, which nothing can stop.
+pub fn stops(pid: i32) -> bool {
+    let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP);
+    while !has_ended(pid) {
+        if state_of(pid) == Some('T') {
+            return true;
+        }
+        // It needs the core to get there.
+        thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
+
+fn state_of(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// The daemon's socket with the points before it.
