@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use longshore::engine::{Deadlines, DockerEngine, Engine};
-use longshore::plan::container::{
-    ContainerNetwork, ContainerPlan, IsolationPlan, Labels, LimitPlan, ResolverPlan,
-};
+use longshore::plan::container::{ContainerPlan, Labels};
 
+use crate::support::container::plain;
 use crate::support::names;
 
 mod scenarios;
@@ -41,20 +40,13 @@ impl<'a, E: Engine> Ground<'a, E> {
         ContainerPlan {
             name: self.named(part),
             image: BUSYBOX.to_owned(),
-            platform: None,
             entrypoint: command.iter().map(ToString::to_string).collect(),
             user: "0:0".to_owned(),
             env: [("GREETING".to_owned(), "good\nday=1".to_owned())].into(),
-            hostname: None,
-            network: ContainerNetwork::Named { name: "none".to_owned(), aliases: Vec::new() },
-            mounts: Vec::new(),
-            limits: LimitPlan::default(),
-            isolation: IsolationPlan::default(),
-            resolver: ResolverPlan::default(),
             capabilities: vec!["CHOWN".to_owned()],
             security: vec!["no-new-privileges".to_owned()],
             labels: self.labels.clone(),
-            own_process: None,
+            ..plain()
         }
     }
 

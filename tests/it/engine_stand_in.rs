@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use longshore::engine::{CachePrune, Engine, Fault, ImageFacts, Output};
-use longshore::plan::container::{
-    ContainerNetwork, ContainerPlan, IsolationPlan, Labels, LimitPlan, ResolverPlan,
-};
+use longshore::plan::container::{ContainerNetwork, ContainerPlan, Labels};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::support::container::plain;
 use crate::support::fake_engine::FakeEngine;
 use crate::support::fake_engine::process::ends;
 use crate::support::fake_engine::script::{Call, Trouble, Verb};
@@ -23,20 +22,9 @@ fn plan() -> ContainerPlan {
     ContainerPlan {
         name: "job".to_owned(),
         image: "image:1".to_owned(),
-        platform: None,
-        entrypoint: Vec::new(),
-        user: String::new(),
-        env: [].into(),
-        hostname: None,
         network: ContainerNetwork::Named { name: "bridge".to_owned(), aliases: Vec::new() },
-        mounts: Vec::new(),
-        limits: LimitPlan::default(),
-        isolation: IsolationPlan::default(),
-        resolver: ResolverPlan::default(),
-        capabilities: Vec::new(),
-        security: Vec::new(),
         labels: [("longshore.job".to_owned(), "1".to_owned())].into(),
-        own_process: None,
+        ..plain()
     }
 }
 

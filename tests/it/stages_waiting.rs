@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use longshore::engine::{Engine as _, Fault, ImageFacts};
-use longshore::plan::container::{
-    ContainerNetwork, ContainerPlan, IsolationPlan, Labels, LimitPlan, ResolverPlan,
-};
+use longshore::plan::container::{ContainerPlan, Labels};
 use longshore::stage::admission::Pace;
 use longshore::stage::error::CallError;
 
+use crate::support::container::plain;
 use crate::support::fake_engine::script::{Trouble, Verb};
 use crate::support::real::assert_says;
 use crate::support::stages::Life;
@@ -37,28 +36,6 @@ macro_rules! pace {
             || Ok(Duration::from_millis(CLOCK.fetch_add(TICK, Ordering::Relaxed)));
         (&CLOCK, Pace { since_boot, look_again: Duration::from_micros(100) })
     }};
-}
-
-/// A container without anything.
-fn plain() -> ContainerPlan {
-    ContainerPlan {
-        name: String::new(),
-        image: String::new(),
-        platform: None,
-        entrypoint: Vec::new(),
-        user: String::new(),
-        env: [].into(),
-        hostname: None,
-        network: ContainerNetwork::Named { name: "none".to_owned(), aliases: Vec::new() },
-        mounts: Vec::new(),
-        limits: LimitPlan::default(),
-        isolation: IsolationPlan::default(),
-        resolver: ResolverPlan::default(),
-        capabilities: Vec::new(),
-        security: Vec::new(),
-        labels: [].into(),
-        own_process: None,
-    }
 }
 
 impl Waiting {

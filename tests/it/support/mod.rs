@@ -15,6 +15,7 @@ pub mod brokered;
 pub mod cache_script;
 pub mod call;
 pub mod calls;
+pub mod container;
 pub mod drill;
 pub mod environment;
 pub mod fake_docker;
