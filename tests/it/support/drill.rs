@@ -19,7 +19,7 @@ use super::fake_runner::FakeRunner;
 use super::fake_vault::{FakeVault, LOGIN, MOUNT, REVOKED, Reply};
 use super::file_points::{FileWatch, Pinned};
 use super::job_json::FakeJob;
-use super::kill_points::{Hit, KillPoints, Point, Proxy, Side, doing, has_ended};
+use super::kill_points::{Hit, KillPoints, Point, Proxy, Side, doing, has_ended, stops};
 use super::real::{Host, busybox, left_on, no_other_reap, socket, stderr};
 use super::running::{JobStatus, RunningJob};
 use super::waiting::await_that;
@@ -185,7 +185,11 @@ impl Drill {
             // Looked at first: whatever there was has come by then.
             let is_over = running.has_ended() && doing(&self.host.settings()).is_none();
             match self.hits.recv_timeout(LOOK) {
-                Ok(hit) => return Ok(hit),
+                Ok(hit) => {
+                    // No time runs out for it while the test waits for its turn.
+                    assert!(stops(hit.pid), "{:?} ends", hit.pid);
+                    return Ok(hit);
+                }
                 Err(_) if is_over => return Err(self.points.passed()),
                 Err(_) => {}
             }
