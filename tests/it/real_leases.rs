@@ -163,11 +163,11 @@ async fn a_token_that_cleanup_could_not_end_is_pending() {
         &["the Vault token with accessor", "could not be revoked", "sealed"],
     );
     assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 0), 1));
-    let failed = host.bare(&["reap"]).output().unwrap();
+    let failed = host.reap(&[]);
     assert!(!failed.status.success(), "{failed:?}");
     assert_says(&stderr(&failed), &["the Vault token with accessor", "could not be revoked"]);
     bao.unseal().await;
-    let reaped = host.bare(&["reap"]).output().unwrap();
+    let reaped = host.reap(&[]);
     assert_no_token_is_left(&reaped);
     assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 1), 0));
 }
@@ -187,12 +187,12 @@ async fn reap_ends_a_token_though_docker_does_not_answer() {
     let plan = host.bare(&["reap", "--plan"]).output().unwrap();
     assert_says(&String::from_utf8_lossy(&plan.stdout), &["would revoke Vault token "]);
     assert_eq!(bao.logins_and_revokes(), (1, 0), "a plan ends nothing");
-    let reaped = host.bare(&["reap"]).output().unwrap();
+    let reaped = host.reap(&[]);
     assert!(!reaped.status.success(), "{reaped:?}");
     assert_says(&stderr(&reaped), &["/nonexistent/docker.sock"]);
     assert_no_token_is_left(&reaped);
     assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 1), 0));
     let host = host.docker("host", &format!("{:?}", docker_host()));
-    assert_no_token_is_left(&host.bare(&["reap"]).output().unwrap());
+    assert_no_token_is_left(&host.reap(&[]));
     await_gone(&job);
 }

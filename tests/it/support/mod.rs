@@ -35,6 +35,7 @@ pub mod left;
 pub mod lifecycle;
 pub mod names;
 pub mod own_daemon;
+pub mod own_slots;
 pub mod postgres;
 pub mod private_engine;
 pub mod real;
