@@ -144,7 +144,9 @@ async fn rounds<E: Engine>(
         }
         let gone = report.removed.len();
         let acting = act::Acting { engine, settings, looked, observation: &observation };
-        act::act(&acting, &plan, report).await;
+        if !act::act(&acting, &plan, report).await {
+            break;
+        }
         let space = super::space::look(engine, settings).await?;
         let progressed = report.removed.len() > gone || plan.build_cache.is_some();
         let again = observation.is_still_short(settings, &space) && progressed && round < ROUNDS;

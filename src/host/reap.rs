@@ -155,7 +155,11 @@ impl<E: Engine> Reap<'_, E> {
         let Found { report, tokens, directories, outdated, cut_short } = found;
         let left = self.remove(&report.remove, &cut_short).await;
         let mut failed: Vec<String> = left.iter().map(ToString::to_string).collect();
-        if let Ok(engine) = self.engine {
+        // Whoever does not answer is not asked for the rest.
+        if let Ok(engine) = self.engine
+            && report.unknown.is_empty()
+            && !removal::hangs(engine, &left).await
+        {
             let now = (self.world.clock)();
             failed.extend(prune::finish_interrupted(engine, self.settings, now).await);
         }

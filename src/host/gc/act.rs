@@ -19,11 +19,15 @@ pub(super) struct Acting<'a, E: Engine> {
     pub(super) observation: &'a Observation,
 }
 
-/// Removes and books it in the report.
-pub(super) async fn act<E: Engine>(acting: &Acting<'_, E>, plan: &GcPlan, report: &mut Report) {
+/// Removes and books it in the report; `false` where the engine answers no more.
+pub(super) async fn act<E: Engine>(
+    acting: &Acting<'_, E>,
+    plan: &GcPlan,
+    report: &mut Report,
+) -> bool {
     for going in &plan.remove {
         if going.reason == Reason::LowSpace && acting.has_space() {
-            return;
+            return true;
         }
         match acting.remove(going).await {
             Ok(true) => {
@@ -40,19 +44,25 @@ pub(super) async fn act<E: Engine>(acting: &Acting<'_, E>, plan: &GcPlan, report
                 let away = error.fault.is_away();
                 report.left.push(error.to_string());
                 if away {
-                    return;
+                    return false;
                 }
             }
         }
     }
-    let Some(cache) = &plan.build_cache else { return };
+    let Some(cache) = &plan.build_cache else { return true };
     let prune = CachePrune {
         keep_bytes: cache.keep_bytes,
         unused_for: std::time::Duration::from_secs(cache.unused_for_seconds),
     };
     match acting.engine.prune_build_cache(&prune).await {
-        Ok(bytes) => report.freed.build_cache += bytes,
-        Err(error) => report.left.push(error.to_string()),
+        Ok(bytes) => {
+            report.freed.build_cache += bytes;
+            true
+        }
+        Err(error) => {
+            report.left.push(error.to_string());
+            !error.fault.is_away()
+        }
     }
 }
 
