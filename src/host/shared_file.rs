@@ -74,6 +74,11 @@ impl Locked {
     pub fn of(file: File) -> Self {
         Self(file)
     }
+
+    /// The file itself; to close a copy of it ends no lock.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
 }
 
 impl Drop for Locked {

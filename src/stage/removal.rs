@@ -2,6 +2,7 @@
 //! and goes on, but not with a daemon that hangs.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -18,6 +19,9 @@ const AT_ONCE: usize = 8;
 /// How long a container may take to go that somebody else's removal is at, and between two looks.
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a cleanup waits for a container that is still being made: most take less than 0.1 s.
+const LATE: Duration = Duration::from_secs(2);
 
 /// Removes containers side by side, then their volumes; answers what is left, and why.
 pub async fn remove<E: Engine>(engine: &E, plan: &RemovalPlan) -> Vec<EngineError> {
@@ -129,6 +133,27 @@ async fn remove_each<'a, E: Engine>(
         done
     }));
     removals.buffer_unordered(at_once).filter_map(async |done| done.err()).collect().await
+}
+
+/// Removes containers that the daemon may still be making, and waits a while for those that are not there yet;
+/// answers those that came.
+pub async fn remove_late<E: Engine>(engine: &E, names: &BTreeSet<String>) -> BTreeSet<String> {
+    let mut came = BTreeSet::new();
+    let all = async {
+        while came.len() < names.len() {
+            for name in names {
+                if !came.contains(name)
+                    && matches!(engine.remove_container(name).await, Ok(Removed::Gone))
+                {
+                    came.insert(name.clone());
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    // What comes later is the next reap's.
+    drop(tokio::time::timeout(LATE, all).await);
+    came
 }
 
 /// Waits until none of these is there any more, for a while.

@@ -94,6 +94,7 @@ mod real_stages;
 mod real_status;
 mod real_volumes;
 mod reap_faults;
+mod reap_late;
 mod registry_prune;
 mod space_faults;
 mod space_races;

@@ -134,12 +134,13 @@ fn a_ledger_that_is_no_file_is_told_and_fails_no_job() {
 }
 
 /// Files of ours that others than the ledger are, by what is in the place of each.
-const PLACES: [&str; 7] = [
+const PLACES: [&str; 8] = [
     "state/totals.lock",
     "state/totals.json",
     "state/directories/7-00000000",
     "state/last-use/images/sha256:00",
     "run/data-root.json",
+    "run/creating/7-00000000",
     "run/removing/7-00000000",
     "run/leases/00",
 ];
