@@ -16,7 +16,7 @@ use crate::stage::error::CallError;
 use crate::stage::{agent_volume, leases, removal, vault};
 use crate::world::{Stdio, World};
 
-use super::ledger::{Event, Ledger};
+use super::ledger::{Event, Ledger, LedgerError};
 use super::{owner, prune, shared_file};
 
 pub mod directories;
@@ -176,7 +176,7 @@ impl<E: Engine> Reap<'_, E> {
         unfinished.forget_answered(&report.remove, &left, |one| self.is_orphaned(one));
         failed.extend(unended);
         self.forget_unfinished();
-        self.record(&report, &failed);
+        failed.extend(self.record(&report, &failed));
         // A note that stays is looked at again by the next one.
         for one in outdated {
             drop(one.forget());
@@ -219,7 +219,8 @@ impl<E: Engine> Reap<'_, E> {
     ) -> Vec<String> {
         let mut failed = Vec::new();
         for one in unfinished.done(doomed, left) {
-            self.append(&Event::Removed { job: &one.job, left: &[] });
+            // Said of each, should it be told at all: by the one below that says what all of it was.
+            drop(self.append(&Event::Removed { job: &one.job, left: &[] }));
             failed.extend(one.finish().err().map(|error| error.to_string()));
         }
         failed
@@ -232,17 +233,18 @@ impl<E: Engine> Reap<'_, E> {
     }
 
     /// What was done is history, not state: what is gone is gone whether it is written down or not.
-    fn record(&self, report: &Report, failed: &[String]) {
+    fn record(&self, report: &Report, failed: &[String]) -> Option<String> {
         let objects = report.remove.iter().map(|one| one.name.clone());
         let directories = report.directories.iter().map(|one| one.path.clone());
         let objects: Vec<String> = objects.chain(directories).collect();
-        if !objects.is_empty() || !failed.is_empty() {
-            self.append(&Event::Reaped { objects: &objects, left: failed });
+        if objects.is_empty() && failed.is_empty() {
+            return None;
         }
+        self.append(&Event::Reaped { objects: &objects, left: failed }).err().map(|e| e.to_string())
     }
 
-    fn append(&self, event: &Event<'_>) {
-        drop(Ledger::at(&self.settings.state_dir).append(event, (self.world.clock)()));
+    fn append(&self, event: &Event<'_>) -> Result<(), LedgerError> {
+        Ledger::at(&self.settings.state_dir).append(event, (self.world.clock)())
     }
 }
 

@@ -36,6 +36,7 @@ mod engine_stand_in;
 mod engine_wire;
 mod fake_runner_calls;
 mod fake_runner_endings;
+mod full_directories;
 mod init;
 mod kill_drill;
 mod kill_drill_broker;

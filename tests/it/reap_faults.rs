@@ -201,6 +201,14 @@ impl Full {
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
+
+    /// Makes room.
+    pub(crate) fn empty(&self) {
+        for entry in fs::read_dir(self.path()).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        run(Command::new("mount").args(["-o", "remount,size=1m,nr_inodes=1k"]).arg(self.path()));
+    }
 }
 
 impl Drop for Full {

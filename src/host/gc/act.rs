@@ -9,6 +9,9 @@ use crate::engine::{CachePrune, EngineError, Fault, Removed};
 use crate::plan::gc::{Kind, Reason};
 use crate::world::unix;
 
+/// What is tried first on an image.
+const LOCK: &str = "lock image";
+
 /// What acting needs.
 pub(super) struct Acting<'a, E: Engine> {
     pub(super) engine: &'a E,
@@ -25,9 +28,13 @@ pub(super) async fn act<E: Engine>(
     plan: &GcPlan,
     report: &mut Report,
 ) -> bool {
+    let mut lockable = true;
     for going in &plan.remove {
         if going.reason == Reason::LowSpace && acting.has_space() {
             return true;
+        }
+        if going.kind == Kind::Image && !lockable {
+            continue;
         }
         match acting.remove(going).await {
             Ok(true) => {
@@ -40,6 +47,11 @@ pub(super) async fn act<E: Engine>(
             Ok(false) => {}
             // Somebody began to use it after we had looked.
             Err(error) if error.fault == Fault::Conflict => {}
+            // Where there is no room for one lock there is none for the next.
+            Err(error) if error.verb == LOCK => {
+                lockable = false;
+                report.left.push(error.to_string());
+            }
             Err(error) => {
                 let away = error.fault.is_away();
                 report.left.push(error.to_string());
@@ -105,10 +117,10 @@ impl<E: Engine> Acting<'_, E> {
         let names: Vec<&str> =
             going.references.iter().chain([&going.name]).map(String::as_str).collect();
         Leases::at(&self.settings.run_dir).seize(&names).map_err(|error| EngineError {
-            verb: "lock image",
+            verb: LOCK,
             object: going.shown(),
             fault: Fault::Daemon,
-            cause: error.to_string(),
+            cause: format!("{error}; no image can go until there is room for its lock"),
             retry_after: None,
         })
     }
