@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Case, Decision, Judged, flag, image, limits, pairs, post};
+use super::{Case, Decision, Judged, flag, hosts, image, limits, pairs, post};
 use crate::broker::name::ImageName;
 use crate::broker::outgoing::{Answer, Deed, Note, OutBody, Outgoing, Patience, Shape};
 use crate::broker::refusal::Refusal;
@@ -42,6 +42,9 @@ pub(super) fn build(case: Case<'_>, build: &Build) -> Judged {
     }
     let references: Vec<String> = tags.iter().map(ImageName::reference).collect();
     let mut query: Vec<_> = references.iter().map(|tag| ("t", tag.clone())).collect();
+    query.extend(
+        hosts::named(case, &build.extra_hosts)?.into_iter().map(|host| ("extrahosts", host)),
+    );
     query.extend(self::query(case, build)?);
     let outgoing = Outgoing {
         query,

@@ -2,12 +2,13 @@
 //! limits, with the job's labels.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
 use super::mounts::Mounts;
-use super::{Case, Judged, allow, check_name, image, json, limits, mounts, network, pairs, post};
+use super::{
+    Case, Judged, allow, check_name, hosts, image, json, limits, mounts, network, pairs, post,
+};
 use crate::broker::outgoing::{Kind, Note, Outgoing, Patience};
 use crate::broker::refusal::Refusal;
 use crate::broker::request::container::{ContainerCreate, Process};
@@ -184,7 +185,7 @@ fn host(
         let search =
             if asked.dns_search.is_empty() { &resolver.dns_search } else { &asked.dns_search };
         set("DnsSearch", json!(search));
-        set("ExtraHosts", json!(extra_hosts(case, asked)?));
+        set("ExtraHosts", json!(hosts::named(case, &asked.extra_hosts)?));
     }
     Ok(Value::Object(host))
 }
@@ -301,31 +302,4 @@ fn ports(case: Case<'_>, create: &ContainerCreate) -> Result<Value, Refusal> {
         ));
     }
     Ok(json!(all))
-}
-
-fn extra_hosts(case: Case<'_>, asked: &HostConfig) -> Result<Vec<String>, Refusal> {
-    let forbidden = |message: &str| Refusal::forbidden("extra-hosts", message);
-    let mut all = case.view.resolver.extra_hosts.clone();
-    for host in &asked.extra_hosts {
-        let (name, address) = host.split_once([':', '=']).unwrap_or((host, ""));
-        if address == "host-gateway" {
-            return Err(forbidden("ExtraHosts: the host itself is not for jobs (host-gateway)"));
-        }
-        let bare = address.trim_start_matches('[').trim_end_matches(']');
-        let address: IpAddr = bare
-            .parse()
-            .map_err(|_| Refusal::malformed("extra-hosts", "ExtraHosts are NAME:ADDRESS"))?;
-        let link_local = match address {
-            IpAddr::V4(address) => address.is_link_local(),
-            IpAddr::V6(address) => (address.segments()[0] & 0xffc0) == 0xfe80,
-        };
-        if link_local || case.view.gateway.as_deref() == Some(bare) {
-            return Err(forbidden("ExtraHosts: this address is the host's own, or its cloud's"));
-        }
-        if !crate::broker::request::network::is_host_name(name) {
-            return Err(Refusal::malformed("extra-hosts", "ExtraHosts are NAME:ADDRESS"));
-        }
-        all.push(format!("{name}:{address}"));
-    }
-    Ok(all)
 }

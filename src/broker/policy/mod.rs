@@ -5,6 +5,7 @@ mod build;
 mod container;
 mod create;
 mod exec;
+mod hosts;
 mod image;
 mod limits;
 mod list;

@@ -19,7 +19,7 @@ use super::refusal::Refusal;
 use action::{ContainerAction, ExecAction};
 use build::Build;
 use container::ContainerCreate;
-use endpoint::Endpoint;
+use endpoint::{Call, Endpoint};
 use exec::{Commit, Login};
 pub(in crate::broker) use fields::printable;
 use image::ImageAction;
@@ -270,7 +270,7 @@ pub fn route(head: &Head) -> Result<BodyKind, Refusal> {
 /// Whether this request makes its connection a raw stream, whatever its headers say.
 pub fn is_raw(head: &Head) -> bool {
     found(head).is_ok_and(|(endpoint, ..)| {
-        matches!(endpoint.call, endpoint::Call::ContainerAttach | endpoint::Call::ExecStart)
+        matches!(endpoint.call, Call::ContainerAttach | Call::ExecStart)
     })
 }
 
@@ -279,6 +279,9 @@ type Found = (&'static Endpoint, String, Vec<(String, String)>);
 fn found(head: &Head) -> Result<Found, Refusal> {
     let target = Target::read(&head.target)?;
     let (endpoint, object) = endpoint::find(head.method, &target.segments)?;
+    if endpoint.call == Call::ImagePull && target.query.iter().any(|(key, _)| key == "fromSrc") {
+        return Err(image::import());
+    }
     if endpoint.body == BodyKind::None && head.has_body {
         return Err(Refusal::malformed("body", "this endpoint takes no body"));
     }

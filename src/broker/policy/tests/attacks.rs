@@ -160,6 +160,10 @@ fn the_host() {
         (r#""Dns":["10.0.0.1"]"#, "network"),
         (r#""ExtraHosts":["h:host-gateway"]"#, "extra-hosts"),
         (r#""ExtraHosts":["h:169.254.169.254"]"#, "extra-hosts"),
+        (r#""ExtraHosts":["h=169.254.169.254"]"#, "extra-hosts"),
+        (r#""ExtraHosts":["h:::ffff:169.254.169.254"]"#, "extra-hosts"),
+        (r#""ExtraHosts":["h:[fe80::1]"]"#, "extra-hosts"),
+        (r#""ExtraHosts":["h:::ffff:172.20.0.1"]"#, "extra-hosts"),
         (r#""MaskedPaths":["/x"]"#, "security"),
         (r#""ReadonlyPaths":["/x"]"#, "security"),
     ] {
@@ -234,9 +238,34 @@ fn other_ways_to_the_host() {
         (Get, "/containers/web/archive?path=/x/../sys/fs", "", 403, "archive"),
         (Get, "/containers/web/top?ps_args=-o%20$(id)", "", 403, "top"),
         (Post, "/images/create?fromSrc=http://127.0.0.1/x", "", 403, "import"),
+        (Post, "/images/create?fromImage=busybox&fromSrc=-", "", 403, "import"),
+        (Post, "/images/create?fromSrc=-&repo=x", "an archive", 403, "import"),
         (Post, "/images/create?fromImage=evil.example/x&tag=1", "", 403, "registry"),
         (Post, "/auth", r#"{"serveraddress":"http://127.0.0.1:9"}"#, 403, "registry"),
     ]);
+}
+
+#[test]
+fn extra_hosts_that_are_none() {
+    let long = "a".repeat(254);
+    for host in [
+        "",
+        "h",
+        "h:",
+        "h:name",
+        ":10.0.0.1",
+        "h h:10.0.0.1",
+        "h:10.0.0.1 x",
+        "h:[10.0.0.1",
+        &format!("{long}:10.0.0.1"),
+    ] {
+        let body = format!(r#""HostConfig":{{"ExtraHosts":["{host}"]}}"#);
+        assert_eq!(create(&body), (400, "extra-hosts"), "{host}");
+    }
+    for host in ["h", "h:name", "h%20h:10.0.0.1", "h:10.0.0.1%0a10.0.0.2", "h:10.0.0.1,i:10.0.0.2"]
+    {
+        assert_eq!(refused(Post, &format!("/build?extrahosts={host}"), "").status, 400, "{host}");
+    }
 }
 
 #[test]
@@ -246,7 +275,10 @@ fn builds() {
         ("networkmode=host", "network"),
         ("networkmode=container:victim", "network"),
         ("cgroupparent=/", "build"),
-        ("extrahosts=a:1.2.3.4", "build"),
+        ("extrahosts=h:host-gateway", "extra-hosts"),
+        ("extrahosts=a:10.0.0.1&extrahosts=h:host-gateway", "extra-hosts"),
+        ("extrahosts=h:169.254.169.254", "extra-hosts"),
+        ("extrahosts=h:172.20.0.1", "extra-hosts"),
         ("session=x", "build-session"),
         ("version=2", "build-session"),
         ("outputs=[{}]", "build-session"),
