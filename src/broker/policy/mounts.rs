@@ -11,7 +11,7 @@ use super::{Case, check_name, nested};
 use crate::broker::outgoing::{Kind, Link, Note};
 use crate::broker::refusal::Refusal;
 use crate::broker::request::container::ContainerCreate;
-use crate::broker::request::host::Mount;
+use crate::broker::request::mount::Mount;
 
 /// Stands for the job's directory as the source of a mount.
 pub(super) const WORKSPACE: &str = "longshore-workspace";
