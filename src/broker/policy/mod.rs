@@ -5,6 +5,7 @@ mod build;
 mod container;
 mod create;
 mod exec;
+mod host;
 mod hosts;
 mod image;
 mod limits;
@@ -12,6 +13,7 @@ mod list;
 mod mounts;
 mod nested;
 mod network;
+mod publish;
 mod synthetic;
 #[cfg(test)]
 mod tests;
