@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Case, Judged, allow, check_name, host, image, json, mounts, network, pairs, post, publish,
+    Case, Judged, allow, check_name, host, json, mounts, network, pairs, post, publish, visible,
 };
 use crate::broker::outgoing::{Kind, Note, Outgoing, Patience};
 use crate::broker::refusal::Refusal;
@@ -21,7 +21,7 @@ pub(super) fn create(case: Case<'_>, create: &ContainerCreate) -> Judged {
     let given = create.name.as_deref().map(|name| name.trim_start_matches('/'));
     let name = given.unwrap_or(&case.view.fresh);
     check_name(name)?;
-    let image = image::usable(case, &create.image)?;
+    let image = visible::usable(case, &create.image)?;
     let mounts = mounts::of(case, create)?;
     let mut body = process(&create.process)?;
     body.insert("Image".to_owned(), json!(image));
@@ -38,7 +38,7 @@ pub(super) fn create(case: Case<'_>, create: &ContainerCreate) -> Judged {
             ("platform", create.platform.clone()),
         ]),
         body: json(&Value::Object(body)),
-        notes: [own].into_iter().chain(mounts.notes).chain(image::seen(&image)).collect(),
+        notes: [own].into_iter().chain(mounts.notes).chain(visible::seen(&image)).collect(),
         links: mounts.links,
         // A daemon under load takes its time for the layers.
         patience: Patience::Job,

@@ -109,7 +109,7 @@ pub(super) fn containers(case: Case<'_>, query: &ContainersQuery) -> Judged {
                 asked.iter().filter_map(|name| case.view.container(name).ok()).collect()
             }
             "ancestor" => {
-                asked.iter().filter_map(|name| super::image::usable(case, name).ok()).collect()
+                asked.iter().filter_map(|name| super::visible::usable(case, name).ok()).collect()
             }
             _ => continue,
         };

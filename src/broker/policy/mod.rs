@@ -14,9 +14,11 @@ mod mounts;
 mod nested;
 mod network;
 mod publish;
+mod pull;
 mod synthetic;
 #[cfg(test)]
 mod tests;
+mod visible;
 
 use crate::plan::BrokerPlan;
 
@@ -25,8 +27,8 @@ use super::refusal::Refusal;
 use super::request::{Method, Request};
 use super::view::JobView;
 pub use build::BuildPlan;
-pub(super) use image::needed;
 pub use list::pruned;
+pub(super) use pull::needed;
 pub(super) use synthetic::NEWEST_API;
 
 /// What becomes of a request.
@@ -121,7 +123,7 @@ fn judge(request: &Request, case: Case<'_>) -> Judged {
         Request::BuildPrune => Ok(list::nothing_pruned("CachesDeleted")),
         Request::Images { all, filters } => list::images(case, *all, filters),
         Request::ImagePull { image, tag, platform } => {
-            image::pull(case, image, tag.as_deref(), platform.as_deref())
+            pull::pull(case, image, tag.as_deref(), platform.as_deref())
         }
         Request::ImagesPrune(_) => Ok(list::nothing_pruned("ImagesDeleted")),
         Request::ImagesSave { images } => image::save(case, images),
