@@ -21,6 +21,7 @@ mod synthetic;
 #[cfg(test)]
 mod tests;
 mod visible;
+mod workspace;
 
 use crate::plan::BrokerPlan;
 
