@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
+use super::explain::explain;
 use super::*;
+use crate::cli::broker::ExplainArgs;
 
 const SETTINGS: &str = r#"
 [docker]
