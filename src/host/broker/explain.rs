@@ -169,11 +169,12 @@ fn view(own: &OwnWritten) -> JobView {
     let kinds = [(Kind::Container, &own.containers), (Kind::Network, &own.networks)];
     for (kind, names) in kinds {
         for (number, name) in names.iter().enumerate() {
-            view.adopt(kind, &format!("{:064x}", number + 1), name);
+            view.adopt(kind, &format!("{:064x}", number + 1), &view.daemon_name(name));
         }
     }
     for name in &own.volumes {
-        view.adopt(Kind::Volume, &view.daemon_name(name), name);
+        let name = view.daemon_name(name);
+        view.adopt(Kind::Volume, &name, &name);
     }
     for (number, image) in own.images.iter().enumerate() {
         let name = crate::broker::name::ImageName::read(image);
