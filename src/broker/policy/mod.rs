@@ -20,6 +20,7 @@ mod pull;
 mod synthetic;
 #[cfg(test)]
 mod tests;
+mod top;
 mod visible;
 mod workspace;
 

@@ -237,6 +237,7 @@ fn other_ways_to_the_host() {
         (Put, "/containers/web/archive?path=/proc", "", 403, "archive"),
         (Get, "/containers/web/archive?path=/x/../sys/fs", "", 403, "archive"),
         (Get, "/containers/web/top?ps_args=-o%20$(id)", "", 403, "top"),
+        (Get, "/containers/web/top?ps_args=-o%20args,pid%20-u%20root", "", 403, "top"),
         (Post, "/images/create?fromSrc=http://127.0.0.1/x", "", 403, "import"),
         (Post, "/images/create?fromImage=busybox&fromSrc=-", "", 403, "import"),
         (Post, "/images/create?fromSrc=-&repo=x", "an archive", 403, "import"),
