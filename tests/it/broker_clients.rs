@@ -137,14 +137,14 @@ fn networks_and_volumes_belong_to_the_job() {
 #[test]
 fn names_for_addresses_hold_in_containers_and_builds() {
     works(
-        r#"
+        r"
         docker run --rm --add-host db:10.9.8.7 longshore-test/busybox:1 cat /etc/hosts >hosts
         grep -q '^10.9.8.7.*db$' hosts
         printf 'FROM longshore-test/busybox:1\nRUN cat /etc/hosts\n' >Dockerfile
         docker build --no-cache --add-host db:10.9.8.7 --add-host other:10.9.8.6 . >log 2>&1 || { cat log; exit 1; }
         grep -q '^10.9.8.7.*db$' log
         grep -q '^10.9.8.6.*other$' log
-        "#,
+        ",
     );
 }
 
