@@ -1,13 +1,18 @@
 //! The daemon's answers, cut down to what is the job's own: objects of others go, and so do our labels,
 //! paths of the host and the names that things have there. Pure; what cannot be read does not pass (T12).
 
+mod container;
+mod image;
+
 use serde_json::{Map, Value, json};
 
-use super::name::{ImageName, is_hex};
+use super::name::is_hex;
 use super::outgoing::{Kind, Shape};
 use super::policy::NEWEST_API;
 use super::refusal::Refusal;
 use super::view::JobView;
+use container::{container, container_line};
+use image::{history, image};
 
 /// One document, or one of a stream; empty where nothing of it is the job's.
 ///
@@ -95,120 +100,6 @@ fn without_our_labels(fields: &mut Fields) {
 
 fn without(fields: &mut Fields, keys: &[&str]) {
     fields.retain(|key, _| !keys.contains(&key.as_str()));
-}
-
-/// Mounts without their places on the host; what a symbolic link leads to is none of the client's.
-fn without_sources(fields: &mut Fields) {
-    let Some(Value::Array(mounts)) = fields.get_mut("Mounts") else { return };
-    mounts.retain(|mount| {
-        let at = mount.get("Destination").and_then(Value::as_str).unwrap_or_default();
-        !at.starts_with("/.longshore")
-    });
-    for mount in mounts.iter_mut().filter_map(Value::as_object_mut) {
-        mount.insert("Source".to_owned(), json!(""));
-    }
-}
-
-/// The name under which the job uses an image, for its id.
-fn image_name(view: &JobView, id: &str) -> Option<String> {
-    let found = view.own.images.iter().find(|(_, known)| *known == id)?;
-    Some(ImageName::read(found.0).map_or_else(|| found.0.clone(), |name| name.familiar()))
-}
-
-fn named_image(view: &JobView, fields: &mut Fields) {
-    if let Some(name) = image_name(view, text(fields, "Image")) {
-        fields.insert("Image".to_owned(), json!(name));
-    }
-}
-
-fn container_line(view: &JobView, mut one: Fields) -> Option<Value> {
-    if !view.owns(Kind::Container, text(&one, "Id")) {
-        return None;
-    }
-    without_our_labels(&mut one);
-    without_sources(&mut one);
-    named_image(view, &mut one);
-    Some(Value::Object(one))
-}
-
-fn container(view: &JobView, mut one: Fields) -> Value {
-    let host = [
-        "GraphDriver",
-        "LogPath",
-        "ResolvConfPath",
-        "HostnamePath",
-        "HostsPath",
-        "AppArmorProfile",
-        "ProcessLabel",
-        "MountLabel",
-        "Storage",
-    ];
-    without(&mut one, &host);
-    without_sources(&mut one);
-    if let Some(Value::Object(config)) = one.get_mut("Config") {
-        without_our_labels(config);
-        named_image(view, config);
-    }
-    if let Some(Value::Object(host)) = one.get_mut("HostConfig") {
-        without(host, &["CgroupParent", "Mounts", "Runtime", "ContainerIDFile"]);
-    }
-    if let Some(Value::Object(network)) = one.get_mut("NetworkSettings") {
-        without(network, &["SandboxKey"]);
-    }
-    Value::Object(one)
-}
-
-/// Whether the job may know that an image has this name.
-fn is_visible(view: &JobView, written: &str) -> bool {
-    let Some(name) = ImageName::read(written) else { return false };
-    let tagged = view.own.images.contains_key(&name.reference());
-    let of_repository = |known: &String| {
-        ImageName::read(known).is_some_and(|known| known.repository == name.repository)
-    };
-    tagged || (name.digest.is_some() && view.own.images.keys().any(of_repository))
-}
-
-fn image(view: &JobView, mut one: Fields) -> Option<Value> {
-    if !view.own.image_ids.contains(text(&one, "Id")) && !has_visible_tag(view, &one) {
-        return None;
-    }
-    for key in ["RepoTags", "RepoDigests"] {
-        if let Some(Value::Array(names)) = one.get_mut(key) {
-            names.retain(|name| name.as_str().is_some_and(|name| is_visible(view, name)));
-        }
-    }
-    without_our_labels(&mut one);
-    if let Some(Value::Object(config)) = one.get_mut("Config") {
-        without_our_labels(config);
-    }
-    without(&mut one, &["GraphDriver", "Container", "ContainerConfig", "Metadata", "Parent"]);
-    for key in ["Containers", "SharedSize"] {
-        if one.contains_key(key) {
-            one.insert(key.to_owned(), json!(-1));
-        }
-    }
-    Some(Value::Object(one))
-}
-
-fn has_visible_tag(view: &JobView, one: &Fields) -> bool {
-    let tags = one.get("RepoTags").and_then(Value::as_array);
-    tags.into_iter().flatten().filter_map(Value::as_str).any(|tag| is_visible(view, tag))
-}
-
-fn history(view: &JobView, mut one: Fields) -> Value {
-    for key in ["CreatedBy", "Comment"] {
-        if (view.secrets)(text(&one, key)).is_some() {
-            one.insert(key.to_owned(), json!("[MASKED]"));
-        }
-    }
-    if let Some(Value::Array(tags)) = one.get_mut("Tags") {
-        tags.retain(|tag| tag.as_str().is_some_and(|tag| is_visible(view, tag)));
-    }
-    let layer = text(&one, "Id").to_owned();
-    if !view.own.image_ids.contains(&layer) {
-        one.insert("Id".to_owned(), json!("<missing>"));
-    }
-    Value::Object(one)
 }
 
 fn network(view: &JobView, mut one: Fields) -> Option<Value> {

@@ -52,7 +52,7 @@ pub(super) async fn answer(
 
 impl Exchange {
     async fn run(&mut self) -> Result<Response<Body>, Refusal> {
-        self.broker.pace().await;
+        self.broker.pace.wait().await;
         let head = &self.envelope.head;
         let json_body = match (request::route(head)?, &mut self.body) {
             (BodyKind::Json, Some(body)) => {
@@ -65,7 +65,7 @@ impl Exchange {
         let request = Request::read(head, &json_body)?;
         let (mut decision, mut coming) = self.broker.decide(&request);
         let too_many = matches!(&decision, Decision::Refuse(refusal) if refusal.rule == "quota");
-        if too_many && self.broker.may_recount() {
+        if too_many && self.broker.pace.may_recount() {
             // Some may have gone by themselves (`--rm`), which nobody told.
             recount::forget_gone(&self.broker).await;
             (decision, coming) = self.broker.decide(&request);

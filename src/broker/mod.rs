@@ -8,7 +8,7 @@
 //! passes the answer on through [`answer`].
 //!
 //! A [`connection`] is read strictly ([`transport`]), its request goes through an `exchange` with what the
-//! stage's requests share ([`session`]), and over [`forward`] to the daemon; `upload`, `relay`, `documents`,
+//! stage's requests share ([`session`], `pace`), and over [`forward`] to the daemon; `upload`, `relay`, `documents`,
 //! `links`, `committed`, `recount` and `raw` carry what belongs to it; [`record`] is what the ledger is told of images.
 //! All else in this room is pure: no socket, no clock, no randomness.
 
@@ -23,6 +23,7 @@ pub mod forward;
 mod links;
 pub mod name;
 pub mod outgoing;
+mod pace;
 pub mod policy;
 mod raw;
 pub mod record;

@@ -4,34 +4,21 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use crate::plan::BrokerPlan;
 
 use super::forward::Address;
 use super::outgoing::{Kind, LoginFor, Note, Outgoing};
+use super::pace::Pace;
 use super::policy::{self, Decision};
 use super::record::{self, Heard, ImageRecord};
 use super::refusal::Refusal;
 use super::registry;
 use super::request::Request;
 use super::view::JobView;
-
-/// Requests that may come at once before the pace holds.
-const BURST: u32 = 400;
-
-/// Time for one request once the burst is used up (T10). What is beyond waits, and is not refused: clients take a
-/// 429 for the end. 20 a second and 100 at once, as T10 began, would hold up what people do: eight `docker
-/// inspect` side by side send 137 requests in a second (400 in 3.5 s), compose brings up twelve services with 57
-/// in its first second, `docker run` again and again sends 10. What costs the daemon is bounded by the quotas.
-const PACE: Duration = Duration::from_millis(5);
-
-/// Time between two counts of what is still there.
-const RECOUNT: Duration = Duration::from_secs(1);
 
 /// Most texts that the job log is told.
 const TOLD: usize = 50;
@@ -92,10 +79,7 @@ pub struct Broker {
     fresh: fn() -> String,
     told: mpsc::UnboundedSender<Word>,
     known: Mutex<BTreeSet<String>>,
-    /// When the next request may come at the pace.
-    due: Mutex<Instant>,
-    /// When the daemon may be asked again what has gone by itself.
-    recount: Mutex<Instant>,
+    pub(super) pace: Pace,
 }
 
 impl Broker {
@@ -110,8 +94,7 @@ impl Broker {
             fresh,
             told,
             known: Mutex::default(),
-            due: Mutex::new(earliest(Instant::now())),
-            recount: Mutex::new(Instant::now()),
+            pace: Pace::new(),
         }
     }
 
@@ -195,28 +178,6 @@ impl Broker {
         self.rules.quota.upload_bytes
     }
 
-    /// Waits where requests come faster than a job's may.
-    pub(super) async fn pace(&self) {
-        let due = {
-            let mut due = lock(&self.due);
-            let now = Instant::now();
-            *due = (*due).max(earliest(now)) + PACE;
-            *due
-        };
-        tokio::time::sleep_until(due).await;
-    }
-
-    /// Whether it is time to ask the daemon what has gone by itself: that costs it many requests.
-    pub(super) fn may_recount(&self) -> bool {
-        let mut next = lock(&self.recount);
-        let now = Instant::now();
-        let may = now >= *next;
-        if may {
-            *next = now + RECOUNT;
-        }
-        may
-    }
-
     /// Tells the job log of a refusal.
     pub(super) fn tell(&self, refusal: &Refusal) {
         if refusal.told {
@@ -255,11 +216,6 @@ impl Drop for Coming {
             }
         }
     }
-}
-
-/// When the first of a whole burst would have been due.
-fn earliest(now: Instant) -> Instant {
-    now.checked_sub(PACE * BURST).unwrap_or(now)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Fault;
 
 pub(super) mod http;
+mod sentence;
 pub(super) mod tags;
 mod throw_away;
 
@@ -63,7 +64,7 @@ const PASSING: &[&str] = &[
 
 /// The class of a failed pull or push of `reference`, from the daemon's status and sentence.
 pub fn fault(reference: &str, status: u16, message: &str) -> Fault {
-    let words = without_name(reference, message);
+    let words = sentence::without_names(reference, message);
     let says = |any: &[&str]| any.iter().any(|word| words.contains(word));
     if says(UNTRUSTED) {
         Fault::Untrusted
@@ -82,21 +83,6 @@ pub fn fault(reference: &str, status: u16, message: &str) -> Fault {
     } else {
         Fault::Daemon
     }
-}
-
-/// The sentence in small letters without the image's own name, which may hold any of the words
-/// (`team/access-denied`).
-fn without_name(reference: &str, message: &str) -> String {
-    let mut words = message.to_lowercase();
-    let mut names = vec![reference, repository(reference)];
-    // Docker Hub's names are told without their host, and a registry's own sentences without its host.
-    if let Some((_host, path)) = reference.split_once('/') {
-        names.extend([path, repository(path)]);
-    }
-    for name in names {
-        words = words.replace(&name.to_lowercase(), "");
-    }
-    words
 }
 
 /// The reference without tag and digest.

@@ -135,6 +135,39 @@ fn networks_and_volumes_belong_to_the_job() {
 }
 
 #[test]
+fn names_for_addresses_hold_in_containers_and_builds() {
+    works(
+        r"
+        docker run --rm --add-host db:10.9.8.7 longshore-test/busybox:1 cat /etc/hosts >hosts
+        grep -q '^10.9.8.7.*db$' hosts
+        printf 'FROM longshore-test/busybox:1\nRUN cat /etc/hosts\n' >Dockerfile
+        docker build --no-cache --add-host db:10.9.8.7 --add-host other:10.9.8.6 . >log 2>&1 || { cat log; exit 1; }
+        grep -q '^10.9.8.7.*db$' log
+        grep -q '^10.9.8.6.*other$' log
+        ",
+    );
+}
+
+/// However long the archive is: its client hears why it is not taken, and what to do.
+#[test]
+fn who_imports_an_archive_is_told_another_way() {
+    for client in CLIENTS.iter().filter(|client| Path::new(client).exists()) {
+        for (command, way) in [
+            ("import - made:1", "FROM scratch"),
+            ("import --change 'CMD sh' http://127.0.0.1:1/x.tar made:1", "FROM scratch"),
+            ("load", "push the image"),
+        ] {
+            let brokered = Brokered::start(&socket(), "bridge");
+            let text = format!("head -c 30000000 /dev/urandom >big; tar -c big | docker {command}");
+            let output = script(&brokered, client, &text);
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(!output.status.success() && told.contains(way), "{client} {command}: {told}");
+            assert_eq!(brokered.refused().len(), 1, "{client} {command}");
+        }
+    }
+}
+
+#[test]
 fn a_committed_image_has_its_files_and_labels_and_none_of_ours() {
     for client in CLIENTS.iter().filter(|client| Path::new(client).exists()) {
         let brokered = Brokered::start(&socket(), "bridge");

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Case, Decision, Judged, flag, image, limits, pairs, post};
+use super::{Case, Decision, Judged, flag, hosts, limits, pairs, post, visible};
 use crate::broker::name::ImageName;
 use crate::broker::outgoing::{Answer, Deed, Note, OutBody, Outgoing, Patience, Shape};
 use crate::broker::refusal::Refusal;
@@ -32,16 +32,19 @@ pub struct BuildPlan {
 pub(super) fn build(case: Case<'_>, build: &Build) -> Judged {
     let dockerfile = dockerfile(&build.dockerfile)?;
     let tags: Result<Vec<ImageName>, Refusal> =
-        build.tags.iter().map(|tag| image::target(case, tag)).collect();
+        build.tags.iter().map(|tag| visible::target(case, tag)).collect();
     let tags = tags?;
     let told = secrets(case, build, &tags)?;
     let mut cache_from = Vec::new();
     for from in &build.cache_from {
         // One that is not here gives nothing, as at the daemon itself.
-        cache_from.extend(image::usable(case, from).ok());
+        cache_from.extend(visible::usable(case, from).ok());
     }
     let references: Vec<String> = tags.iter().map(ImageName::reference).collect();
     let mut query: Vec<_> = references.iter().map(|tag| ("t", tag.clone())).collect();
+    query.extend(
+        hosts::named(case, &build.extra_hosts)?.into_iter().map(|host| ("extrahosts", host)),
+    );
     query.extend(self::query(case, build)?);
     let outgoing = Outgoing {
         query,

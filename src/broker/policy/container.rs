@@ -2,7 +2,9 @@
 
 use serde_json::{Map, json};
 
-use super::{Case, Judged, allow, check_name, delete, flag, get, json, limits, pairs, plain, post};
+use super::{
+    Case, Judged, allow, check_name, delete, flag, get, json, limits, pairs, plain, post, top,
+};
 use crate::broker::outgoing::{Answer, Kind, Note, OutBody, Outgoing, Patience, Shape};
 use crate::broker::refusal::Refusal;
 use crate::broker::request::Method;
@@ -17,7 +19,7 @@ pub(super) fn act(case: Case<'_>, container: &str, action: &ContainerAction) -> 
             Outgoing { query: pairs([("size", flag(*size))]), ..get(at("json"), Shape::Container) }
         }
         ContainerAction::Logs(logs) => self::logs(at("logs"), logs),
-        ContainerAction::Top { arguments } => top(at("top"), arguments.as_deref())?,
+        ContainerAction::Top { arguments } => self::top(at("top"), arguments.as_deref())?,
         ContainerAction::Stats { stream, one_shot } => stats(at("stats"), *stream, *one_shot),
         ContainerAction::Changes => get(at("changes"), Shape::Plain),
         ContainerAction::Export => relayed(plain(Method::Get, at("export"))),
@@ -78,14 +80,8 @@ fn logs(path: String, asked: &Logs) -> Outgoing {
     })
 }
 
-/// `ps` runs on the host: its arguments are of letters alone. Without `=`: the daemon tells a container's own
-/// processes by the column called PID, and `rss=PID` would call another one so.
-fn top(path: String, arguments: Option<&str>) -> Result<Outgoing, Refusal> {
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b" ,-_".contains(&byte);
-    if arguments.is_some_and(|text| text.len() > 256 || !text.bytes().all(legal)) {
-        return Err(Refusal::forbidden("top", "ps_args may be letters, digits, `,`, `-` and `_`"));
-    }
-    let query = pairs([("ps_args", arguments.map(str::to_owned))]);
+fn top(path: String, given: Option<&str>) -> Result<Outgoing, Refusal> {
+    let query = pairs([("ps_args", given.map(top::arguments).transpose()?)]);
     Ok(Outgoing { query, ..get(path, Shape::Plain) })
 }
 

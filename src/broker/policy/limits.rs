@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::Case;
 use crate::broker::refusal::Refusal;
-use crate::broker::request::host::Limits;
+use crate::broker::request::limits::Limits;
 
 /// Most open files, where the operator set nothing.
 const FILES: i64 = 1 << 20;

@@ -5,15 +5,24 @@ mod build;
 mod container;
 mod create;
 mod exec;
+mod filter;
+mod host;
+mod hosts;
 mod image;
 mod limits;
 mod list;
 mod mounts;
 mod nested;
 mod network;
+mod prune;
+mod publish;
+mod pull;
 mod synthetic;
 #[cfg(test)]
 mod tests;
+mod top;
+mod visible;
+mod workspace;
 
 use crate::plan::BrokerPlan;
 
@@ -22,8 +31,8 @@ use super::refusal::Refusal;
 use super::request::{Method, Request};
 use super::view::JobView;
 pub use build::BuildPlan;
-pub(super) use image::needed;
-pub use list::pruned;
+pub use prune::pruned;
+pub(super) use pull::needed;
 pub(super) use synthetic::NEWEST_API;
 
 /// What becomes of a request.
@@ -110,25 +119,25 @@ fn judge(request: &Request, case: Case<'_>) -> Judged {
         }
         Request::ContainerCreate(create) => create::create(case, create),
         Request::Containers(query) => list::containers(case, query),
-        Request::ContainersPrune(filters) => list::containers_prune(case, filters),
+        Request::ContainersPrune(filters) => prune::containers(case, filters),
         Request::Container { container, action } => container::act(case, container, action),
         Request::Exec { exec, action } => exec::act(case, exec, *action),
         Request::Commit(commit) => image::commit(case, commit),
         Request::Build(build) => build::build(case, build),
-        Request::BuildPrune => Ok(list::nothing_pruned("CachesDeleted")),
+        Request::BuildPrune => Ok(prune::nothing("CachesDeleted")),
         Request::Images { all, filters } => list::images(case, *all, filters),
         Request::ImagePull { image, tag, platform } => {
-            image::pull(case, image, tag.as_deref(), platform.as_deref())
+            pull::pull(case, image, tag.as_deref(), platform.as_deref())
         }
-        Request::ImagesPrune(_) => Ok(list::nothing_pruned("ImagesDeleted")),
+        Request::ImagesPrune(_) => Ok(prune::nothing("ImagesDeleted")),
         Request::ImagesSave { images } => image::save(case, images),
         Request::Image { image, action } => image::act(case, image, action),
         Request::Networks(filters) => list::networks(case, filters),
-        Request::NetworksPrune(filters) => list::networks_prune(case, filters),
+        Request::NetworksPrune(filters) => prune::networks(case, filters),
         Request::NetworkCreate(create) => network::create(case, create),
         Request::Network { network, action } => network::act(case, network, action),
         Request::Volumes(filters) => list::volumes(case, filters),
-        Request::VolumesPrune(filters) => list::volumes_prune(case, filters),
+        Request::VolumesPrune(filters) => prune::volumes(case, filters),
         Request::VolumeCreate(create) => network::create_volume(case, create),
         Request::Volume { volume, action } => network::act_volume(case, volume, *action),
     }

@@ -1,26 +1,19 @@
 //! What a container has mounted: volumes of the job, tmpfs, and the job's own directory; no path of the
-//! host (note 3.3). The job's directory lies on a volume, so what looks like a bind of it becomes a mount
-//! of that volume: of a part of it where the daemon can (API 1.45), else of all of it at its own path or
-//! beside a symbolic link.
+//! host (note 3.3).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::workspace::{self, WORKSPACE};
 use super::{Case, check_name, nested};
 use crate::broker::outgoing::{Kind, Link, Note};
 use crate::broker::refusal::Refusal;
 use crate::broker::request::container::ContainerCreate;
-use crate::broker::request::host::Mount;
-
-/// Stands for the job's directory as the source of a mount.
-pub(super) const WORKSPACE: &str = "longshore-workspace";
+use crate::broker::request::mount::Mount;
 
 /// The API from which on a part of a volume can be mounted.
-const SUBPATH_API: u32 = 45;
-
-/// Where the whole volume is mounted where parts cannot be: writable, and read-only.
-const WHOLE: [&str; 2] = ["/.longshore-workspace", "/.longshore-workspace-ro"];
+pub(super) const SUBPATH_API: u32 = 45;
 
 /// What becomes of a container's mounts.
 #[derive(Default)]
@@ -30,14 +23,14 @@ pub(super) struct Mounts {
     pub(super) volumes_from: Vec<String>,
     pub(super) notes: Vec<Note>,
     pub(super) links: Vec<Link>,
-    targets: BTreeSet<String>,
+    pub(super) targets: BTreeSet<String>,
 }
 
 /// One mount of a volume, whatever it was written as.
-struct Wanted<'a> {
+pub(super) struct Wanted<'a> {
     source: Option<&'a str>,
-    target: &'a str,
-    read_only: bool,
+    pub(super) target: &'a str,
+    pub(super) read_only: bool,
     no_copy: bool,
     subpath: Option<&'a str>,
 }
@@ -139,17 +132,17 @@ impl Mounts {
     /// A path is the job's directory or nothing; a name is a volume.
     fn sourced(&mut self, case: Case<'_>, wanted: &Wanted<'_>) -> Result<(), Refusal> {
         match wanted.source {
-            Some(source) if source.starts_with('/') => self.workspace(case, source, wanted),
+            Some(source) if source.starts_with('/') => workspace::mount(self, case, source, wanted),
             Some(source) if source == WORKSPACE || source.starts_with("longshore-workspace/") => {
                 let below = source.trim_start_matches(WORKSPACE);
                 let path = format!("{}{below}", case.view.workspace.project_dir);
-                self.workspace(case, &path, wanted)
+                workspace::mount(self, case, &path, wanted)
             }
             _ => self.volume(case, wanted),
         }
     }
 
-    fn target(&mut self, target: &str) -> Result<String, Refusal> {
+    pub(super) fn target(&mut self, target: &str) -> Result<String, Refusal> {
         let target = target.trim_end_matches('/');
         let first = target.split('/').nth(1).unwrap_or_default();
         let reserved = matches!(first, "proc" | "sys") || first.starts_with(".longshore");
@@ -218,46 +211,6 @@ impl Mounts {
         Ok(name)
     }
 
-    fn workspace(
-        &mut self,
-        case: Case<'_>,
-        path: &str,
-        wanted: &Wanted<'_>,
-    ) -> Result<(), Refusal> {
-        let place = &case.view.workspace;
-        let path = path.trim_end_matches('/');
-        let below = path
-            .strip_prefix(&place.mounted_at)
-            .filter(|below| (below.is_empty() || below.starts_with('/')) && is_plain(path));
-        let Some(below) = below else {
-            return Err(foreign(path));
-        };
-        let target = self.target(wanted.target)?;
-        let below = below.trim_start_matches('/');
-        let mut mount = json!({
-            "Type": "volume", "Source": place.volume, "Target": target,
-            "ReadOnly": wanted.read_only, "VolumeOptions": {"NoCopy": true},
-        });
-        if !below.is_empty() && case.view.daemon.api_minor >= SUBPATH_API {
-            mount["VolumeOptions"]["Subpath"] = json!(below);
-        } else if target == path {
-            // Where it is in the job's own container, all of it is as good as a part.
-            mount["Target"] = json!(place.mounted_at);
-            if self.all.contains(&mount) {
-                return Ok(());
-            }
-        } else if !below.is_empty() {
-            let whole = WHOLE[usize::from(wanted.read_only)];
-            self.links.push(Link { at: target, to: format!("{whole}/{below}") });
-            if !self.targets.insert(whole.to_owned()) {
-                return Ok(());
-            }
-            mount["Target"] = json!(whole);
-        }
-        self.all.push(mount);
-        Ok(())
-    }
-
     fn tmpfs(&mut self, target: &str, options: &str) -> Result<(), Refusal> {
         let target = self.target(target)?;
         let number = |text: &str| {
@@ -280,24 +233,8 @@ impl Mounts {
     }
 }
 
-/// A path that is none of the job's.
-fn foreign(path: &str) -> Refusal {
-    if path.ends_with("docker.sock") {
-        return Refusal::forbidden(
-            "binds",
-            "containers get no Docker socket; the job's own is at /var/run/docker.sock (for \
-             testcontainers set TESTCONTAINERS_RYUK_DISABLED=true)",
-        );
-    }
-    Refusal::forbidden(
-        "binds",
-        "paths of the host are not mounted; the job's own directory is ($CI_PROJECT_DIR, or \
-         longshore-workspace), and so are volumes; copy other files with docker cp",
-    )
-}
-
 /// An absolute path with nothing between its slashes that leads elsewhere.
-fn is_plain(path: &str) -> bool {
+pub(super) fn is_plain(path: &str) -> bool {
     path.strip_prefix('/').is_some_and(|below| {
         path.len() <= 4096 && below.split('/').all(|part| !matches!(part, "" | "." | ".."))
     })

@@ -4,6 +4,7 @@ mod allowed;
 mod attacks;
 mod fuzz;
 mod mutants;
+mod others;
 mod recorded;
 mod too_much;
 

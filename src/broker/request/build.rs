@@ -35,6 +35,8 @@ pub struct Build {
     pub cache_from: Vec<String>,
     /// `default`, `none`, or a network of the job's.
     pub network: Option<String>,
+    /// Names for its steps: `NAME:ADDRESS`.
+    pub extra_hosts: Vec<String>,
     /// Bytes of `/dev/shm`.
     pub shm: i64,
     /// Bytes of memory.
@@ -44,9 +46,8 @@ pub struct Build {
 /// Most names of one image.
 const MOST_TAGS: usize = 16;
 
-const NEVER: [(&str, &str, &str); 17] = [
+const NEVER: [(&str, &str, &str); 16] = [
     ("remote", "build-remote", "the daemon fetches no context; send it"),
-    ("extrahosts", "build", "hosts are found as the operator has set it"),
     ("cgroupparent", "build", "the control group is the job's"),
     ("session", "build-session", "BuildKit's session is not offered; set DOCKER_BUILDKIT=0"),
     ("buildid", "build-session", "BuildKit's session is not offered; set DOCKER_BUILDKIT=0"),
@@ -65,8 +66,7 @@ const NEVER: [(&str, &str, &str); 17] = [
 ];
 
 impl Build {
-    /// `tags` were taken out of the query before: `t` alone may come more than once.
-    pub(super) fn read(tags: Vec<String>, query: &mut Query) -> Result<Self, Refusal> {
+    pub(super) fn read(query: &mut Query) -> Result<Self, Refusal> {
         if !matches!(query.text("version")?.as_deref(), None | Some("1")) {
             return Err(Refusal::forbidden(
                 "build-session",
@@ -74,6 +74,7 @@ impl Build {
             ));
         }
         query.nothing(&NEVER)?;
+        let tags = query.all("t")?;
         if tags.len() > MOST_TAGS {
             return Err(Refusal::malformed("query", "an image has at most 16 names"));
         }
@@ -81,7 +82,7 @@ impl Build {
         query.skip(&["rm", "forcerm"])?;
         Ok(Self {
             dockerfile: query.text("dockerfile")?.unwrap_or_else(|| "Dockerfile".to_owned()),
-            tags: tags.into_iter().filter(|tag| !tag.is_empty()).collect(),
+            tags,
             quiet: query.flag("q")?,
             no_cache: query.flag("nocache")?,
             pull: query.flag("pull")?,
@@ -91,6 +92,7 @@ impl Build {
             labels: label_map(query.json("labels")?)?,
             cache_from: list(query.json("cachefrom")?)?,
             network: query.text("networkmode")?,
+            extra_hosts: query.all("extrahosts")?,
             shm: query.count("shmsize")?.unwrap_or_default(),
             memory: query.count("memory")?.unwrap_or_default(),
         })

@@ -110,7 +110,7 @@ const HINTS: [(&str, &str); 9] = [
     ("libpod", "this is Docker's API, not Podman's"),
     ("system", "what the host holds is the operator's to know"),
     ("images/search", "registries are not searched; pull by name"),
-    ("images/load", "images come from registries and builds"),
+    ("images/load", "push the image to the project's repository, and pull it where it is wanted"),
 ];
 
 /// The endpoint of a path, and the object that it names, empty for none.

@@ -8,7 +8,7 @@ use crate::broker::refusal::Refusal;
 
 use super::container::{Process, env, words};
 use super::fields::Fields;
-use super::host::Limits;
+use super::limits::Limits;
 
 /// `POST /containers/ID/exec`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

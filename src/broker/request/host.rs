@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use crate::broker::refusal::Refusal;
 
-use super::container::{check_labels, words};
+use super::container::words;
 use super::fields::{Fields, wrong};
+use super::limits::Limits;
+use super::mount::Mount;
 
 /// The fields of `HostConfig` that a job has a say in.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -49,54 +51,6 @@ pub struct HostConfig {
     pub log_driver: Option<String>,
     /// How much it may use.
     pub limits: Limits,
-}
-
-/// Limits as the job asks for them; 0 asks for none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// `Memory`, bytes.
-    pub memory: i64,
-    /// `MemorySwap`, bytes; -1 for no limit.
-    pub memory_swap: i64,
-    /// `MemoryReservation`, bytes.
-    pub memory_reservation: i64,
-    /// `NanoCpus`
-    pub nano_cpus: i64,
-    /// `CpuQuota` and `CpuPeriod`, microseconds.
-    pub cpu_quota: (i64, i64),
-    /// `CpuShares`
-    pub cpu_shares: i64,
-    /// `PidsLimit`
-    pub pids: i64,
-    /// `ShmSize`, bytes.
-    pub shm: i64,
-    /// `OomScoreAdj`
-    pub oom_score: i64,
-    /// `Ulimits`: name, soft, hard.
-    pub ulimits: Vec<(String, i64, i64)>,
-}
-
-/// One of `Mounts`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mount {
-    /// `Type`
-    pub kind: String,
-    /// `Source`
-    pub source: Option<String>,
-    /// `Target`
-    pub target: String,
-    /// `ReadOnly`
-    pub read_only: bool,
-    /// `VolumeOptions.NoCopy`
-    pub no_copy: bool,
-    /// `VolumeOptions.Subpath`
-    pub subpath: Option<String>,
-    /// `VolumeOptions.Labels`
-    pub labels: BTreeMap<String, String>,
-    /// `TmpfsOptions.SizeBytes`
-    pub tmpfs_bytes: i64,
-    /// `TmpfsOptions.Mode`
-    pub tmpfs_mode: u32,
 }
 
 /// Where a port is published.
@@ -216,75 +170,6 @@ fn harmless(fields: &mut Fields) -> Result<(), Refusal> {
         ));
     }
     restart.end()
-}
-
-impl Limits {
-    pub(super) fn read(fields: &mut Fields) -> Result<Self, Refusal> {
-        let ulimits = fields.objects("Ulimits")?.into_iter().map(|mut one| {
-            let name = one.text("Name")?.unwrap_or_default();
-            let limit = (name, one.or_zero("Soft")?, one.or_zero("Hard")?);
-            one.end()?;
-            Ok(limit)
-        });
-        Ok(Self {
-            ulimits: ulimits.collect::<Result<_, Refusal>>()?,
-            memory: fields.or_zero("Memory")?,
-            memory_swap: fields.or_zero("MemorySwap")?,
-            memory_reservation: fields.or_zero("MemoryReservation")?,
-            nano_cpus: fields.or_zero("NanoCpus")?,
-            cpu_quota: (fields.or_zero("CpuQuota")?, fields.or_zero("CpuPeriod")?),
-            cpu_shares: fields.or_zero("CpuShares")?,
-            pids: fields.or_zero("PidsLimit")?,
-            shm: fields.or_zero("ShmSize")?,
-            oom_score: fields.or_zero("OomScoreAdj")?,
-        })
-    }
-}
-
-impl Mount {
-    fn read(mut fields: Fields) -> Result<Self, Refusal> {
-        let mut volume = fields.object("VolumeOptions")?;
-        volume.nothing(&[(
-            "DriverConfig",
-            "volumes",
-            "a volume's options can show any path of the host; volumes have none here",
-        )])?;
-        let labels = super::container::labels(&mut volume, "Labels")?;
-        let (no_copy, subpath) = (volume.or_zero("NoCopy")?, volume.text("Subpath")?);
-        volume.end()?;
-        let mut tmpfs = fields.object("TmpfsOptions")?;
-        tmpfs.nothing(&[("Options", "mounts", "use size and mode")])?;
-        let (tmpfs_bytes, tmpfs_mode) = (tmpfs.or_zero("SizeBytes")?, tmpfs.or_zero("Mode")?);
-        tmpfs.end()?;
-        let mut bind = fields.object("BindOptions")?;
-        bind.nothing(&[
-            ("NonRecursive", "mounts", "paths of the host are not mounted"),
-            ("ReadOnlyNonRecursive", "mounts", "paths of the host are not mounted"),
-            ("ReadOnlyForceRecursive", "mounts", "paths of the host are not mounted"),
-        ])?;
-        // How a mount spreads, and whether its source is made: neither has a meaning for volumes.
-        bind.take::<String>("Propagation")?;
-        bind.take::<bool>("CreateMountpoint")?;
-        bind.end()?;
-        fields.nothing(&[
-            ("ClusterOptions", "mounts", "there is no cluster"),
-            ("ImageOptions", "mounts", "images are not mounted"),
-        ])?;
-        fields.take::<String>("Consistency")?;
-        let mount = Self {
-            kind: fields.text("Type")?.unwrap_or_default(),
-            source: fields.text("Source")?,
-            target: fields.text("Target")?.unwrap_or_default(),
-            read_only: fields.or_zero("ReadOnly")?,
-            no_copy,
-            subpath,
-            labels: check_labels("HostConfig.Mounts[].VolumeOptions.Labels", labels)?,
-            tmpfs_bytes,
-            tmpfs_mode,
-        };
-        fields.end()?;
-        Ok(mount)
-    }
 }
 
 fn ports(fields: &mut Fields) -> Result<BTreeMap<String, Vec<Port>>, Refusal> {

@@ -47,15 +47,19 @@ pub(super) fn list(query: &mut Query) -> Result<Request, Refusal> {
     Ok(Request::Images { all, filters: Filters(filters.0) })
 }
 
+/// What `docker import` is told.
+pub(super) fn import() -> Refusal {
+    let message = "archives are not imported; build the image instead: a Dockerfile with FROM scratch and \
+                   ADD ARCHIVE.tar / (where it lies at an address, fetch it in the script before)";
+    Refusal::forbidden("import", message)
+}
+
 pub(super) fn pull(query: &mut Query) -> Result<Request, Refusal> {
     query.nothing(&[
-        ("fromSrc", "import", "images come from registries and builds"),
-        ("repo", "import", "images come from registries and builds"),
-        ("message", "import", "images come from registries and builds"),
-        ("changes", "import", "images come from registries and builds"),
+        ("repo", "import", "it belongs to an import; pull by fromImage and tag"),
+        ("message", "import", "it belongs to an import; pull by fromImage and tag"),
+        ("changes", "import", "it belongs to an import; write a Dockerfile"),
     ])?;
-    let image = query.text("fromImage")?.ok_or_else(|| {
-        Refusal::forbidden("import", "fromImage is missing: images come from registries and builds")
-    })?;
+    let image = query.text("fromImage")?.ok_or_else(import)?;
     Ok(Request::ImagePull { image, tag: query.text("tag")?, platform: query.text("platform")? })
 }

@@ -91,10 +91,7 @@ impl Sent<'_> {
                 )?))
             }
             Call::Commit => Request::Commit(Box::new(self.commit()?)),
-            Call::Build => {
-                let tags = query.all("t")?;
-                Request::Build(Box::new(Build::read(tags, query)?))
-            }
+            Call::Build => Request::Build(Box::new(Build::read(query)?)),
             Call::BuildPrune => {
                 query.nothing(&[("all", "prune", "the build cache is the operator's")])?;
                 query.filters()?;

@@ -87,7 +87,7 @@ fn check_version(segment: &str) -> Result<(), Refusal> {
 }
 
 /// Keys that clients write once for each of their values.
-const REPEATED: [&str; 2] = ["t", "names"];
+const REPEATED: [&str; 3] = ["t", "names", "extrahosts"];
 
 fn pairs(query: &str) -> Result<Vec<(String, String)>, Refusal> {
     let malformed = |message: &str| Refusal::malformed("query", message);

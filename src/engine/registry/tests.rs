@@ -102,6 +102,38 @@ fn an_images_own_name_says_nothing_about_the_cause() {
 }
 
 #[test]
+fn a_short_name_takes_nothing_from_the_sentence() {
+    for name in ["x", "registry.example/x", "registry.example/team/x:5", "e", "d:0"] {
+        let message =
+            format!("Get \"https://registry.example/v2/\": x509: unknown authority for {name}");
+        assert_eq!(fault(name, 500, &message), Fault::Untrusted, "{name}");
+        let message = format!("pull access denied for {name}, repository does not exist");
+        assert_eq!(fault(name, 404, &message), Fault::Denied, "{name}");
+    }
+    let eof = "registry.example/eof";
+    assert_eq!(fault(eof, 200, "unexpected EOF"), Fault::Transient);
+    assert_eq!(fault(eof, 404, "repository eof not found"), Fault::NoSuchImage);
+    assert_eq!(fault("denied", 404, "manifest for denied:latest not found"), Fault::NoSuchImage);
+}
+
+#[test]
+fn an_address_says_nothing_about_the_cause() {
+    let digest = format!("sha256:429{:061}", 0);
+    let image = format!("registry.example/app:1@{digest}");
+    for message in [
+        format!("Head \"https://registry.example/v2/app/manifests/{digest}\": EOF"),
+        format!("Get https://denied.example/blobs/{digest}: EOF"),
+        format!("registry.example/app@{digest}: unexpected EOF"),
+    ] {
+        assert_eq!(fault(&image, 500, &message), Fault::Transient, "{message}");
+    }
+    let lookup = "dial tcp: lookup denied.example: no such host";
+    for image in ["denied.example/app:1", "denied.example:5000/app"] {
+        assert_eq!(fault(image, 500, lookup), Fault::Transient, "{image}");
+    }
+}
+
+#[test]
 fn only_a_reference_without_tag_and_digest_gets_the_latest() {
     assert_eq!(with_tag("app"), "app:latest");
     assert_eq!(with_tag("host:5000/app"), "host:5000/app:latest");

@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
+use super::explain::explain;
 use super::*;
+use crate::cli::broker::ExplainArgs;
 
 const SETTINGS: &str = r#"
 [docker]
@@ -72,10 +76,17 @@ fn a_request_is_explained() {
     let build = json!({"method": "POST", "target": "/build?t=registry.example/web/shop:test", "stream": true});
     assert!(explained(&build).0);
     assert!(explained(&json!({"method": "GET", "target": "/_ping"})).0);
-    assert!(
-        explained(
-            &json!({"method": "POST", "target": "/networks/prune", "own": {"networks": ["n"]}})
-        )
-        .0
-    );
+}
+
+#[test]
+fn what_the_file_says_is_the_jobs_own() {
+    let own = json!({"containers": ["web"], "networks": ["net"], "volumes": ["data"]});
+    for (method, target, sent) in [
+        ("GET", "/containers/web/json", format!("GET /containers/{:064x}/json", 1)),
+        ("POST", "/networks/prune", format!("DELETE /networks/{:064x}", 1)),
+        ("DELETE", "/volumes/data", "DELETE /volumes/longshore-0-00000000-x-data".to_owned()),
+    ] {
+        let (allowed, text) = explained(&json!({"method": method, "target": target, "own": own}));
+        assert!(allowed && text.contains(&sent), "{text}");
+    }
 }

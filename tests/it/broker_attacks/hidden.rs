@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::attack::{IMAGE, body_of, request, send, status};
+use super::attack::{CANARY, IMAGE, body_of, request, send, status};
 use super::scene::Scene;
 use crate::support::brokered::Brokered;
 use crate::support::own_daemon::OwnDaemon;
@@ -74,6 +74,34 @@ fn a_name_like_anothers_id_is_only_a_name() {
     assert_ne!(named.trim(), scene.victim.container);
     // Whoever removes the victim by its short id would remove this one.
     scene.daemon.docker(&["rm", named.trim()]);
+}
+
+/// Words of another's command line, which `ps` shows where the daemon looks for the id of a process: what is no
+/// number it complains of, and a number is one of the attacker's own processes sooner or later.
+#[test]
+fn nobody_reads_what_others_run() {
+    let scene = Scene::set(OwnDaemon::start(&[IMAGE]));
+    let user = std::process::id().to_string();
+    let script = ["sh", "-c", "read x", CANARY];
+    scene
+        .daemon
+        .docker(&[&["run", "-di", "--name", "named", "-u", &user, IMAGE], &script[..]].concat());
+    let own = scene.own();
+    scene.daemon.docker(&["start", own]);
+    let top = |socket: &std::path::Path, columns: &str| {
+        let target = format!("/containers/{own}/top?ps_args=-o%20{columns}%20-u%20{user}");
+        send(socket, &request("GET", &target, ""))
+    };
+    // sh, -c, read, x and the canary: the fifth word is where PID stands in the line of titles.
+    let bare = top(scene.daemon.socket(), "args,user,user,user,pid");
+    assert!(bare.contains(CANARY), "{bare}");
+    for columns in ["args,user,user,user,pid", "pid,args", "pid,args%20-o%20args,pid"] {
+        let answer = top(&scene.brokered.socket(), columns);
+        assert!(status(&answer) == 403 && !answer.contains(CANARY), "{answer}");
+    }
+    let plain = request("GET", &format!("/containers/{own}/top?ps_args=-eo%20pid,args"), "");
+    let answer = send(&scene.brokered.socket(), &plain);
+    assert!(answer.contains("sleep") && !answer.contains(CANARY), "{answer}");
 }
 
 /// Another project pulled it with its own login; this one may pull from there, and has none.

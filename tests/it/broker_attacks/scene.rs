@@ -60,6 +60,11 @@ impl Scene {
         Self { daemon, victim, brokered, own }
     }
 
+    /// The attacker's own container, by id.
+    pub(super) fn own(&self) -> &str {
+        &self.own
+    }
+
     /// Sends it to the broker; what went wrong, if it was let through or told too much.
     pub(super) fn is_refused(&self, attack: &Attack, number: usize) -> Option<String> {
         let fill = |text: &str| self.victim.fill(text, number).replace("{own}", &self.own);

@@ -243,6 +243,22 @@ fn a_build_has_the_jobs_limits_and_names() {
 }
 
 #[test]
+fn names_for_addresses_are_the_operators_and_the_jobs() {
+    let mut view = view();
+    view.resolver.extra_hosts = vec!["db:10.0.0.9".to_owned()];
+    let body = r#"{"Image":"busybox:1","HostConfig":{"ExtraHosts":["a:10.0.0.1","b=[fd00::1]"]}}"#;
+    let Decision::Allow(created) = ask_of(&view, Post, "/containers/create", body) else {
+        panic!("refused")
+    };
+    let expected = ["db:10.0.0.9", "a:10.0.0.1", "b:fd00::1"];
+    assert_eq!(self::body(&created)["HostConfig"]["ExtraHosts"], json!(expected));
+    let target = "/build?extrahosts=a%3A10.0.0.1&extrahosts=b%3Dfd00::1";
+    let Decision::Build(plan) = ask_of(&view, Post, target, "") else { panic!("refused") };
+    let sent = plan.outgoing.query.iter().filter(|(key, _)| *key == "extrahosts");
+    assert_eq!(sent.map(|(_, host)| host.as_str()).collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn info_and_ping_say_nothing_of_the_host() {
     for target in ["/_ping", "/v1.41/info"] {
         let Decision::Reply(reply) = ask(Get, target, "") else { panic!() };
