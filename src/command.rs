@@ -281,7 +281,9 @@ fn remember(call: &Call<'_>, stage: &str, outcome: &Result<Outcome, CallError>) 
 }
 
 fn engine(settings: &Settings) -> Result<DockerEngine, EngineError> {
-    DockerEngine::new(&settings.docker.host, Deadlines::default())
+    let docker = &settings.docker;
+    let certificates = docker.tls_cert_path.as_deref();
+    DockerEngine::with_certificates(&docker.host, certificates, Deadlines::default())
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, CallError>>) -> Result<T, CallError> {

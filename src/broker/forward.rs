@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 
 use super::outgoing::{Answer, OutBody, Outgoing, Patience, Shape};
 use super::request::Method;
+use crate::engine::Tls;
 
 /// How long the daemon may take to let us in.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -44,6 +45,8 @@ pub enum Address {
     Unix(PathBuf),
     /// `host:port`.
     Tcp(String),
+    /// The same, with certificates of both sides.
+    Tls(Tls),
 }
 
 /// Why there is no answer of the daemon.
@@ -93,8 +96,12 @@ impl Drop for Connection {
 }
 
 impl Address {
-    /// From `unix:///path` or `tcp://host:port`; `None` for anything else.
-    pub fn read(host: &str) -> Option<Self> {
+    /// From `unix:///path` or `tcp://host:port`, the latter by TLS where that is given; `None` for anything
+    /// else.
+    pub fn read(host: &str, tls: Option<Tls>) -> Option<Self> {
+        if let Some(tls) = tls {
+            return Some(Self::Tls(tls));
+        }
         if let Some(path) = host.strip_prefix("unix://") {
             return path.starts_with('/').then(|| Self::Unix(path.into()));
         }
@@ -155,6 +162,7 @@ impl Address {
                 stream.set_nodelay(true).map_err(unreachable)?;
                 speak(stream).await
             }
+            Self::Tls(tls) => speak(tls.connect().await.map_err(unreachable)?).await,
         }
     }
 }

@@ -49,6 +49,9 @@ pub struct InitSettings {
     /// The Docker daemon's address, as for `docker --host`
     #[arg(long, value_name = "ADDRESS")]
     pub docker_host: Option<String>,
+    /// Directory of ca.pem, cert.pem and key.pem for a daemon behind TLS
+    #[arg(long, value_name = "DIRECTORY", requires = "docker_host")]
+    pub docker_tls_cert_path: Option<String>,
     /// Projects whose jobs are root on this host by its Docker socket, on protected refs [repeat it]
     #[arg(long = "raw-socket-project", value_name = "GLOB")]
     pub raw_socket_projects: Vec<String>,

@@ -1,7 +1,7 @@
 //! The engine behind the port: Docker, through bollard. Knows no job and decides nothing; each method is
 //! one request to the daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bollard::Docker;
 use bollard::body_full;
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::meter::Meter;
+use super::tls::Tls;
 use super::{
     Attached, CachePrune, ContainerState, ContainerSummary, DiskUsage, Engine, EngineError, Fault,
     ImageFacts, ImageSummary, Named, NetworkSummary, Output, OutputStream, PullProgress,
@@ -28,6 +29,7 @@ mod manifest;
 mod observe;
 mod pull;
 mod raw;
+mod secured;
 mod usage;
 
 pub use call::Deadlines;
@@ -38,6 +40,7 @@ use call::{Call, found, removed};
 pub struct DockerEngine {
     docker: Docker,
     host: String,
+    tls: Option<Tls>,
     deadlines: Deadlines,
     meter: Meter,
 }
@@ -49,8 +52,21 @@ impl DockerEngine {
     /// [`Fault::Refused`] where the address is of another kind, [`Fault::NoSocket`] where there is no
     /// file at the path.
     pub fn new(host: &str, deadlines: Deadlines) -> Result<Self, EngineError> {
-        let docker = connect::connect(host)?;
-        Ok(Self { docker, host: host.to_owned(), deadlines, meter: Meter::default() })
+        Self::with_certificates(host, None, deadlines)
+    }
+
+    /// The same for a daemon behind TLS, with the directory of the certificates.
+    ///
+    /// # Errors
+    /// As [`DockerEngine::new`] and [`Tls::read`].
+    pub fn with_certificates(
+        host: &str,
+        certificates: Option<&Path>,
+        deadlines: Deadlines,
+    ) -> Result<Self, EngineError> {
+        let tls = certificates.map(|directory| Tls::read(host, directory)).transpose()?;
+        let docker = connect::connect(host, tls.as_ref())?;
+        Ok(Self { docker, host: host.to_owned(), tls, deadlines, meter: Meter::default() })
     }
 
     /// Books the time of its requests on this meter.
@@ -61,12 +77,14 @@ impl DockerEngine {
 
     /// A call that the daemon answers from memory.
     fn control<'a>(&'a self, verb: &'static str, object: &'a str) -> Call<'a> {
-        Call { verb, object, deadline: self.deadlines.control, meter: &self.meter }
+        Call { verb, object, deadline: self.deadlines.control, meter: &self.meter, pulse: None }
     }
 
     /// A call that makes the daemon work.
     fn work<'a>(&'a self, verb: &'static str, object: &'a str) -> Call<'a> {
-        Call { verb, object, deadline: self.deadlines.work, meter: &self.meter }
+        let Deadlines { work, control, .. } = self.deadlines;
+        let pulse = Some((&self.docker, control));
+        Call { verb, object, deadline: work, meter: &self.meter, pulse }
     }
 }
 
@@ -106,7 +124,9 @@ impl Engine for DockerEngine {
     ) -> Result<(), EngineError> {
         let Deadlines { pull_idle, pull_total, .. } = self.deadlines;
         let meter = &self.meter;
-        let call = Call { verb: "pull image", object: reference, deadline: pull_total, meter };
+        let pulse = None; // it tells of itself as it goes
+        let call =
+            Call { verb: "pull image", object: reference, deadline: pull_total, meter, pulse };
         let credentials = login.map(|login| pull::credentials(&call, login)).transpose()?;
         let options = pull::options(reference, platform);
         let lines = self.docker.create_image(Some(options), None, credentials);

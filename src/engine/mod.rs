@@ -16,12 +16,14 @@ pub mod docker;
 pub mod error;
 pub mod meter;
 mod registry;
+pub mod tls;
 mod usage;
 
 pub use docker::{Deadlines, DockerEngine};
 pub use error::{EngineError, Fault};
 pub use registry::fault as registry_fault;
 pub use registry::tags::Repository;
+pub use tls::Tls;
 pub use usage::{CachePrune, CacheRecord, DiskUsage, ImageUsage, VolumeUsage};
 
 /// What an attached container writes: stdout (frames of our agent) or stderr (its last words).

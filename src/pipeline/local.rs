@@ -203,7 +203,9 @@ impl Ready {
             return Ok(address);
         }
         let settings = read_settings(&self.settings)?;
-        let engine = DockerEngine::new(&settings.docker.host, Deadlines::default())?;
+        let (docker, deadlines) = (&settings.docker, Deadlines::default());
+        let certificates = docker.tls_cert_path.as_deref();
+        let engine = DockerEngine::with_certificates(&docker.host, certificates, deadlines)?;
         let gateway = engine.gateway("bridge").await?;
         let address = gateway.and_then(|text| text.parse().ok());
         address.ok_or_else(|| {

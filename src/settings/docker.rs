@@ -17,6 +17,8 @@ use super::{
 pub struct DockerSettings {
     /// `unix:///path` or `tcp://host:port`.
     pub host: String,
+    /// Directory of `ca.pem`, `cert.pem` and `key.pem` for a daemon that speaks TLS.
+    pub tls_cert_path: Option<PathBuf>,
     /// Image with git; `None` is GitLab's own helper of the runner's version.
     pub helper_image: Option<String>,
     /// Image of jobs that name none.
@@ -65,6 +67,7 @@ impl Default for DockerSettings {
     fn default() -> Self {
         Self {
             host: "unix:///var/run/docker.sock".to_owned(),
+            tls_cert_path: None,
             helper_image: None,
             default_image: None,
             allowed_images: Patterns::everything(),
@@ -97,6 +100,17 @@ impl DockerSettings {
         }
         if !self.host.starts_with("unix:///") && !self.host.starts_with("tcp://") {
             return fail("host", "write unix:///PATH or tcp://HOST:PORT");
+        }
+        if let Some(directory) = &self.tls_cert_path {
+            if !self.host.starts_with("tcp://") {
+                return fail(
+                    "tls_cert_path",
+                    "only a daemon at tcp:// is reached by TLS; leave the key out",
+                );
+            }
+            if !directory.is_absolute() {
+                return fail("tls_cert_path", "write an absolute path");
+            }
         }
         let legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
         let prefix = &self.slot_prefix;

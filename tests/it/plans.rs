@@ -329,6 +329,8 @@ const MISTAKES: &[&str] = &[
     "[helper]\nlimits = { memory = \"1m\" }",
     "[docker]\nlabels = { \"longshore.job\" = \"1\" }",
     "[docker]\nauth_file = \"config.json\"",
+    "[docker]\ntls_cert_path = \"/etc/docker-certs\"",
+    "[docker]\nhost = \"tcp://daemon:2376\"\ntls_cert_path = \"certs\"",
     "[[docker.mirror]]\nregistry = \"https://docker.io\"\nmirror = \"m\"",
     "[[docker.login]]\nregistry = \"r\"\nusername = \"u\"\npassword = \"kv/a#b\"",
     "[[docker.login]]\nregistry = \"r\"\nusername = \"u\"\npassword = \"in clear\"",

@@ -59,7 +59,7 @@ fn build(host: &Host, project: &RegistryProject) -> String {
     ];
     let result = host.run(&project.with_login(project.job("build", script)));
     result.assert_success();
-    let trace = result.trace_text();
+    let trace = result.shown_text();
     assert!(!trace.contains(&project.password), "{trace}");
     let digest = trace.lines().find_map(|line| line.strip_prefix("digest "));
     digest.unwrap_or_else(|| panic!("no digest in {trace}")).trim().to_owned()
@@ -95,7 +95,7 @@ async fn a_pipeline_is_built_tested_delivered_and_pruned_by_what_the_ledger_tell
         &format!("{DIGESTS} \"$CI_REGISTRY_IMAGE:latest\" | sed 's/^/digest /'"),
     ];
     let result = host.run(&project.with_login(project.job("delivery", deliver)));
-    assert_says(&result.assert_success().trace_text(), &[&format!("digest {image}\n")]);
+    assert_says(&result.assert_success().shown_text(), &[&format!("digest {image}\n")]);
     let tags = project.tags().await;
     for tag in ["test", "latest", &project.sha] {
         assert_eq!(tags[tag], digest, "{tag}");
@@ -193,7 +193,7 @@ async fn each_stage_pushes_its_own_tags_and_nothing_else() {
         ("test", vec![]),
         ("delivery", vec![&names[1], &names[2]]),
     ] {
-        let trace = tries(&project, &host, stage, &all).assert_success().trace_text();
+        let trace = tries(&project, &host, stage, &all).assert_success().shown_text();
         let pushed: Vec<&str> =
             trace.lines().filter_map(|line| line.strip_prefix("pushed ")).collect();
         assert_eq!(pushed, may, "{stage}: {trace}");
@@ -236,7 +236,7 @@ fn every_refusal_is_a_line_of_the_job_log_and_an_event_of_the_ledger() {
     ];
     let tried = script.map(|line| format!("{line} && echo got through || true"));
     let result = host.run(&project.with_login(project.job("build", tried)));
-    let trace = result.assert_success().trace_text();
+    let trace = result.assert_success().shown_text();
     assert!(!trace.lines().any(|line| line == "got through"), "{trace}");
     let told: Vec<&str> = trace
         .lines()

@@ -1,17 +1,22 @@
-//! Brokered jobs where the runner is not simply beside the daemon: a daemon behind TCP, and a runner in a
-//! container of its own, which has the daemon's socket and nothing else of the host.
+//! Brokered jobs where the runner is not simply beside the daemon: a daemon behind TCP, with TLS and without,
+//! and a runner in a container of its own, which has the daemon's socket and nothing else of the host.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::support::certificates::{Authority, authority_alone, dockerd_options};
 use crate::support::fake_runner::FakeRunner;
 use crate::support::job_json::FakeJob;
 use crate::support::names::unique;
-use crate::support::real::{BINARY, BUSYBOX, Host, assert_says, await_gone, docker_host, socket};
+use crate::support::private_engine::Daemon;
+use crate::support::real::{
+    BINARY, BUSYBOX, Host, assert_says, await_gone, await_gone_from, docker_host, socket, stderr,
+};
 
 fn host() -> Host {
     Host::new()
@@ -69,6 +74,52 @@ fn a_daemon_behind_tcp_serves_brokered_jobs() {
     let result = host().docker("host", &format!("\"tcp://{address}\"")).run(&job);
     result.assert_success();
     assert_says(&result.trace_text(), &["\nall of it done\n"]);
+}
+
+/// The addresses that an engine of a test's own may have on its link.
+fn any_engine() -> String {
+    let names: Vec<String> =
+        (0..63).map(|index| format!("IP:10.213.78.{}", index * 4 + 2)).collect();
+    names.join(",")
+}
+
+fn secured(daemon: &Daemon, certificates: &Path) -> Host {
+    host()
+        .docker("host", &format!("\"tcp://{}:2376\"", daemon.address()))
+        .docker("tls_cert_path", &format!("\"{}\"", certificates.display()))
+}
+
+/// A daemon that nobody speaks to who has no certificate of its authority; nor do we speak to any other.
+#[test]
+fn a_daemon_behind_tls_serves_brokered_jobs() {
+    let authority = Authority::new().server(&any_engine());
+    let certificates = authority.client();
+    let options = dockerd_options(&authority);
+    let daemon = Daemon::start(&options.each_ref().map(String::as_str));
+    daemon.load(&["docker:28-cli", "longshore-git:latest"]);
+    let job = job();
+    let result = secured(&daemon, &certificates).runner().run(&job);
+    result.assert_success();
+    assert_says(&result.trace_text(), &["\nall of it done\n"]);
+    await_gone_from(&daemon.socket, &job);
+    // The count of what takes up room goes another way than all else.
+    let known = secured(&daemon, &certificates);
+    let counted =
+        known.table("[gc]\nimages = \"1TiB\"\n").bare(&["gc", "--plan"]).output().unwrap();
+    assert!(counted.status.success(), "{counted:?}");
+
+    let plain = host().docker("host", &format!("\"tcp://{}:2376\"", daemon.address()));
+    let (nobody, other) = (authority_alone(&certificates), Authority::new());
+    let words = "ca.pem must be of the authority that signed";
+    for (host, words) in [
+        (plain, "name the directory of its certificates by docker.tls_cert_path"),
+        (secured(&daemon, &nobody), "received fatal alert"),
+        (secured(&daemon, &other.client()), words),
+    ] {
+        let refused = host.bare(&["reap"]).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert_says(&stderr(&refused), &[words]);
+    }
 }
 
 /// A container that stands for the runner's own; what is called in it sees its files, processes and network.

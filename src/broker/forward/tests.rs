@@ -25,10 +25,13 @@ fn a_request_is_written_from_its_parts_alone() {
 
 #[test]
 fn addresses_are_those_of_the_settings() {
-    assert_eq!(Address::read("unix:///run/x.sock"), Some(Address::Unix("/run/x.sock".into())));
-    assert_eq!(Address::read("tcp://h:1/"), Some(Address::Tcp("h:1".to_owned())));
+    assert_eq!(
+        Address::read("unix:///run/x.sock", None),
+        Some(Address::Unix("/run/x.sock".into()))
+    );
+    assert_eq!(Address::read("tcp://h:1/", None), Some(Address::Tcp("h:1".to_owned())));
     for wrong in ["unix://x", "http://h:1", "tcp://", "/run/x.sock", "ssh://h"] {
-        assert_eq!(Address::read(wrong), None, "{wrong}");
+        assert_eq!(Address::read(wrong, None), None, "{wrong}");
     }
 }
 

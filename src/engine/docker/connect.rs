@@ -9,20 +9,24 @@ use http_body_util::{BodyExt, Either, Full};
 use hyper::Uri;
 use hyper::header::HeaderValue;
 
-use super::fault;
+use super::{fault, secured};
+use crate::engine::tls::Tls;
 use crate::engine::{EngineError, Fault};
 
 /// The API version we speak: dockerd 20.10 knows up to 1.41, dockerd 28 from 1.24.
-const API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
+pub(super) const API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 pub(super) const API_PREFIX: &str = "/v1.41";
 const REGISTRY_AUTH: &str = "x-registry-auth";
 
 /// Every call has its own deadline; bollard's one for all must never be the first to strike.
-const NEVER: Duration = Duration::from_hours(168);
+pub(super) const NEVER: Duration = Duration::from_hours(168);
 
-/// Connects to `unix:///path`, `/path` or `tcp://host:port`. Sends nothing yet.
-pub(super) fn connect(host: &str) -> Result<Docker, EngineError> {
-    let docker = if host.starts_with("unix://") || host.starts_with('/') {
+/// Connects to `unix:///path`, `/path` or `tcp://host:port`, the last by TLS where that is given. Sends
+/// nothing yet.
+pub(super) fn connect(host: &str, tls: Option<&Tls>) -> Result<Docker, EngineError> {
+    let docker = if let Some(tls) = tls {
+        secured::connect(tls)
+    } else if host.starts_with("unix://") || host.starts_with('/') {
         Docker::connect_with_unix(host, NEVER.as_secs(), &API)
     } else if host.starts_with("tcp://") || host.starts_with("http://") {
         Docker::connect_with_http(host, NEVER.as_secs(), &API)

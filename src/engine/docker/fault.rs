@@ -7,6 +7,9 @@ use bollard::errors::Error;
 
 use crate::engine::{EngineError, Fault};
 
+/// What a daemon behind TLS answers to who speaks none. Source: Go's `net/http`.
+const WANTS_TLS: &str = "HTTP request to an HTTPS server";
+
 /// The error of a call that failed.
 pub(super) fn of(verb: &'static str, object: &str, error: &Error) -> EngineError {
     EngineError {
@@ -71,6 +74,12 @@ fn cause(error: &Error) -> String {
         Error::DockerResponseServerError { status_code, message } if message.trim().is_empty() => {
             return format!("the daemon answered status {status_code} without a word");
         }
+        Error::DockerResponseServerError { message, .. } if message.contains(WANTS_TLS) => {
+            return format!(
+                "{}; name the directory of its certificates by docker.tls_cert_path",
+                message.trim()
+            );
+        }
         Error::DockerResponseServerError { message, .. } => return message.trim().to_owned(),
         Error::SocketNotFoundError(path) => {
             return format!("there is no socket at {path}; is the Docker daemon running?");
@@ -96,6 +105,12 @@ fn broken_cause(error: &(dyn StdError + 'static)) -> String {
 }
 
 fn io_cause(error: &io::Error) -> String {
+    if error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>) {
+        return format!(
+            "{error}; ca.pem must be of the authority that signed the daemon's certificate, and cert.pem \
+             one that the daemon trusts"
+        );
+    }
     match error.kind() {
         io::ErrorKind::NotFound => {
             format!("there is no socket; is the Docker daemon running? ({error})")

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::DockerEngine;
 use super::connect::API_PREFIX;
 
 /// What the daemon says where it refuses.
@@ -21,13 +22,16 @@ struct Refusal {
     message: String,
 }
 
-/// Asks the daemon at `host` for `path`, which begins with a slash and has no version.
+/// Asks the engine's daemon for `path`, which begins with a slash and has no version.
 pub(super) async fn ask<T: DeserializeOwned>(
-    host: &str,
+    engine: &DockerEngine,
     method: Method,
     path: &str,
 ) -> Result<T, Error> {
-    let body = if let Some(socket) =
+    let host = engine.host.as_str();
+    let body = if let Some(tls) = &engine.tls {
+        send(tls.connect().await.map_err(broken)?, tls.authority(), method, path).await?
+    } else if let Some(socket) =
         host.strip_prefix("unix://").or(host.starts_with('/').then_some(host))
     {
         let stream = UnixStream::connect(socket).await.map_err(broken)?;

@@ -89,7 +89,7 @@ pub(super) async fn count(engine: &DockerEngine) -> Result<DiskUsage, EngineErro
     call.deadline = COUNT;
     let asked = async {
         loop {
-            match raw::ask::<Answer>(&engine.host, Method::GET, "/system/df").await {
+            match raw::ask::<Answer>(engine, Method::GET, "/system/df").await {
                 Err(error) if error.to_string().contains("already running") => {
                     tokio::time::sleep(AGAIN).await;
                 }
@@ -115,7 +115,7 @@ pub(super) async fn prune(engine: &DockerEngine, asked: &CachePrune) -> Result<u
         "/build/prune?all=1&keep-storage={}&filters=%7B%22until%22%3A%5B%22{seconds}s%22%5D%7D",
         asked.keep_bytes
     );
-    let pruned: Pruned = call.run(raw::ask(&engine.host, Method::POST, &path)).await?;
+    let pruned: Pruned = call.run(raw::ask(engine, Method::POST, &path)).await?;
     Ok(observe::unsigned(pruned.space_reclaimed))
 }
 

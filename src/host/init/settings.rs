@@ -47,6 +47,7 @@ pub(super) fn text(asked: &InitSettings, path: &Path) -> Result<String, Settings
 fn docker(asked: &InitSettings) -> Vec<(&'static str, Value)> {
     let texts = [
         ("host", &asked.docker_host),
+        ("tls_cert_path", &asked.docker_tls_cert_path),
         ("helper_image", &asked.helper_image),
         ("default_image", &asked.default_image),
     ];
@@ -93,6 +94,8 @@ mod tests {
     #[test]
     fn what_was_asked_for_is_read_again() {
         let asked = InitSettings {
+            docker_host: Some("tcp://docker.example.com:2376".to_owned()),
+            docker_tls_cert_path: Some("/etc/longshore/docker-certs".to_owned()),
             helper_image: Some("registry.example.com/git:2".to_owned()),
             allowed_images: vec!["odd\"name".to_owned()],
             raw_socket_projects: vec!["platform/*".to_owned()],
@@ -110,6 +113,7 @@ mod tests {
         assert_eq!(settings.admission.max_jobs, Some(4));
         assert!(settings.docker.allowed_images.matches("odd\"name"));
         assert_eq!(settings.docker.login.len(), 1);
+        assert!(settings.docker.tls_cert_path.is_some());
         assert!(settings.has_raw_socket() && settings.vault.is_some());
     }
 

@@ -7,7 +7,7 @@ use crate::agent::protocol::SecretVariable;
 use crate::broker::forward::Address;
 use crate::broker::session::{Broker, Parts, Word};
 use crate::broker::view::{Daemon, JobView, Own, SecretFinder, Workspace};
-use crate::engine::Engine;
+use crate::engine::{Engine, Tls};
 use crate::plan::container::ContainerPlan;
 use crate::plan::sweep;
 use crate::stage::call::Call;
@@ -26,8 +26,10 @@ pub(super) async fn broker<E: Engine>(
     secrets: Vec<SecretVariable>,
     told: mpsc::UnboundedSender<Word>,
 ) -> Result<Broker, CallError> {
-    let host = &call.settings.docker.host;
-    let daemon = Address::read(host)
+    let settings = &call.settings.docker;
+    let (host, certificates) = (&settings.host, settings.tls_cert_path.as_deref());
+    let tls = certificates.map(|directory| Tls::read(host, directory)).transpose()?;
+    let daemon = Address::read(host, tls)
         .ok_or_else(|| CallError::system(format!("no broker can reach the daemon at {host}")))?;
     let rules = call.plan.broker.clone();
     let rules = rules.ok_or_else(|| CallError::system("this job's plan has no broker"))?;

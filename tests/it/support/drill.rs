@@ -28,7 +28,7 @@ const SOON: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Directories that are there from a host's first job on.
-const RUN_DIRS: &[&str] = &["leases", "queue", "removing", "tokens"];
+const RUN_DIRS: &[&str] = &["creating", "leases", "queue", "removing", "tokens"];
 const STATE_DIRS: &[&str] = &["directories", "last-use/images", "last-use/cache-volumes"];
 
 /// The requests that begin and end a token.

@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::image::{Image, MANIFEST};
+use super::loopback::listeners;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
@@ -68,13 +69,18 @@ pub struct FakeRegistry {
 impl FakeRegistry {
     /// Hands out this image to everybody.
     pub fn start(image: Image) -> Self {
-        Self::start_at("127.0.0.1", image)
+        let (address, listeners) = listeners();
+        Self::serving(address, listeners, image)
     }
 
     /// The same, at another address of this host.
     pub fn start_at(address: &str, image: Image) -> Self {
         let listener = TcpListener::bind((address, 0)).expect("a port");
         let address = listener.local_addr().expect("an address");
+        Self::serving(address, vec![listener], image)
+    }
+
+    fn serving(address: SocketAddr, listeners: Vec<TcpListener>, image: Image) -> Self {
         let state = State {
             image,
             answers: VecDeque::new(),
@@ -86,13 +92,15 @@ impl FakeRegistry {
             tokens: None,
         };
         let state = Arc::new(Mutex::new(state));
-        let shared = Arc::clone(&state);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&shared);
-                std::thread::spawn(move || drop(serve(&stream, &state)));
-            }
-        });
+        for listener in listeners {
+            let shared = Arc::clone(&state);
+            std::thread::spawn(move || {
+                for stream in listener.incoming().flatten() {
+                    let state = Arc::clone(&shared);
+                    std::thread::spawn(move || drop(serve(&stream, &state)));
+                }
+            });
+        }
         Self { address, state }
     }
 

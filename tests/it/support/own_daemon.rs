@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 use super::names::unique;
+use super::private_engine::chosen_options;
 
 /// A private engine with some images of the shared one.
 pub(crate) struct OwnDaemon {
@@ -20,7 +21,9 @@ impl OwnDaemon {
         // At most 20 characters.
         let name = unique().replace("longshore-test-", "t");
         let mut daemon = Self { state, name, socket: PathBuf::new() };
-        let told = daemon.script(&["start", &daemon.name]);
+        let chosen = chosen_options();
+        let options = chosen.iter().map(String::as_str).collect();
+        let told = daemon.script(&[vec!["start", &daemon.name], options].concat());
         assert!(told.status.success(), "{told:?}");
         daemon.socket = String::from_utf8(told.stdout).unwrap().trim().into();
         let archive = daemon.state.path().join("images.tar");

@@ -13,13 +13,13 @@ use super::real::BUSYBOX;
 pub(crate) struct Daemon {
     state: TempDir,
     name: String,
-    options: &'static [&'static str],
+    options: Vec<String>,
     pub(crate) socket: PathBuf,
     memory: bool,
 }
 
 impl Daemon {
-    pub(crate) fn start(options: &'static [&'static str]) -> Self {
+    pub(crate) fn start(options: &[&str]) -> Self {
         Self::start_in(TempDir::with_prefix("longshore-test-engine-").unwrap(), options, false)
     }
 
@@ -29,7 +29,7 @@ impl Daemon {
     }
 
     /// The same, with these options of its own.
-    pub(crate) fn in_memory(size: &str, options: &'static [&'static str]) -> Self {
+    pub(crate) fn in_memory(size: &str, options: &[&str]) -> Self {
         let state = TempDir::with_prefix("longshore-test-engine-").unwrap();
         let mount = ["-t", "tmpfs", "-o", size, "longshore-test"];
         let mounted = Command::new("mount").args(mount).arg(state.path()).status().unwrap();
@@ -37,19 +37,26 @@ impl Daemon {
         Self::start_in(state, options, true)
     }
 
-    fn start_in(state: TempDir, options: &'static [&'static str], memory: bool) -> Self {
+    fn start_in(state: TempDir, options: &[&str], memory: bool) -> Self {
         // At most 20 characters.
         let name = unique().replace("longshore-test-", "t");
+        let options = options.iter().map(|&option| option.to_owned()).collect();
         let mut daemon = Self { state, name, options, socket: PathBuf::new(), memory };
         let told = daemon.again();
         daemon.socket = String::from_utf8(told.stdout).unwrap().trim().into();
-        let archive = daemon.state.path().join("image.tar");
-        let saved = Command::new("docker").args(["save", "-o"]).arg(&archive).arg(BUSYBOX).output();
+        daemon.load(&[BUSYBOX]);
+        daemon
+    }
+
+    /// Gives it images of the shared daemon.
+    pub(crate) fn load(&self, images: &[&str]) {
+        let archive = self.state.path().join("images.tar");
+        let mut save = Command::new("docker");
+        let saved = save.args(["save", "-o"]).arg(&archive).args(images).output();
         assert!(saved.unwrap().status.success());
         let archive = archive.display().to_string();
-        daemon.docker(&["load", "-i", &archive]);
+        self.docker(&["load", "-i", &archive]);
         std::fs::remove_file(archive).unwrap();
-        daemon
     }
 
     /// What `docker` prints about this daemon.
@@ -109,7 +116,9 @@ impl Daemon {
 
     /// Starts it, again on the same data after it was killed.
     pub(crate) fn again(&self) -> Output {
-        let output = self.script(&[&["start", self.name.as_str()], self.options].concat());
+        let chosen = chosen_options();
+        let options = chosen.iter().chain(&self.options).map(String::as_str).collect();
+        let output = self.script(&[vec!["start", self.name.as_str()], options].concat());
         assert!(output.status.success(), "{output:?}");
         output
     }
@@ -118,6 +127,13 @@ impl Daemon {
         let output = self.script(&["kill", &self.name]);
         assert!(output.status.success(), "{output:?}");
     }
+}
+
+/// Which engine the tests' own are, as words of `script/test-env engine start`: by hand, for one that is not
+/// this host's (`--debian sid --feature containerd-snapshotter`).
+pub(crate) fn chosen_options() -> Vec<String> {
+    let words = std::env::var("LONGSHORE_TEST_ENGINE_OPTIONS").unwrap_or_default();
+    words.split_whitespace().map(str::to_owned).collect()
 }
 
 impl Drop for Daemon {

@@ -97,6 +97,12 @@ impl JobResult {
         String::from_utf8_lossy(&self.trace).into_owned()
     }
 
+    /// The job log as a person reads it: without what is erased again, such as a keep-alive before a line.
+    pub fn shown_text(&self) -> String {
+        let shown = |line: &str| line.rsplit("\r\x1b[0K").next().unwrap_or_default().to_owned();
+        self.trace_text().split_inclusive('\n').map(shown).collect()
+    }
+
     pub fn runner_log_text(&self) -> String {
         String::from_utf8_lossy(&self.runner_log).into_owned()
     }

@@ -32,6 +32,13 @@ fn a_network_in_use_is_a_conflict_whatever_the_status() {
 }
 
 #[test]
+fn a_daemon_that_wants_tls_is_told_with_the_key() {
+    let error = answered(400, "Client sent an HTTP request to an HTTPS server.\n");
+    assert_eq!(error.fault, Fault::Refused);
+    assert!(error.cause.ends_with("by docker.tls_cert_path"), "{}", error.cause);
+}
+
+#[test]
 fn an_answer_without_words_still_tells_a_cause() {
     assert_eq!(answered(500, " \n").cause, "the daemon answered status 500 without a word");
 }
