@@ -101,7 +101,8 @@ fn ports_are_published_up_to_a_number() {
 #[test]
 fn mounts_and_an_images_volumes_are_bounded() {
     let daemon = daemon();
-    let dockerfile = (0..33).map(|number| format!("VOLUME /v{number}\n")).collect::<String>();
+    let lines: Vec<_> = (0..33).map(|number| format!("VOLUME /v{number}")).collect();
+    let dockerfile = lines.join("\n");
     let directory = tempfile::tempdir().unwrap();
     let context = directory.path().to_str().unwrap();
     std::fs::write(directory.path().join("Dockerfile"), format!("FROM {IMAGE}\n{dockerfile}"))
