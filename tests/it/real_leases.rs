@@ -28,7 +28,9 @@ async fn leasing() -> (Bao, Host) {
     let bao = Bao::start_leasing();
     bao.admin("POST", "secret/app/db", json!({"value": "leased-value", "ttl": "1h"})).await;
     let policy = "path \"secret/app/*\" { capabilities = [\"read\"] }";
-    let settings = bao.role("", policy, json!({})).await;
+    // Longer than any of it takes, and soon over where the server is away.
+    let deadline = Duration::from_secs(10);
+    let settings = VaultSettings { deadline, ..bao.role("", policy, json!({})).await };
     let host = host(&settings, "secret/app/db#value");
     (bao, host)
 }

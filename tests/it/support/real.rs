@@ -118,8 +118,9 @@ impl Host {
         let file = self.path("role_id");
         write_private(&file, std::str::from_utf8(role_id.expose()).unwrap());
         self.table(&format!(
-            "[vault]\naddress = \"{}\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n",
+            "[vault]\naddress = \"{}\"\ndeadline = \"{}s\"\n[vault.approle]\nrole_id_file = \"{}\"\nsecret_id_file = \"{}\"\n",
             vault.address,
+            vault.deadline.as_secs(),
             file.display(),
             vault.approle.secret_id.place()
         ))
