@@ -99,7 +99,7 @@ async fn when_runner_and_driver_are_killed_reap_ends_the_lease() {
     signal(driver, Signal::STOP);
     running.kill_runner();
     signal(driver, Signal::KILL);
-    assert_eq!(running.join().status, JobStatus::Lost);
+    running.join().assert_ended(JobStatus::Lost, "");
     let plan = host.reap(&["--plan"]);
     let words = ["would revoke Vault token ", "its runner is gone"];
     assert_says(&String::from_utf8_lossy(&plan.stdout), &words);
@@ -130,7 +130,7 @@ async fn when_prepare_is_killed_after_its_login_reap_ends_the_token() {
         await_that("the login", || !host.kept_tokens().is_empty());
         running.kill_runner();
         signal(driver, Signal::KILL);
-        assert_eq!(running.join().status, JobStatus::Lost);
+        running.join().assert_ended(JobStatus::Lost, "");
         assert_eq!(host.kept_tokens().len(), 1);
         host
     })
@@ -184,7 +184,7 @@ async fn reap_ends_a_token_though_docker_does_not_answer() {
     let driver = running.wait_for_call("run build_script", SOON);
     running.kill_runner();
     signal(driver, Signal::KILL);
-    assert_eq!(running.join().status, JobStatus::Lost);
+    running.join().assert_ended(JobStatus::Lost, "");
     let host = host.docker("host", "\"unix:///nonexistent/docker.sock\"");
     let plan = host.reap(&["--plan"]);
     assert_says(&String::from_utf8_lossy(&plan.stdout), &["would revoke Vault token "]);
