@@ -123,17 +123,7 @@ fn when_runner_and_driver_are_killed_reap_removes_the_rest() {
     let running = host.runner().own_process().start(&job);
     running.wait_for_output("\nbegun", SOON);
     let driver = running.wait_for_call("run build_script", SOON);
-    rustix::process::kill_process(
-        rustix::process::Pid::from_raw(driver).unwrap(),
-        rustix::process::Signal::STOP,
-    )
-    .unwrap();
-    running.kill_runner();
-    rustix::process::kill_process(
-        rustix::process::Pid::from_raw(driver).unwrap(),
-        rustix::process::Signal::KILL,
-    )
-    .unwrap();
+    running.kill_runner_and_driver(driver);
     assert_eq!(running.join().status, JobStatus::Lost);
     await_end(driver);
     assert!(!left_of(&job).is_empty(), "cleanup was never called");

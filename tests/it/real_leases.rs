@@ -4,7 +4,6 @@ use std::process::Output;
 use std::time::Duration;
 
 use longshore::secrets::vault::VaultSettings;
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::support::bao::Bao;
@@ -33,10 +32,6 @@ async fn leasing() -> (Bao, Host) {
     let settings = VaultSettings { deadline, ..bao.role("", policy, json!({})).await };
     let host = host(&settings, "secret/app/db#value");
     (bao, host)
-}
-
-fn signal(pid: i32, signal: Signal) {
-    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
 /// `reap` says nothing of tokens that it could not end. It may fail for what other tests left or use.
@@ -96,9 +91,7 @@ async fn when_runner_and_driver_are_killed_reap_ends_the_lease() {
     let driver = running.wait_for_call("run build_script", SOON);
     let held = host.reap(&["--plan"]);
     assert!(!String::from_utf8_lossy(&held.stdout).contains("token"), "its runner lives: {held:?}");
-    signal(driver, Signal::STOP);
-    running.kill_runner();
-    signal(driver, Signal::KILL);
+    running.kill_runner_and_driver(driver);
     running.join().assert_ended(JobStatus::Lost, "");
     let plan = host.reap(&["--plan"]);
     let words = ["would revoke Vault token ", "its runner is gone"];
@@ -128,8 +121,7 @@ async fn when_prepare_is_killed_after_its_login_reap_ends_the_token() {
         let running = host.runner().own_process().start(&busybox(["true"]));
         let driver = running.wait_for_call("prepare", SOON);
         await_that("the login", || !host.kept_tokens().is_empty());
-        running.kill_runner();
-        signal(driver, Signal::KILL);
+        running.kill_runner_and_driver(driver);
         running.join().assert_ended(JobStatus::Lost, "");
         assert_eq!(host.kept_tokens().len(), 1);
         host
@@ -182,8 +174,7 @@ async fn reap_ends_a_token_though_docker_does_not_answer() {
     let running = host.runner().own_process().start(&job);
     running.wait_for_output("\nbegun", SOON);
     let driver = running.wait_for_call("run build_script", SOON);
-    running.kill_runner();
-    signal(driver, Signal::KILL);
+    running.kill_runner_and_driver(driver);
     running.join().assert_ended(JobStatus::Lost, "");
     let host = host.docker("host", "\"unix:///nonexistent/docker.sock\"");
     let plan = host.reap(&["--plan"]);

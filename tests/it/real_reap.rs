@@ -7,7 +7,6 @@ use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::job_json::FakeJob;
@@ -53,9 +52,7 @@ fn a_reap_in_another_pid_namespace_beside_a_live_job_removes_nothing() {
     assert!(!told.contains(&job.id.to_string()), "{told}");
     assert_eq!(left(&job), before);
     let driver = running.wait_for_call("run build_script", SOON);
-    signal(driver, Signal::STOP);
-    running.kill_runner();
-    signal(driver, Signal::KILL);
+    running.kill_runner_and_driver(driver);
     assert_eq!(running.join().status, JobStatus::Lost);
     // Nobody can see from there that the runner is gone: the deadline decides.
     let told = elsewhere();
@@ -67,10 +64,6 @@ fn a_reap_in_another_pid_namespace_beside_a_live_job_removes_nothing() {
 
 fn left(job: &FakeJob) -> BTreeSet<String> {
     left_of(job).into_iter().collect()
-}
-
-fn signal(pid: i32, signal: Signal) {
-    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
 /// An idle slot of this host alone: no other test's reap takes it.
@@ -170,9 +163,7 @@ fn the_directory_of_a_killed_runner_goes_and_that_of_a_live_one_stays() {
     let (dead, _dead_runner, killed) = start(&jobs[0]);
     let (live, _live_runner, running) = start(&jobs[1]);
     let driver = killed.wait_for_call("run build_script", SOON);
-    signal(driver, Signal::STOP);
-    killed.kill_runner();
-    signal(driver, Signal::KILL);
+    killed.kill_runner_and_driver(driver);
     assert_eq!(killed.join().status, JobStatus::Lost);
     // Another that has taken its path is not the one that was noted.
     let aside = dead.with_extension("aside");
@@ -197,9 +188,7 @@ fn the_directory_of_a_killed_runner_waits_for_a_reap_that_sees_it() {
     running.wait_for_output("\nbegun", SOON);
     let dead = directory_of(runner.base_dir());
     let driver = running.wait_for_call("run build_script", SOON);
-    signal(driver, Signal::STOP);
-    running.kill_runner();
-    signal(driver, Signal::KILL);
+    running.kill_runner_and_driver(driver);
     assert_eq!(running.join().status, JobStatus::Lost);
     let mut elsewhere = Command::new("unshare");
     let script = "mount -t tmpfs tmpfs \"$1\" && shift && exec \"$@\"";

@@ -2,7 +2,7 @@
 //! apart with a time for each chunk. It knows nothing of stages or jobs.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,6 +15,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
+
+use super::kill_points::{has_ended, stops};
+use super::waiting::await_that;
 
 /// How a call's process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,8 +208,16 @@ pub struct RunnerProcess {
     calls: u32,
 }
 
-/// Job control gives each background job a process group of its own, as the runner does.
-const LOOP: &str = r#"set -m; while IFS= read -r -d '' command; do eval "$command"; done"#;
+/// Job control gives each background job a process group of its own, as the runner does; with it `wait` answers
+/// for a job that was stopped too, which has not ended.
+const LOOP: &str = r#"
+await() {
+  local code
+  echo "$1"
+  until wait "$1"; code=$?; ((code <= 128)) || ! kill -0 "$1"; do sleep 0.05; done
+  echo "$code"
+}
+set -m; while IFS= read -r -d '' command; do eval "$command"; done"#;
 
 impl RunnerProcess {
     /// Starts the process; `directory` is for the pipes between it and the test.
@@ -227,6 +238,16 @@ impl RunnerProcess {
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+
+    /// The same, with the driver's process. The kernel wakes who is stopped when its parent dies, and a parent
+    /// that lives hears of its child's end: so one after the other, with nobody awake.
+    pub fn kill_with(&mut self, driver: i32) {
+        assert!(stops(Pid::from_child(&self.child).as_raw_nonzero().get()), "the runner ends");
+        let pid = Pid::from_raw(driver).expect("a pid");
+        kill_process(pid, Signal::KILL).expect("the driver is there");
+        await_that("the driver's end", || has_ended(driver));
+        self.kill();
     }
 
     fn start(
@@ -320,6 +341,6 @@ fn shell_command(call: &Invocation, stdout: &Path, stderr: &Path) -> Vec<u8> {
     quoted(&mut text, stdout.as_os_str().as_bytes());
     text.extend(b"2>");
     quoted(&mut text, stderr.as_os_str().as_bytes());
-    text.extend(b") & echo $!; wait $!; echo $?\0");
+    text.extend(b") & await $!\0");
     text
 }

@@ -152,8 +152,8 @@ impl Drill {
         let hit = self.hit(&running)?;
         // Another's reap would be at what is this one's to remove.
         let _alone = (self.daemon == socket()).then(no_other_reap);
-        running.kill_runner();
-        self.kill(hit, &context);
+        running.kill_runner_and_driver(hit.pid);
+        self.settle(hit);
         running.join().assert_ended(JobStatus::Lost, &context);
         Ok(self.reaped(Host::reap_alone, &context, &runner, (point, side)))
     }
@@ -166,7 +166,9 @@ impl Drill {
         let runner = self.host.runner().retry_interval(Duration::from_hours(1));
         let running = runner.start(&self.job);
         let hit = self.hit(&running)?;
-        self.kill(hit, &context);
+        kill_process(Pid::from_raw(hit.pid).unwrap(), Signal::KILL).unwrap();
+        await_that(&context, || has_ended(hit.pid));
+        self.settle(hit);
         let expected = match point.call.as_str() {
             "config" | "prepare" => {
                 running.wait_for_output("will be retried", SOON);
@@ -199,9 +201,8 @@ impl Drill {
         }
     }
 
-    fn kill(&self, hit: Hit, context: &str) {
-        kill_process(Pid::from_raw(hit.pid).unwrap(), Signal::KILL).unwrap();
-        await_that(context, || has_ended(hit.pid));
+    /// Hangs up on the dead, and waits for what the daemon makes of it.
+    fn settle(&self, hit: Hit) {
         drop(hit);
         await_that("the daemon's answers", || self.points.is_quiet());
     }

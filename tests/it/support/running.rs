@@ -238,9 +238,18 @@ impl RunningJob {
 
     /// SIGKILL to the runner; the running driver stays behind, and cleanup never comes. Needs `own_process`.
     pub fn kill_runner(&self) {
+        self.kill(RunnerProcess::kill);
+    }
+
+    /// SIGKILL to both of them, with nobody awake between.
+    pub fn kill_runner_and_driver(&self, driver: i32) {
+        self.kill(|runner| runner.kill_with(driver));
+    }
+
+    fn kill(&self, how: impl FnOnce(&mut RunnerProcess)) {
         let runner =
             self.runner.as_ref().expect("only a runner made with own_process can be killed");
-        runner.lock().expect("no test thread died with the runner in hand").kill();
+        how(&mut runner.lock().expect("no test thread died with the runner in hand"));
         let _ = self.events.send((0, Event::RunnerKilled));
     }
 
