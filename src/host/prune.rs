@@ -93,6 +93,7 @@ pub async fn observe<E: Engine>(engine: &E, now: SystemTime) -> Result<Seen, Eng
         at_work: containers.iter().filter_map(|one| Pipeline::of(&one.labels)).collect(),
         used: containers.into_iter().map(|one| one.image_id).collect(),
         images: images?.into_iter().map(local).collect(),
+        recent: BTreeSet::new(),
         now: unix(now),
     })
 }
