@@ -45,6 +45,15 @@ fn images_become_ids_and_lines_become_one() {
 }
 
 #[test]
+fn flags_that_the_builder_knows_pass() {
+    let text = "FROM --platform=linux/amd64 busybox:1\nADD --chown=1:1 a /a\n\
+                HEALTHCHECK --interval=5s --retries=2 CMD true\n";
+    let id = format!("sha256:{:064}", 0);
+    let expected = text.replace("busybox:1", &id);
+    assert_eq!(written(text), format!("# escape=\\\n{expected}"));
+}
+
+#[test]
 fn images_are_pulled_as_the_job_may() {
     let of = |text: &str, query: &str| recipe(text, query).unwrap().images.remove(0);
     let own = of("FROM busybox:1", "");

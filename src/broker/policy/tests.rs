@@ -3,6 +3,7 @@
 mod allowed;
 mod attacks;
 mod fuzz;
+mod mounts;
 mod mutants;
 mod others;
 mod published;

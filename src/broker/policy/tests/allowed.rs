@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::broker::outgoing::{Answer, Deed, Kind, Link, LoginFor, Note, OutBody};
+use crate::broker::outgoing::{Answer, Deed, Kind, Link, LoginFor, Note, OutBody, Patience, Shape};
 use crate::broker::policy::Decision;
 use crate::broker::request::Method::{Delete, Get, Post, Put};
 use crate::broker::stand_in::{
@@ -199,6 +199,8 @@ fn images_are_pulled_with_the_jobs_login_and_pushed_by_rule() {
     let pull = allowed(Post, "/images/create?fromImage=postgres&tag=16", "");
     let reference = "docker.io/library/postgres:16".to_owned();
     assert_eq!(pull.login, LoginFor::Image(reference.clone()));
+    // As long as it takes, and with its errors found in what the daemon tells on the way.
+    assert_eq!((pull.patience, pull.answer), (Patience::Job, Answer::Documents(Shape::Progress)));
     assert_eq!(
         pull.notes,
         [Note::Images { references: vec![reference], deed: Some(Deed::Pulled) }]
