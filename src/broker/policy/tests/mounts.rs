@@ -117,6 +117,18 @@ fn capabilities_only_go() {
 }
 
 #[test]
+fn the_operators_profile_holds_for_each_container() {
+    let mut view = view();
+    view.security = vec!["seccomp={}".to_owned(), "no-new-privileges".to_owned()];
+    let asked = with(&json!({"SecurityOpt": ["no-new-privileges:true"]}));
+    let Decision::Allow(created) = ask_of(&view, Post, "/containers/create", &asked) else {
+        panic!("refused")
+    };
+    let expected = json!(["seccomp={}", "no-new-privileges"]);
+    assert_eq!(body(&created)["HostConfig"]["SecurityOpt"], expected);
+}
+
+#[test]
 fn a_filter_that_nobody_knows_is_named_where_it_is_short_and_plain() {
     let long = "k".repeat(24);
     for (key, shown) in [
