@@ -133,7 +133,7 @@ stop_private_dockerd() {
 # end_engine_leftovers DIR: containerd and shims that outlived their engine (live-restore, kill -9),
 # known by the engine's own directory in their arguments; then the control groups of those containers.
 end_engine_leftovers() {
-  local pid words children id group
+  local pid words children group
   for pid in /proc/[0-9]*; do
     pid=${pid#/proc/}
     { mapfile -d '' -t words <"/proc/$pid/cmdline"; } 2>/dev/null || continue
@@ -141,10 +141,10 @@ end_engine_leftovers() {
     mapfile -t children < <(cat "/proc/$pid/task/"*/children 2>/dev/null | tr ' ' '\n' | grep . || true)
     kill -KILL "$pid" "${children[@]+"${children[@]}"}" 2>/dev/null || true
   done
-  for id in "$1"/data/containers/*/; do
-    for group in /sys/fs/cgroup/{,*/}docker/"$(basename "$id")"; do
-      [[ ! -d $group ]] || wait_until 5 rmdir "$group" 2>/dev/null || true
-    done
+  # By the groups, not by the containers: there may be thousands of those that never ran.
+  for group in /sys/fs/cgroup/{,*/}docker/*; do
+    [[ -d $group && -d $1/data/containers/${group##*/} ]] || continue
+    wait_until 5 rmdir "$group" 2>/dev/null || true
   done
 }
 

@@ -71,6 +71,7 @@ pub(super) async fn note_down(
                 broker.record(note, Some(id));
                 made = Some(id.to_owned());
             }
+            Note::Published { .. } => broker.record(note, made.as_deref()),
             // Its stream tells whether it is.
             Note::Pushed { .. } => {}
             other => broker.record(other, None),

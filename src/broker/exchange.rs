@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::request::{self, BodyKind, Request};
 use super::session::{Broker, Coming};
 use super::transport::Envelope;
-use super::{building, committed, documents, raw, recount, relay, upload};
+use super::{building, committed, documents, image_volumes, raw, recount, relay, upload};
 
 /// One request and what it came with.
 pub(super) struct Exchange {
@@ -118,6 +118,9 @@ impl Exchange {
     ) -> Result<Response<Body>, Refusal> {
         for line in &outgoing.told {
             self.broker.tell_line(line);
+        }
+        if outgoing.path == "/containers/create" {
+            image_volumes::check(&self.broker, &outgoing).await?;
         }
         let login = self.broker.login(&outgoing).await?;
         let archive = match outgoing.body {

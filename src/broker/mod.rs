@@ -9,7 +9,7 @@
 //!
 //! A [`connection`] is read strictly ([`transport`]), its request goes through an `exchange` with what the
 //! stage's requests share ([`session`], `pace`), and over [`forward`] to the daemon; `upload`, `relay`, `documents`,
-//! `links`, `committed`, `recount` and `raw` carry what belongs to it; [`record`] is what the ledger is told of images.
+//! `links`, `image_volumes`, `committed`, `recount` and `raw` carry what belongs to it; [`record`] is what the ledger is told of images.
 //! All else in this room is pure: no socket, no clock, no randomness.
 
 pub mod answer;
@@ -20,6 +20,7 @@ pub mod connection;
 mod documents;
 mod exchange;
 pub mod forward;
+mod image_volumes;
 mod links;
 pub mod name;
 pub mod outgoing;

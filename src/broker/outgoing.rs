@@ -177,6 +177,11 @@ pub enum Note {
         /// Its id, where it is known before: a volume's name. Else it is the answer's `Id`.
         id: Option<String>,
     },
+    /// The container that was just created publishes so many ports.
+    Published {
+        /// How many.
+        ports: usize,
+    },
     /// It is gone.
     Removed {
         /// What it was.

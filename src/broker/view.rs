@@ -84,6 +84,8 @@ pub struct Own {
     pub images: BTreeMap<String, String>,
     /// Ids of all images that it may use.
     pub image_ids: BTreeSet<String>,
+    /// How many ports its containers publish, by id.
+    pub ports: BTreeMap<String, usize>,
     /// How many of each kind are being made: their ids are not known yet.
     pub coming: BTreeMap<Kind, usize>,
 }
@@ -104,8 +106,12 @@ impl JobView {
                 let name = if name.is_empty() { id } else { name.as_str() };
                 objects.entry(*kind).or_default().insert(id.to_owned(), name.to_owned());
             }
+            (Note::Published { ports }, Some(id)) => {
+                self.own.ports.insert(id.to_owned(), *ports);
+            }
             (Note::Removed { kind, id }, _) => {
                 objects.entry(*kind).or_default().remove(id);
+                self.own.ports.remove(id);
             }
             (Note::Renamed { id, name }, _) => {
                 objects.entry(Kind::Container).or_default().insert(id.clone(), name.clone());
@@ -113,7 +119,7 @@ impl JobView {
             (Note::Untagged { reference }, _) => {
                 self.own.images.remove(reference);
             }
-            (Note::Images { .. } | Note::Pushed { .. }, _) => {}
+            (Note::Images { .. } | Note::Pushed { .. } | Note::Published { .. }, _) => {}
         }
     }
 

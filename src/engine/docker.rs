@@ -77,12 +77,14 @@ impl DockerEngine {
 
     /// A call that the daemon answers from memory.
     fn control<'a>(&'a self, verb: &'static str, object: &'a str) -> Call<'a> {
-        Call { verb, object, deadline: self.deadlines.control, meter: &self.meter }
+        Call { verb, object, deadline: self.deadlines.control, meter: &self.meter, pulse: None }
     }
 
     /// A call that makes the daemon work.
     fn work<'a>(&'a self, verb: &'static str, object: &'a str) -> Call<'a> {
-        Call { verb, object, deadline: self.deadlines.work, meter: &self.meter }
+        let Deadlines { work, control, .. } = self.deadlines;
+        let pulse = Some((&self.docker, control));
+        Call { verb, object, deadline: work, meter: &self.meter, pulse }
     }
 }
 
@@ -122,7 +124,9 @@ impl Engine for DockerEngine {
     ) -> Result<(), EngineError> {
         let Deadlines { pull_idle, pull_total, .. } = self.deadlines;
         let meter = &self.meter;
-        let call = Call { verb: "pull image", object: reference, deadline: pull_total, meter };
+        let pulse = None; // it tells of itself as it goes
+        let call =
+            Call { verb: "pull image", object: reference, deadline: pull_total, meter, pulse };
         let credentials = login.map(|login| pull::credentials(&call, login)).transpose()?;
         let options = pull::options(reference, platform);
         let lines = self.docker.create_image(Some(options), None, credentials);

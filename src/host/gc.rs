@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use crate::stage::error::CallError;
 use crate::world::{Stdio, World, unix};
 
-use super::ledger::{Event, Ledger};
+use super::ledger::{Event, Ledger, LedgerError};
 use super::shared_file;
 use super::space::Space;
 
@@ -105,7 +105,7 @@ pub async fn command<E: Engine>(
 /// Makes room. Two at once go one after the other. Does nothing where `[gc] enabled` is off.
 ///
 /// # Errors
-/// When the engine does not answer, or the lock cannot be taken. What cannot be removed is in the report.
+/// When the engine does not answer. What cannot be removed, locked or written down is in the report.
 pub async fn run<E: Engine>(
     engine: &E,
     settings: &Settings,
@@ -118,12 +118,15 @@ pub async fn run<E: Engine>(
     if !settings.gc.enabled {
         return Ok(report);
     }
-    let _lock = lock(&settings.run_dir).await?;
+    // Two at once would do no harm, so a lock that cannot be had is told, and no reason to leave all.
+    let lock = lock(&settings.run_dir).await;
     let observation = observe::look(engine, settings, world).await?;
     let rounds = rounds(engine, settings, (world, observation), &mut report).await;
     // What went before the engine stopped to answer is gone, and has to be told.
     report.left.extend(rounds.err().map(|error| error.to_string()));
-    remember(settings, world, trigger, &report);
+    report.left.extend(lock.err().map(|error| error.to_string()));
+    let written = remember(settings, world, trigger, &report);
+    report.left.extend(written.err().map(|error| error.to_string()));
     Ok(report)
 }
 
@@ -144,7 +147,9 @@ async fn rounds<E: Engine>(
         }
         let gone = report.removed.len();
         let acting = act::Acting { engine, settings, looked, observation: &observation };
-        act::act(&acting, &plan, report).await;
+        if !act::act(&acting, &plan, report).await {
+            break;
+        }
         let space = super::space::look(engine, settings).await?;
         let progressed = report.removed.len() > gone || plan.build_cache.is_some();
         let again = observation.is_still_short(settings, &space) && progressed && round < ROUNDS;
@@ -158,7 +163,12 @@ async fn rounds<E: Engine>(
 }
 
 /// History, not state: what is gone is gone whether it is written down or not.
-fn remember(settings: &Settings, world: &World, trigger: Trigger, report: &Report) {
+fn remember(
+    settings: &Settings,
+    world: &World,
+    trigger: Trigger,
+    report: &Report,
+) -> Result<(), LedgerError> {
     let names: Vec<String> = report.removed.iter().map(Going::shown).collect();
     let Freed { images, cache_volumes, build_cache } = report.freed;
     let event = Event::Collected {
@@ -169,7 +179,7 @@ fn remember(settings: &Settings, world: &World, trigger: Trigger, report: &Repor
         build_cache_bytes: build_cache,
         left: &report.left,
     };
-    drop(Ledger::at(&settings.state_dir).append(&event, (world.clock)()));
+    Ledger::at(&settings.state_dir).append(&event, (world.clock)())
 }
 
 /// What the operator or a waiting job should know where the disk is short; `None` where it is not.

@@ -11,6 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use crate::world::unix;
 
+use super::shared_file::AT_ONCE;
+
 pub mod traces;
 
 /// What can be used.
@@ -49,7 +51,7 @@ impl LastUse {
     /// When it cannot be written down, or is no name; the caller goes on, it is only an order.
     pub fn note(&self, kind: Kind, name: &str, now: SystemTime) -> io::Result<()> {
         let path = self.path(kind, name)?;
-        let file = match OpenOptions::new().write(true).open(&path) {
+        let file = match writing().open(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(&path)?,
             file => file?,
         };
@@ -110,12 +112,19 @@ fn create(path: &Path) -> io::Result<File> {
     if let Some(directory) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o750).create(directory)?;
     }
-    OpenOptions::new().write(true).create(true).truncate(false).mode(0o640).open(path)
+    writing().create(true).truncate(false).mode(0o640).open(path)
+}
+
+fn writing() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(AT_ONCE);
+    options
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::shared_file::tests::pipe;
 
     fn at(seconds: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -155,6 +164,24 @@ mod tests {
             record.note(Kind::Image, name, at(1)).unwrap_err();
         }
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    /// Nobody is at the other end of the pipe.
+    #[test]
+    fn what_is_no_file_is_an_error_and_waited_on_by_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let record = LastUse::at(directory.path());
+        record.note(Kind::Image, "sha256:a", at(1)).unwrap();
+        let images = directory.path().join("last-use/images");
+        fs::create_dir(images.join("sha256:b")).unwrap();
+        pipe(&images.join("sha256:c"));
+        for name in ["sha256:b", "sha256:c"] {
+            record.note(Kind::Image, name, at(2)).unwrap_err();
+            record.forget(Kind::Image, name);
+        }
+        // A directory has a time of its own.
+        let now = fs::metadata(&images).unwrap().modified().unwrap();
+        assert_eq!(record.all(Kind::Image, now).unwrap()["sha256:a"], 1);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Containers that jobs with the raw Docker socket left running: how many there are, and the manual reset,
 //! `longshore reap --force-orphans`.
 
-use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -18,6 +17,7 @@ use crate::stage::error::CallError;
 use crate::world::{Stdio, World, unix};
 
 use super::ledger::{Event, Ledger};
+use super::shared_file;
 
 /// The label of a job's container that has the raw socket, with its value.
 const RAW: (&str, &str) = ("longshore.socket", "raw");
@@ -52,11 +52,12 @@ pub fn remember_raw_job(run_dir: &Path, now: SystemTime) {
     }
     let now = unix(now);
     // Without it nothing counts as left behind, which stops no job.
-    let _ = fs::write(memory(run_dir), format!("{now}\n"));
+    drop(shared_file::replace(&memory(run_dir), format!("{now}\n").as_bytes(), 0o600));
 }
 
 fn first_raw_job(run_dir: &Path) -> Option<i64> {
-    fs::read_to_string(memory(run_dir)).ok()?.trim().parse().ok()
+    let text = shared_file::read(&memory(run_dir)).ok()?;
+    String::from_utf8(text).ok()?.trim().parse().ok()
 }
 
 fn memory(run_dir: &Path) -> PathBuf {
@@ -145,6 +146,8 @@ fn is_confirmed(stdio: &mut Stdio, count: usize) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -93,6 +93,7 @@ pub async fn observe<E: Engine>(engine: &E, now: SystemTime) -> Result<Seen, Eng
         at_work: containers.iter().filter_map(|one| Pipeline::of(&one.labels)).collect(),
         used: containers.into_iter().map(|one| one.image_id).collect(),
         images: images?.into_iter().map(local).collect(),
+        recent: BTreeSet::new(),
         now: unix(now),
     })
 }
@@ -123,6 +124,7 @@ pub async fn act<E: Engine>(
     // For the count of bytes alone, which is none then.
     let before = engine.images().await.unwrap_or_default();
     let mut all = plan.references.iter().zip(&plan.images);
+    let mut away = false;
     for (reference, image) in all.by_ref() {
         match acting.remove(reference, image).await {
             Ok(None) => done.removed.push(reference.clone()),
@@ -130,13 +132,17 @@ pub async fn act<E: Engine>(
             Err(error) => {
                 done.unfinished = true;
                 done.left.push(error.to_string());
-                if error.fault.is_away() {
+                away = error.fault.is_away();
+                if away {
                     break;
                 }
             }
         }
     }
     done.left.extend(all.map(|(reference, _)| format!("{reference}: not tried any more")));
+    if away {
+        return done;
+    }
     match engine.images().await {
         Ok(after) => {
             done.bytes = freed(&before, &after);

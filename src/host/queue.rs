@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub struct Ticket {
     directory: PathBuf,
     /// As it stands in the name.
     pub entry: Entry,
-    #[expect(dead_code, reason = "closing it releases the lock")]
+    /// Closing it releases the lock.
     lock: File,
 }
 
@@ -103,7 +103,9 @@ impl Queue {
     /// When its file cannot be made.
     pub fn try_lock(&self) -> io::Result<Option<QueueLock>> {
         let file = self.file("lock")?;
-        Ok(shared_file::try_lock(&file)?.then_some(QueueLock(file)))
+        // One that was removed locks nobody out who comes after that.
+        let is_lock = shared_file::try_lock(&file)? && file.metadata()?.nlink() > 0;
+        Ok(is_lock.then_some(QueueLock(file)))
     }
 
     /// Takes the job's place: the one of its earlier try, else the last.
@@ -134,6 +136,21 @@ impl Queue {
         let lock = self.file(&entry.name())?;
         shared_file::try_lock(&lock)?;
         Ok(Ticket { directory: self.directory.clone(), entry, lock })
+    }
+
+    /// Makes a place's file anew where somebody has removed it, with the number that it had: who waits goes on,
+    /// and those whose files went with the directory keep their order.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn restore(&self, ticket: &mut Ticket, _lock: &QueueLock) -> io::Result<()> {
+        if ticket.lock.metadata()?.nlink() > 0 {
+            return Ok(());
+        }
+        let file = self.file(&ticket.entry.name())?;
+        shared_file::try_lock(&file)?;
+        ticket.lock = file;
+        Ok(())
     }
 
     /// All but this one, in their order.
@@ -209,6 +226,7 @@ impl Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::shared_file::tests::pipe;
 
     const NOW: Duration = Duration::from_secs(1000);
 
@@ -297,9 +315,7 @@ mod tests {
         for name in ["2.1.waits.0.0.b", "3.1.in.0.0.mine", "4.1.waits.0.0.c"] {
             fs::create_dir(directory.join(name)).unwrap();
         }
-        let pipe = directory.join("5.1.in.0.0.mine");
-        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
-        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        pipe(&directory.join("5.1.in.0.0.mine"));
         std::os::unix::fs::symlink("/dev/zero", directory.join("6.1.waits.0.0.d")).unwrap();
         std::os::unix::fs::symlink("/nothing", directory.join("7.1.waits.0.0.e")).unwrap();
         fs::write(directory.join(std::ffi::OsStr::from_bytes(b"8.1.waits.0.0.\xff")), "").unwrap();
@@ -334,6 +350,40 @@ mod tests {
         fs::write(directory.path().join("queue"), "").unwrap();
         assert_eq!(Queue::open(directory.path()).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(waiting(directory.path()), 0);
+    }
+
+    #[test]
+    fn whose_directory_is_removed_keeps_place_and_order() {
+        let ground = Ground::new();
+        let [mut one, mut two, mut three] = ["a", "b", "c"].map(|key| ground.enter(key, NOW));
+        one.admit(&ground.lock()).unwrap();
+        fs::remove_dir_all(&ground.queue.directory).unwrap();
+        // Who comes first now has not seen the others yet.
+        let late = ground.enter("late", NOW);
+        for ticket in [&mut three, &mut one, &mut two] {
+            ground.queue.restore(ticket, &ground.lock()).unwrap();
+            ground.queue.restore(ticket, &ground.lock()).unwrap();
+        }
+        let seen = ground.others(&late);
+        assert_eq!(
+            seen,
+            [("a", true), ("b", true), ("c", true)].map(|(key, alive)| (key.into(), alive))
+        );
+        let admitted = ground.queue.others(&late, &ground.lock()).unwrap();
+        assert!(admitted[0].entry.admitted);
+        two.admit(&ground.lock()).unwrap();
+        drop(three);
+        assert_eq!(ground.others(&late)[2], ("c".to_owned(), false));
+    }
+
+    #[test]
+    fn a_lock_that_was_removed_locks_nobody_out() {
+        let ground = Ground::new();
+        let _held = ground.lock();
+        fs::remove_file(ground.queue.directory.join("lock")).unwrap();
+        let again = ground.lock();
+        assert!(ground.queue.try_lock().unwrap().is_none());
+        drop(again);
     }
 
     #[test]

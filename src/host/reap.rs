@@ -11,21 +11,23 @@ use crate::plan::owner::{Moment, Owner};
 use crate::plan::sweep::{self, CUT_SHORT, Doomed};
 use crate::secrets::vault::{Holder, Kept, torn_below};
 use crate::settings::Settings;
+use crate::stage::creating::Unanswered;
 use crate::stage::error::CallError;
-use crate::stage::removal_lock::{self, CutShort};
 use crate::stage::{agent_volume, leases, removal, vault};
 use crate::world::{Stdio, World};
 
-use super::ledger::{Event, Ledger};
+use super::ledger::{Event, Ledger, LedgerError};
 use super::{owner, prune, shared_file};
 
 pub mod directories;
 pub mod observe;
 mod report;
 pub mod turn;
+mod unfinished;
 
 use directories::Noted;
 use report::{Directory, Report, Token};
+use unfinished::Unfinished;
 
 /// What a reap works with.
 pub struct Reap<'a, E> {
@@ -85,7 +87,7 @@ struct Found {
     directories: Vec<Noted>,
     /// Notes of directories that are gone.
     outdated: Vec<Noted>,
-    cut_short: Vec<CutShort>,
+    unfinished: Unfinished,
 }
 
 impl<E: Engine> Reap<'_, E> {
@@ -94,17 +96,16 @@ impl<E: Engine> Reap<'_, E> {
     /// # Errors
     /// When the engine does not answer.
     pub async fn leftovers(&self) -> Result<Vec<Doomed>, CallError> {
-        let cut_short = removal_lock::cut_short(&self.settings.run_dir).into_iter();
-        let (doomed, _others) =
-            self.plan(&cut_short.map(|one| one.job).collect(), owner::now(self.world)).await?;
+        let unfinished = Unfinished::look(&self.settings.run_dir);
+        let (doomed, _others) = self.plan(&unfinished.jobs(), owner::now(self.world)).await?;
         // An idle slot waits for the next job, and is nobody's.
         Ok(doomed.into_iter().filter(|one| one.job.is_some()).collect())
     }
 
     async fn find(&self) -> Found {
         let now = owner::now(self.world);
-        let cut_short = removal_lock::cut_short(&self.settings.run_dir);
-        let jobs: BTreeSet<String> = cut_short.iter().map(|one| one.job.clone()).collect();
+        let unfinished = Unfinished::look(&self.settings.run_dir);
+        let jobs = unfinished.jobs();
         let mut report = Report { unfinished: jobs.iter().cloned().collect(), ..Report::default() };
         match self.plan(&jobs, now).await {
             Ok((doomed, others)) => (report.remove, report.others) = (doomed, others),
@@ -128,7 +129,7 @@ impl<E: Engine> Reap<'_, E> {
             report.directories.push(Directory { job, path, reason });
             directories.push(one);
         }
-        Found { report, tokens, directories, outdated, cut_short }
+        Found { report, tokens, directories, outdated, unfinished }
     }
 
     async fn plan(
@@ -152,10 +153,14 @@ impl<E: Engine> Reap<'_, E> {
 
     /// Does it all and answers sentences about what could not be done.
     async fn act(&self, found: Found) -> Vec<String> {
-        let Found { report, tokens, directories, outdated, cut_short } = found;
-        let left = self.remove(&report.remove, &cut_short).await;
+        let Found { report, tokens, directories, outdated, unfinished } = found;
+        let left = self.remove(&report.remove, &unfinished).await;
         let mut failed: Vec<String> = left.iter().map(ToString::to_string).collect();
-        if let Ok(engine) = self.engine {
+        // Whoever does not answer is not asked for the rest.
+        if let Ok(engine) = self.engine
+            && report.unknown.is_empty()
+            && !removal::hangs(engine, &left).await
+        {
             let now = (self.world.clock)();
             failed.extend(prune::finish_interrupted(engine, self.settings, now).await);
         }
@@ -166,11 +171,12 @@ impl<E: Engine> Reap<'_, E> {
         }
         let unended = leases::end(self.settings, self.world, tokens).await;
         if unended.is_empty() && report.unknown.is_empty() {
-            failed.extend(self.finish(&cut_short, &report.remove, &left));
+            failed.extend(self.finish(&unfinished, &report.remove, &left));
         }
+        unfinished.forget_answered(&report.remove, &left, |one| self.is_orphaned(one));
         failed.extend(unended);
         self.forget_unfinished();
-        self.record(&report, &failed);
+        failed.extend(self.record(&report, &failed));
         // A note that stays is looked at again by the next one.
         for one in outdated {
             drop(one.forget());
@@ -180,14 +186,13 @@ impl<E: Engine> Reap<'_, E> {
 
     /// Removes objects; looks once more where one is used by what was not there before: the daemon finishes a
     /// request whose sender was killed.
-    async fn remove(&self, doomed: &[Doomed], cut_short: &[CutShort]) -> Vec<EngineError> {
+    async fn remove(&self, doomed: &[Doomed], unfinished: &Unfinished) -> Vec<EngineError> {
         let Ok(engine) = self.engine else { return Vec::new() };
         let left = removal::sweep_up(engine, doomed).await;
         if !left.iter().any(|error| error.fault == Fault::Conflict) {
             return left;
         }
-        let jobs = cut_short.iter().map(|one| one.job.clone()).collect();
-        match self.plan(&jobs, owner::now(self.world)).await {
+        match self.plan(&unfinished.jobs(), owner::now(self.world)).await {
             Ok((doomed, _)) => removal::sweep_up(engine, &doomed).await,
             Err(_) => left,
         }
@@ -206,31 +211,40 @@ impl<E: Engine> Reap<'_, E> {
     }
 
     /// Says of each cleanup that was cut short that it is done, where it is.
-    fn finish(&self, all: &[CutShort], doomed: &[Doomed], left: &[EngineError]) -> Vec<String> {
-        let is_left = |job: &CutShort| {
-            let mut its = doomed.iter().filter(|one| one.job.as_ref() == Some(&job.job));
-            its.any(|one| left.iter().any(|error| error.object == one.name))
-        };
+    fn finish(
+        &self,
+        unfinished: &Unfinished,
+        doomed: &[Doomed],
+        left: &[EngineError],
+    ) -> Vec<String> {
         let mut failed = Vec::new();
-        for one in all.iter().filter(|one| !is_left(one)) {
-            self.append(&Event::Removed { job: &one.job, left: &[] });
+        for one in unfinished.done(doomed, left) {
+            // Said of each, should it be told at all: by the one below that says what all of it was.
+            drop(self.append(&Event::Removed { job: &one.job, left: &[] }));
             failed.extend(one.finish().err().map(|error| error.to_string()));
         }
         failed
     }
 
+    /// Whether what comes late is nobody's by its labels alone.
+    fn is_orphaned(&self, one: &Unanswered) -> bool {
+        let now = owner::now(self.world);
+        one.holder.as_ref().is_none_or(|holder| orphaned(holder, now).is_some())
+    }
+
     /// What was done is history, not state: what is gone is gone whether it is written down or not.
-    fn record(&self, report: &Report, failed: &[String]) {
+    fn record(&self, report: &Report, failed: &[String]) -> Option<String> {
         let objects = report.remove.iter().map(|one| one.name.clone());
         let directories = report.directories.iter().map(|one| one.path.clone());
         let objects: Vec<String> = objects.chain(directories).collect();
-        if !objects.is_empty() || !failed.is_empty() {
-            self.append(&Event::Reaped { objects: &objects, left: failed });
+        if objects.is_empty() && failed.is_empty() {
+            return None;
         }
+        self.append(&Event::Reaped { objects: &objects, left: failed }).err().map(|e| e.to_string())
     }
 
-    fn append(&self, event: &Event<'_>) {
-        drop(Ledger::at(&self.settings.state_dir).append(event, (self.world.clock)()));
+    fn append(&self, event: &Event<'_>) -> Result<(), LedgerError> {
+        Ledger::at(&self.settings.state_dir).append(event, (self.world.clock)())
     }
 }
 

@@ -74,6 +74,11 @@ impl Locked {
     pub fn of(file: File) -> Self {
         Self(file)
     }
+
+    /// The file itself; to close a copy of it ends no lock.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
 }
 
 impl Drop for Locked {
@@ -123,8 +128,14 @@ fn is_abandoned(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A pipe where a file of ours should be.
+    pub(in crate::host) fn pipe(path: &Path) {
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    }
 
     #[test]
     fn what_a_dead_process_was_at_goes_and_nothing_else() {
@@ -163,16 +174,9 @@ mod tests {
         let file = directory.path().join("file");
         fs::write(&file, b"one").unwrap();
         assert_eq!(read(&file).unwrap(), b"one");
-        let pipe = directory.path().join("pipe");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &pipe,
-            rustix::fs::FileType::Fifo,
-            rustix::fs::Mode::from_raw_mode(0o600),
-            0,
-        )
-        .unwrap();
-        for odd in [&pipe, directory.path(), Path::new("/dev/zero")] {
+        let odd = directory.path().join("pipe");
+        pipe(&odd);
+        for odd in [&odd, directory.path(), Path::new("/dev/zero")] {
             assert_eq!(read(odd).unwrap_err().to_string(), "it is no file", "{odd:?}");
         }
         open_lock(directory.path(), "pipe").unwrap_err();

@@ -1,7 +1,6 @@
 //! How much room there is on the file system of the engine's data root, where that is on this host.
 //! Reads, decides nothing.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -99,7 +98,7 @@ pub async fn look<E: Engine>(engine: &E, settings: &Settings) -> Result<Seen, En
 }
 
 fn known(file: &Path, host: &str) -> Option<PathBuf> {
-    let known: Known = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    let known: Known = serde_json::from_slice(&shared_file::read(file).ok()?).ok()?;
     (known.host == host).then_some(known.data_root)
 }
 
@@ -111,7 +110,10 @@ fn remember(file: &Path, known: &Known) {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::host::shared_file::tests::pipe;
 
     #[test]
     fn a_directory_tells_its_file_system() {
@@ -131,5 +133,10 @@ mod tests {
         assert_eq!(known(&file, "unix:///b"), None);
         fs::write(&file, "{\"host\":").unwrap();
         assert_eq!(known(&file, "unix:///a"), None);
+        fs::remove_file(&file).unwrap();
+        pipe(&file);
+        assert_eq!(known(&file, "unix:///a"), None);
+        remember(&file, &Known { host: "unix:///a".into(), data_root: "/data".into() });
+        assert_eq!(known(&file, "unix:///a"), Some("/data".into()));
     }
 }

@@ -261,6 +261,7 @@ fn lock(state_dir: &Path) -> Option<File> {
         .truncate(false)
         .write(true)
         .mode(0o640)
+        .custom_flags(shared_file::AT_ONCE)
         .open(state_dir.join("totals.lock"))
         .ok()?;
     flock(&file, FlockOperation::LockExclusive).ok()?;

@@ -12,10 +12,14 @@ use crate::settings::{Patterns, PruneSettings};
 
 mod local;
 mod remote;
+mod rivals;
+mod seen;
 mod why;
 
-pub use local::{Doomed, LocalImage, Pipeline, PrunePlan, Seen, Spared, candidates, plan};
+pub use local::{Doomed, PrunePlan, Spared, candidates, plan};
 pub use remote::{RemotePlan, RemoteTag, asked as asked_remote, plan as plan_remote};
+pub use rivals::Rivals;
+pub use seen::{LocalImage, Pipeline, Seen};
 pub use why::Why;
 
 /// What may go, for one delivery job. It stands in the ledger, so that it can be acted on later.

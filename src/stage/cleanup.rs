@@ -15,6 +15,7 @@ use crate::plan::removal::RemovalPlan;
 use crate::settings::Settings;
 use crate::world::{Stdio, World};
 
+use super::creating::{self, Unanswered};
 use super::error::CallError;
 use super::{call, leases, removal, removal_lock, worker};
 
@@ -80,6 +81,10 @@ pub async fn work<E: Engine>(
         CallError::system(format!("this command is started by `cleanup` with a plan: {error}"))
     })?;
     note_uses(engine, settings, world, &plan.job).await;
+    let unanswered = creating::of_job(&settings.run_dir, &plan.job);
+    if let Some(unanswered) = &unanswered {
+        remove_late(engine, unanswered).await;
+    }
     let (objects, tokens) = tokio::join!(
         removal::remove_all(engine, &plan),
         leases::end_of_job(settings, world, &plan.job)
@@ -102,6 +107,15 @@ pub async fn work<E: Engine>(
     removal_lock::finish(&settings.run_dir, &plan.job).map_err(CallError::system)?;
     recorded.map_err(CallError::system)?;
     Ok(Outcome::Success)
+}
+
+/// What its `prepare` was killed at, or got no answer about. What does not come in time stays noted down.
+async fn remove_late<E: Engine>(engine: &E, unanswered: &Unanswered) {
+    let came = removal::remove_late(engine, &unanswered.names).await;
+    if came == unanswered.names {
+        // One that stays is looked at again by the next reap.
+        drop(unanswered.forget());
+    }
 }
 
 /// What its containers stand on was in use until now. What cannot be found out or written down only

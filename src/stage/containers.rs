@@ -5,6 +5,7 @@ use crate::engine::{ContainerSummary, Engine, EngineError};
 use crate::plan::container::{ContainerNetwork, ContainerPlan};
 
 use super::call::Call;
+use super::creating::Creating;
 use super::error::CallError;
 use super::images::Images;
 use super::pull::Ready;
@@ -28,7 +29,19 @@ pub async fn start<E: Engine>(
     engine: &E,
     images: &Images,
 ) -> Result<Started, CallError> {
-    let (job, network) = create_job(call, engine, &images.job).await?;
+    let creating = Creating::begin(call).await?;
+    let started = make(call, engine, images, &creating).await;
+    creating.end();
+    started
+}
+
+async fn make<E: Engine>(
+    call: &Call<'_>,
+    engine: &E,
+    images: &Images,
+    creating: &Creating,
+) -> Result<Started, CallError> {
+    let (job, network) = create_job(call, engine, &images.job, creating).await?;
     let mut helper = call.plan.helper_container(&images.job.facts.user);
     if let (Some(helper), Some(image)) = (&mut helper, &images.helper) {
         helper.image.clone_from(&image.reference);
@@ -41,8 +54,8 @@ pub async fn start<E: Engine>(
     }
     let (started, created, launched) = tokio::join!(
         start_job(call, engine, &job, &network),
-        create(engine, helper.as_ref()),
-        services::launch(engine, &services),
+        create(engine, helper.as_ref(), creating),
+        services::launch(engine, &services, creating),
     );
     started?;
     created?;
@@ -58,6 +71,7 @@ async fn create_job<E: Engine>(
     call: &Call<'_>,
     engine: &E,
     image: &Ready,
+    creating: &Creating,
 ) -> Result<(ContainerPlan, String), CallError> {
     let run_dir = &call.settings.run_dir;
     let lock = SlotLock::take(run_dir, "slots.lock").map_err(|error| {
@@ -80,7 +94,7 @@ async fn create_job<E: Engine>(
         ContainerNetwork::Named { name, .. } | ContainerNetwork::Join(name) => name.clone(),
         ContainerNetwork::Slot { .. } => String::new(),
     };
-    engine.create(&job).await?;
+    creating.create(engine, &job).await?;
     drop(lock);
     Ok((job, network))
 }
@@ -103,9 +117,13 @@ async fn remove_earlier_try<E: Engine>(
     Ok(())
 }
 
-async fn create<E: Engine>(engine: &E, plan: Option<&ContainerPlan>) -> Result<(), EngineError> {
+async fn create<E: Engine>(
+    engine: &E,
+    plan: Option<&ContainerPlan>,
+    creating: &Creating,
+) -> Result<(), EngineError> {
     match plan {
-        Some(plan) => engine.create(plan).await.map(drop),
+        Some(plan) => creating.create(engine, plan).await.map(drop),
         None => Ok(()),
     }
 }

@@ -10,6 +10,7 @@ pub mod call;
 pub mod cleanup;
 pub mod config;
 pub mod containers;
+pub mod creating;
 pub mod credential_helper;
 pub mod credentials;
 pub mod delivery;

@@ -35,6 +35,7 @@ pub async fn prepare<E: Engine, S: SecretSource, W: Write>(
         name: &job.name,
         project: &call.plan.project,
         pipeline: job.pipeline_id,
+        commit: &call.context.response.git_info.sha,
     });
     let ready = make_ready(call, engine, source, log).await;
     if ready.is_err() {

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::host::ledger::Ledger;
 use crate::host::prune::{self as host_prune, Pending};
 use crate::plan::Role;
-use crate::plan::prune::{self, PrunePlan, Why};
+use crate::plan::prune::{self, PrunePlan, Rivals, Why};
 
 mod remote;
 
@@ -52,7 +52,8 @@ pub async fn after_delivery<E: Engine, S: SecretSource>(
     }
     // After it is written down what goes from this host: the registry may be slow, and we may be killed.
     if let Some(place) = &call.plan.prune_registry {
-        remote::untag(call, (policy, place), source, sink).await;
+        let target = remote::Target { policy, place, rivals: Rivals::of(policy, &seen) };
+        remote::untag(call, &target, source, sink).await;
     }
     Ok(())
 }

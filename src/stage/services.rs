@@ -5,6 +5,7 @@ use futures_util::future::join_all;
 use crate::engine::{Engine, EngineError, Fault};
 use crate::plan::container::ContainerPlan;
 
+use super::creating::Creating;
 use super::error::CallError;
 
 /// Services that were created, with what became of each one's start.
@@ -14,9 +15,13 @@ pub struct Launched<'a> {
 }
 
 /// Creates and starts all of them side by side.
-pub async fn launch<'a, E: Engine>(engine: &E, services: &'a [ContainerPlan]) -> Launched<'a> {
+pub async fn launch<'a, E: Engine>(
+    engine: &E,
+    services: &'a [ContainerPlan],
+    creating: &Creating,
+) -> Launched<'a> {
     let started = join_all(services.iter().map(|service| async {
-        engine.create(service).await?;
+        creating.create(engine, service).await?;
         engine.start(&service.name).await
     }));
     Launched { services, started: started.await }

@@ -17,7 +17,7 @@
 //! | 68: `Upgrade: h2c` | `broker_transport` |
 //! | 51, 70, 71, 74, 103: builds, by classic builder | `builds`, 71 in `daemon` |
 //! | 76, 104: `BuildKit`'s frontends and cache mounts; layers of others | `builds` |
-//! | 77: flags of RUN; not shown on the bare daemon, whose `BuildKit` wants a session for them | `builds` |
+//! | 77: flags of RUN, which this daemon does not know; what Docker 28 does with them is told there | `builds` |
 //! | 82, 83, 85, 86, 88 to 92, 94, 95, 97, 98, 100, 106: another job's objects | `cross_job`, `on_host` |
 //! | 101: built under another's name | the policy's tests: it is 403 by the name alone |
 //! | 109, 112, 113: what must look absent, to the clock too | `hidden` |

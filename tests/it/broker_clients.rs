@@ -100,6 +100,11 @@ fn an_image_is_built_tagged_looked_at_run_and_removed() {
         test "$(docker run --rm app:test)" = 'built with this'
         docker images --format '{{.Repository}}:{{.Tag}}' | grep -qx app:test
         docker tag app:test app:other
+        for name in app 'app:*' app:other other; do
+            docker images --format '{{.Repository}}:{{.Tag}}' "$name" | sort | xargs echo "$name:" >>names
+        done
+        printf '%s\n' 'app: app:other app:test' 'app:*: app:other app:test' 'app:other: app:other' 'other:' |
+            diff - names
         docker image inspect app:other >/dev/null
         docker history app:test >/dev/null
         docker save app:test | tar -t >/dev/null

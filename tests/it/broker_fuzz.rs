@@ -25,6 +25,9 @@ const IMAGE: &str = "longshore-test/busybox:1";
 /// Accepted mutants of one test run; `LONGSHORE_BROKER_ACCEPTED` says otherwise.
 const ACCEPTED: usize = 5000;
 
+/// Of those, how many one daemon is to make, which gets slower with each.
+const OF_A_DAEMON: usize = 5000;
+
 /// Jobs at once, each with a broker and objects of its own.
 const JOBS: usize = 4;
 
@@ -185,17 +188,15 @@ fn fuzz(daemon: &OwnDaemon, seed: u64, victim: &str, wanted: usize) -> (Shares, 
     (shares, job)
 }
 
-#[test]
-fn what_the_daemon_makes_of_accepted_mutants_keeps_the_invariants() {
-    let wanted = std::env::var("LONGSHORE_BROKER_ACCEPTED").ok();
-    let wanted = wanted.map_or(ACCEPTED, |number| number.parse().unwrap());
+/// As many accepted mutants at a daemon of its own; answers what became of all that were sent.
+fn round(number: u64, wanted: usize) -> Vec<Shares> {
     let daemon = OwnDaemon::start(&[IMAGE]);
     daemon.docker(&["network", "create", "slot"]);
     let victim = daemon.docker(&["create", "--name", "victim", IMAGE]).trim().to_owned();
-    let began = Instant::now();
     let all: Vec<(Shares, Job)> = std::thread::scope(|scope| {
         let spawn = |seed| {
             let (daemon, victim) = (&daemon, victim.as_str());
+            let seed = seed + (number << 16);
             scope.spawn(move || fuzz(daemon, seed, victim, wanted.div_ceil(JOBS)))
         };
         let threads: Vec<_> = [0x5eed, 0xbeef, 0xcafe, 0xf00d].map(spawn).into_iter().collect();
@@ -207,7 +208,18 @@ fn what_the_daemon_makes_of_accepted_mutants_keeps_the_invariants() {
         let tag = tag.as_str().unwrap();
         assert!(tag == IMAGE || all.iter().any(|(_, job)| job.may_name(tag)), "{tag}");
     }
-    let sum = |of: fn(&Shares) -> usize| all.iter().map(|(shares, _)| of(shares)).sum::<usize>();
+    all.into_iter().map(|(shares, _)| shares).collect()
+}
+
+#[test]
+fn what_the_daemon_makes_of_accepted_mutants_keeps_the_invariants() {
+    let wanted = std::env::var("LONGSHORE_BROKER_ACCEPTED").ok();
+    let wanted = wanted.map_or(ACCEPTED, |number| number.parse().unwrap());
+    let began = Instant::now();
+    let rounds = wanted.div_ceil(OF_A_DAEMON);
+    let all: Vec<Shares> =
+        (0..).take(rounds).flat_map(|number| round(number, wanted.div_ceil(rounds))).collect();
+    let sum = |of: fn(&Shares) -> usize| all.iter().map(of).sum::<usize>();
     let (accepted, refused) = (sum(|one| one.accepted), sum(|one| one.refused));
     let (malformed, unmade) = (sum(|one| one.malformed), sum(|one| one.unmade));
     let mutants = accepted + refused + malformed + unmade;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use longshore::engine::{
     Deadlines, DockerEngine, Engine, EngineError, Fault, PullProgress, Removed,
 };
+use longshore::plan::container::Labels;
 
 use crate::support::fake_docker::{FakeDocker, Reply, short_deadlines};
 
@@ -231,4 +232,36 @@ async fn a_refused_pull_has_the_registrys_class() {
     let unknown = r#"{"message": "manifest for registry.example.com/team/app:1 not found"}"#;
     let error = pull(Reply::Json(404, unknown)).await.0.unwrap_err();
     assert_eq!(error.fault, Fault::NoSuchImage);
+}
+
+/// Deadlines with which work may take long, and a ping may not.
+fn patient() -> Deadlines {
+    let minute = Duration::from_mins(1);
+    Deadlines { control: Duration::from_millis(200), work: minute, ..short_deadlines() }
+}
+
+#[tokio::test]
+async fn a_daemon_that_answers_no_ping_either_is_not_waited_for() {
+    let docker = FakeDocker::answering(vec![Reply::Hang; 3]);
+    let engine = DockerEngine::new(&docker.host(), patient()).unwrap();
+    let begin = Instant::now();
+    let error = engine.remove_volume("cache").await.unwrap_err();
+    assert!(begin.elapsed() < AT_ONCE, "{:?}", begin.elapsed());
+    let expected =
+        "remove volume cache: no answer from the daemon, to a ping neither, within 600ms";
+    assert_eq!(told(&error), (Fault::Deadline, expected.to_owned()));
+}
+
+#[tokio::test]
+async fn a_daemon_that_is_at_something_long_and_answers_pings_has_its_time() {
+    // Two pings are missed in all, but not one after the other.
+    let made = r#"{"Id": "ab", "Warning": ""}"#;
+    let slow = Reply::Lines(Duration::from_millis(1600), vec![made]);
+    let alive = Reply::Json(200, "OK");
+    let replies = vec![slow, Reply::Hang, alive.clone(), Reply::Hang, alive.clone(), alive];
+    let docker = FakeDocker::answering(replies);
+    let engine = DockerEngine::new(&docker.host(), patient()).unwrap();
+    let begin = Instant::now();
+    engine.create_network("slot", None, &Labels::new()).await.unwrap();
+    assert!(begin.elapsed() > Duration::from_millis(1500), "{:?}", begin.elapsed());
 }

@@ -11,6 +11,7 @@ use crate::support::job_json::FakeJob;
 use crate::support::private_engine::Daemon;
 use crate::support::real::{BUSYBOX, Host, assert_says, await_gone_from, busybox, stderr};
 use crate::support::running::FailureReason;
+use crate::support::waiting::await_that;
 
 struct Ground {
     daemon: Daemon,
@@ -144,6 +145,23 @@ fn who_dies_or_is_cancelled_while_waiting_stands_in_nobodys_way() {
     ground.finish(&one);
     waiting.gets_in();
     ground.finish(&last);
+}
+
+#[test]
+fn those_whose_queue_is_removed_wait_on_in_their_order() {
+    let ground = Ground::new("[admission]\nmax_jobs = 1\n");
+    let [one, two, three] = jobs();
+    ground.let_in(&one);
+    let first = ground.waiting(&two);
+    let mut second = ground.waiting(&three);
+    std::fs::remove_dir_all(ground.host.path("run/queue")).unwrap();
+    await_that("the queue", || ground.host.path("run/queue").is_dir() && ground.queued() == 2);
+    ground.finish(&one);
+    first.gets_in();
+    assert!(second.still_waits());
+    ground.finish(&two);
+    second.gets_in();
+    ground.finish(&three);
 }
 
 #[test]

@@ -92,17 +92,17 @@ async fn when_runner_and_driver_are_killed_reap_ends_the_lease() {
     let running = host.runner().own_process().start(&job);
     running.wait_for_output("\nbegun", SOON);
     let driver = running.wait_for_call("run build_script", SOON);
-    let held = host.bare(&["reap", "--plan"]).output().unwrap();
+    let held = host.reap(&["--plan"]);
     assert!(!String::from_utf8_lossy(&held.stdout).contains("token"), "its runner lives: {held:?}");
     signal(driver, Signal::STOP);
     running.kill_runner();
     signal(driver, Signal::KILL);
     assert_eq!(running.join().status, JobStatus::Lost);
-    let plan = host.bare(&["reap", "--plan"]).output().unwrap();
+    let plan = host.reap(&["--plan"]);
     let words = ["would revoke Vault token ", "its runner is gone"];
     assert_says(&String::from_utf8_lossy(&plan.stdout), &words);
     assert_eq!(bao.logins_and_revokes(), (1, 0), "a plan ends nothing");
-    let reaped = host.bare(&["reap", "--json"]).output().unwrap();
+    let reaped = host.reap(&["--json"]);
     assert_no_token_is_left(&reaped);
     assert_says(&String::from_utf8_lossy(&reaped.stdout), &["\"revoke\":[{\"accessor\":\""]);
     assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 1), 0));
@@ -163,11 +163,11 @@ async fn a_token_that_cleanup_could_not_end_is_pending() {
         &["the Vault token with accessor", "could not be revoked", "sealed"],
     );
     assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 0), 1));
-    let failed = host.bare(&["reap"]).output().unwrap();
+    let failed = host.reap(&[]);
     assert!(!failed.status.success(), "{failed:?}");
     assert_says(&stderr(&failed), &["the Vault token with accessor", "could not be revoked"]);
     bao.unseal().await;
-    let reaped = host.bare(&["reap"]).output().unwrap();
+    let reaped = host.reap(&[]);
     assert_no_token_is_left(&reaped);
     assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 1), 0));
 }
@@ -184,15 +184,15 @@ async fn reap_ends_a_token_though_docker_does_not_answer() {
     signal(driver, Signal::KILL);
     assert_eq!(running.join().status, JobStatus::Lost);
     let host = host.docker("host", "\"unix:///nonexistent/docker.sock\"");
-    let plan = host.bare(&["reap", "--plan"]).output().unwrap();
+    let plan = host.reap(&["--plan"]);
     assert_says(&String::from_utf8_lossy(&plan.stdout), &["would revoke Vault token "]);
     assert_eq!(bao.logins_and_revokes(), (1, 0), "a plan ends nothing");
-    let reaped = host.bare(&["reap"]).output().unwrap();
+    let reaped = host.reap(&[]);
     assert!(!reaped.status.success(), "{reaped:?}");
     assert_says(&stderr(&reaped), &["/nonexistent/docker.sock"]);
     assert_no_token_is_left(&reaped);
     assert_eq!((bao.logins_and_revokes(), host.kept_tokens().len()), ((1, 1), 0));
     let host = host.docker("host", &format!("{:?}", docker_host()));
-    assert_no_token_is_left(&host.bare(&["reap"]).output().unwrap());
+    assert_no_token_is_left(&host.reap(&[]));
     await_gone(&job);
 }

@@ -20,6 +20,7 @@ use longshore::world::{Stdio, World};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::support::in_process::InProcess;
 use crate::support::kill_points::{KillPoints, Point, Proxy, Side};
 use crate::support::left::Left;
 use crate::support::names::unique;
@@ -84,6 +85,43 @@ fn a_daemon_that_is_restarted_during_a_reap_loses_nothing_of_it() {
         assert!(done.status.success(), "{side:?} {done:?}");
         assert_eq!(there(&all), 0, "{side:?}");
     }
+}
+
+/// It is stopped at a removal: what comes after that is not asked for, and no kind of object is waited for anew.
+#[tokio::test]
+async fn a_daemon_that_hangs_in_the_middle_of_a_reap_is_waited_for_once() {
+    let daemon = Daemon::start(&[]);
+    let mut all = left_on(&daemon);
+    all.push(Left::on(daemon.host(), "network", "longshore-7-00000000-net", "brokered"));
+    let (points, hits) = KillPoints::of_job(7);
+    let proxy = Proxy::before(&points, &daemon.socket);
+    let host = Host::new().in_memory().docker("host", &format!("{:?}", daemon.host()));
+    // The call is named by the words of this process.
+    let call = points.note(i32::try_from(std::process::id()).unwrap(), "GET /").call;
+    let request = "DELETE /v1./containers/JOB-job".into();
+    points.arm(&Point { call, request, nth: 1 }, Side::Before);
+    let pid = Pid::from_raw(daemon.pid()).unwrap();
+    let stopper = std::thread::spawn(move || {
+        let hit = hits.recv_timeout(SOON).unwrap();
+        kill_process(pid, Signal::STOP).unwrap();
+        (hit, hits)
+    });
+    let began = Instant::now();
+    let ended = InProcess::new(&host, &proxy.host()).reap().await;
+    let took = began.elapsed();
+    let hit = stopper.join().unwrap();
+    kill_process(pid, Signal::CONT).unwrap();
+    drop(hit);
+    // One removal, and the question whether anybody is there, twice.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let told = ended.unwrap_err().to_string();
+    let words = ["no answer from the daemon within 1s", "remove volume", "remove network"];
+    assert_says(&told, &words);
+    assert_eq!(told.matches("not tried any more").count(), 2, "{told}");
+    assert!(there(&all) >= 3, "{told}");
+    let done = host.bare(&["reap"]).output().unwrap();
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(there(&all), 0);
 }
 
 /// An idle network of this host alone: what a reap of another test leaves.
@@ -162,6 +200,14 @@ impl Full {
 
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Makes room.
+    pub(crate) fn empty(&self) {
+        for entry in fs::read_dir(self.path()).unwrap() {
+            fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+        run(Command::new("mount").args(["-o", "remount,size=1m,nr_inodes=1k"]).arg(self.path()));
     }
 }
 

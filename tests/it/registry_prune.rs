@@ -285,6 +285,53 @@ async fn a_delivery_takes_its_tags_from_a_real_registry_and_leaves_latest() {
     forget(&name);
 }
 
+/// Both have built the same image, and tag what they test by one name: the first delivery leaves it to the other,
+/// whose test has not begun; the other's delivery takes it.
+#[tokio::test]
+async fn two_pipelines_that_deliver_the_same_repository_leave_each_other_what_they_need() {
+    let (registry, login) = real();
+    let path = format!("group/{}", unique());
+    let name = format!("{registry}/{path}");
+    let host = Host::new().table("[prune]\nregistry = true\n");
+    let theirs = "0123abcdef89abcdef0123456789abcdef012345";
+    push(&host, &name, &login, &["latest", "test", SHA, theirs]);
+    let repository = Repository::new(&name, Some(&login)).unwrap();
+    let before = repository.digest("latest").await.unwrap().unwrap();
+    let password = String::from_utf8_lossy(login.password.expose()).into_owned();
+    let project = FakeJob::new().id;
+    let job = |stage: &str, pipeline: u64, sha: &str| {
+        busybox(["echo fine"])
+            .stage(stage)
+            .pipeline(pipeline)
+            .project(project, &path)
+            .registry_image(&name)
+            .registry_credentials(&registry, &login.username, &password)
+            .sha(sha)
+    };
+    let run = |job: FakeJob| host.run(&job).assert_success().trace_text();
+    let left = async || {
+        let mut left = repository.tags().await.unwrap();
+        left.sort();
+        left
+    };
+    run(job("build", 8, theirs));
+    let trace = run(job("delivery", 7, SHA));
+    assert_says(
+        &trace,
+        &[
+            &format!("longshore: removed from the registry: {name}:{SHA}\n"),
+            &format!("longshore: kept {name}:test: pipeline 8 is at work and may need it\n"),
+            &format!("kept in the registry: {name}:test: pipeline 8 is at work and may need it\n"),
+        ],
+    );
+    assert_eq!(left().await, [theirs, "latest", "test"], "{trace}");
+    let trace = run(job("delivery", 8, theirs));
+    assert_eq!(left().await, ["latest"], "{trace}");
+    assert_eq!(repository.digest("latest").await.unwrap(), Some(before));
+    host.await_workers();
+    forget(&name);
+}
+
 #[test]
 fn a_registry_that_refuses_the_login_costs_the_delivery_nothing() {
     let (registry, _) = real();

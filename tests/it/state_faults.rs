@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::reap_faults::Full;
-use crate::support::real::{Host, assert_says, await_gone, busybox, stderr};
+use crate::support::real::{BUSYBOX, Host, assert_says, await_gone, busybox, stderr};
 
 /// Runs it with an end: whoever waits on a pipe would wait for ever.
 fn ends(host: &Host, words: &[&str]) -> Output {
@@ -27,17 +27,15 @@ const ONE: [&str; 4] = ["prune", "--repository", "registry.example/none/such", "
 const SHA: &str = "0f0f0f0fabcdef0123456789abcdef0123456789";
 
 #[test]
-fn without_room_for_locks_each_command_names_the_file_system() {
+fn without_room_for_locks_a_prune_names_the_file_system() {
     let full = Full::mount();
     let host = Host::new().top("run_dir", &at(full.path()));
     let path = full.path().display().to_string();
-    for words in [&[&ONE[..], &[SHA]].concat()[..], &["gc"]] {
-        let output = ends(&host, words);
-        assert_eq!(output.status.code(), Some(2), "{words:?} {output:?}");
-        let told = stderr(&output);
-        assert_says(&told, &["failed to take the lock", &path, "No space left on device"]);
-        assert_eq!(told.matches(&path).count(), 1, "{told}");
-    }
+    let output = ends(&host, &[&ONE[..], &[SHA]].concat());
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let told = stderr(&output);
+    assert_says(&told, &["failed to take the lock", &path, "No space left on device"]);
+    assert_eq!(told.matches(&path).count(), 1, "{told}");
     // What only looks needs no lock.
     for words in [&["status"][..], &["ledger"], &["prune", "--plan"]] {
         let output = ends(&host, words);
@@ -131,4 +129,73 @@ fn a_ledger_that_is_no_file_is_told_and_fails_no_job() {
         assert!(done.status.success(), "{kind} {done:?}");
     }
     fs::remove_dir(host.path("state/ledger.jsonl")).unwrap();
+}
+
+/// Files of ours that others than the ledger are, by what is in the place of each.
+const PLACES: [&str; 8] = [
+    "state/totals.lock",
+    "state/totals.json",
+    "state/directories/7-00000000",
+    "state/last-use/images/sha256:00",
+    "run/data-root.json",
+    "run/creating/7-00000000",
+    "run/removing/7-00000000",
+    "run/leases/00",
+];
+
+/// A pipe without another end would be waited on for ever.
+#[test]
+fn pipes_and_directories_in_the_place_of_files_hold_nobody_up() {
+    let (pipe, directory) = (["-m", "600"].as_slice(), ["-p"].as_slice());
+    for (program, options) in [("mkfifo", pipe), ("mkdir", directory)] {
+        let host = Host::new();
+        let run = host.path("run");
+        let host = host.top("run_dir", &at(&run)).table("[admission]\nmax_jobs = 100\n");
+        let image = busybox_id();
+        let used = [format!("state/last-use/images/{image}"), "state/last-use/images/x".into()];
+        for place in PLACES.iter().copied().chain(used.iter().map(String::as_str)) {
+            let path = host.path(place);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let made = Command::new(program).args(options).arg(&path).status().unwrap();
+            assert!(made.success(), "{place}");
+        }
+        for words in [&["status"][..], &["reap", "--plan"], &["gc", "--plan"]] {
+            let output = ends(&host, words);
+            assert!(output.status.success(), "{program} {words:?} {output:?}");
+        }
+        let job = busybox(["echo fine"]);
+        host.runner().run(&job).assert_success();
+        await_gone(&job);
+        host.await_workers();
+    }
+}
+
+fn busybox_id() -> String {
+    let words = ["image", "inspect", "-f", "{{.Id}}", BUSYBOX];
+    let output = Command::new("docker").args(words).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// What is in the way of a lock is told once, with its path.
+#[test]
+fn what_is_in_the_place_of_a_lock_is_told() {
+    for kind in ["mkfifo", "mkdir"] {
+        let host = Host::new();
+        let run = host.path("run");
+        fs::create_dir_all(run.join("queue")).unwrap();
+        let host = host.top("run_dir", &at(&run)).table("[admission]\nmax_jobs = 100\n");
+        for lock in ["prune.lock", "queue/lock", "slots.lock"] {
+            assert!(Command::new(kind).arg(run.join(lock)).status().unwrap().success());
+        }
+        let pruned = ends(&host, &[&ONE[..], &[SHA]].concat());
+        assert_eq!(pruned.status.code(), Some(2), "{kind} {pruned:?}");
+        assert_eq!(stderr(&pruned).matches("prune.lock").count(), 1, "{pruned:?}");
+        let job = busybox(["true"]);
+        let output = host.call(&job, &["prepare"]);
+        assert_eq!(output.status.code(), Some(2), "{kind} {output:?}");
+        let queue = run.join("queue").display().to_string();
+        assert_says(&stderr(&output), &["failed to queue for a place", &queue]);
+        assert!(host.call(&job, &["cleanup"]).status.success());
+        await_gone(&job);
+    }
 }

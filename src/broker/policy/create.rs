@@ -27,18 +27,26 @@ pub(super) fn create(case: Case<'_>, create: &ContainerCreate) -> Judged {
     body.insert("Image".to_owned(), json!(image));
     body.insert("Labels".to_owned(), labels(case, &create.process.labels));
     let attached = network::of_container(case, create, given)?;
-    body.insert("HostConfig".to_owned(), host::config(case, create, &mounts, &attached.mode)?);
+    let host = host::config(case, create, &mounts, &attached.mode)?;
+    let ports = publish::counted(case, &host)?;
+    body.insert("HostConfig".to_owned(), host);
     if let Some(endpoints) = attached.endpoints {
         body.insert("NetworkingConfig".to_owned(), json!({"EndpointsConfig": endpoints}));
     }
     let own = Note::Created { kind: Kind::Container, name: name.to_owned(), id: None };
+    let published = (ports > 0).then_some(Note::Published { ports });
     Ok(allow(Outgoing {
         query: pairs([
             ("name", Some(case.view.daemon_name(name))),
             ("platform", create.platform.clone()),
         ]),
         body: json(&Value::Object(body)),
-        notes: [own].into_iter().chain(mounts.notes).chain(visible::seen(&image)).collect(),
+        notes: [own]
+            .into_iter()
+            .chain(published)
+            .chain(mounts.notes)
+            .chain(visible::seen(&image))
+            .collect(),
         links: mounts.links,
         // A daemon under load takes its time for the layers.
         patience: Patience::Job,

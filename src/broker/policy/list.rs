@@ -98,12 +98,17 @@ pub(super) fn events(
 
 /// All that the daemon has, cut down to the job's own on its way back.
 pub(super) fn images(case: Case<'_>, all: bool, filters: &Filters) -> Judged {
-    let values =
-        passed(filters, &["dangling", "label", "until"], &["reference", "before", "since"])?;
+    let known = ["dangling", "label", "until", "reference"];
+    let mut values = passed(filters, &known, &["before", "since"])?;
     if filters.0.contains_key("before") || filters.0.contains_key("since") {
         return Err(unknown("before"));
     }
-    let _ = case;
+    if let Some(patterns) = values.get_mut("reference") {
+        // Names that are the job's alone are longer at the daemon.
+        let prefix = case.view.local_prefix();
+        let local: Vec<_> = patterns.iter().map(|pattern| format!("{prefix}{pattern}")).collect();
+        patterns.extend(local);
+    }
     Ok(allow(Outgoing {
         query: pairs([("all", flag(all)), ("filters", written(&values))]),
         answer: Answer::Document(Shape::Images),

@@ -38,7 +38,8 @@ pub(super) struct Wanted<'a> {
 pub(super) fn of(case: Case<'_>, create: &ContainerCreate) -> Result<Mounts, Refusal> {
     let mut mounts = Mounts::default();
     let host = &create.host;
-    if host.binds.len() + host.mounts.len() + create.process.volumes.len() > 64 {
+    let asked = [host.binds.len(), host.mounts.len(), host.tmpfs.len(), host.volumes_from.len()];
+    if asked.iter().sum::<usize>() + create.process.volumes.len() > 64 {
         return Err(Refusal::quota("quota", "a container has at most 64 mounts"));
     }
     for bind in &host.binds {

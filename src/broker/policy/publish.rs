@@ -9,6 +9,9 @@ use super::Case;
 use crate::broker::refusal::Refusal;
 use crate::broker::request::container::ContainerCreate;
 
+/// Most ports that a job's containers publish.
+const MOST: usize = 128;
+
 /// Ports are published on the address of the job's own network: its containers reach them there, and the
 /// host's own addresses stay free.
 pub(super) fn ports(case: Case<'_>, create: &ContainerCreate) -> Result<Value, Refusal> {
@@ -50,6 +53,19 @@ pub(super) fn ports(case: Case<'_>, create: &ContainerCreate) -> Result<Value, R
         ));
     }
     Ok(json!(all))
+}
+
+/// How many ports this `HostConfig` publishes, as long as the job's containers may: each is a process of the host's,
+/// of 3 MiB, that no limit of the job's holds for.
+pub(super) fn counted(case: Case<'_>, host: &Value) -> Result<usize, Refusal> {
+    let bindings = host.get("PortBindings").and_then(Value::as_object).into_iter().flatten();
+    let ports = bindings.filter_map(|(_, bound)| bound.as_array()).map(Vec::len).sum();
+    let published: usize = case.view.own.ports.values().sum();
+    if ports > 0 && published + ports > MOST {
+        let message = format!("the containers of a job publish at most {MOST} ports");
+        return Err(Refusal::quota("quota", message));
+    }
+    Ok(ports)
 }
 
 /// `ExposedPorts` as Docker writes them.

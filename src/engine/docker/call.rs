@@ -1,7 +1,9 @@
 //! One call to the daemon: what is tried on what, its deadline, and how "not there" is read.
 
+use std::future::pending;
 use std::time::Duration;
 
+use bollard::Docker;
 use bollard::errors::Error;
 
 use super::fault;
@@ -13,7 +15,8 @@ use crate::engine::{EngineError, Fault, Removed};
 pub struct Deadlines {
     /// What the daemon answers from memory: lists, inspects, the head of an attach.
     pub control: Duration,
-    /// What makes it work on disks, cgroups and bridges: create, start, upload, removals.
+    /// What makes it work on disks, cgroups and bridges: create, start, upload, removals. A daemon that answers
+    /// nothing else meanwhile is given up sooner: after three times `control`.
     pub work: Duration,
     /// Between two signs of life of a pull.
     pub pull_idle: Duration,
@@ -39,20 +42,50 @@ pub(super) struct Call<'a> {
     pub(super) object: &'a str,
     pub(super) deadline: Duration,
     pub(super) meter: &'a Meter,
+    /// Whom to ask whether it lives, where this call may take its time; and between two such questions.
+    pub(super) pulse: Option<(&'a Docker, Duration)>,
 }
 
+/// A daemon that did not answer so many pings in a row does not answer the call that they are for either.
+const MISSED: u32 = 2;
+
 impl Call<'_> {
-    /// Waits for the answer, but not longer than the deadline.
+    /// Waits for the answer, but not longer than the deadline, and not for a daemon that hangs.
     pub(super) async fn run<T>(
         &self,
         answer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, EngineError> {
         let _under_way = self.meter.begin(Share::Engine);
-        match tokio::time::timeout(self.deadline, answer).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(fault::of(self.verb, self.object, &error)),
-            Err(_elapsed) => Err(self.late("no answer from the daemon", self.deadline)),
+        tokio::select! {
+            biased;
+            answer = tokio::time::timeout(self.deadline, answer) => match answer {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(error)) => Err(fault::of(self.verb, self.object, &error)),
+                Err(_elapsed) => Err(self.late("no answer from the daemon", self.deadline)),
+            },
+            waited = self.silence() => {
+                Err(self.late("no answer from the daemon, to a ping neither,", waited))
+            }
         }
+    }
+
+    /// Ends once the daemon answers pings no more, and says how long that took: it is at nothing, and not at
+    /// something long.
+    async fn silence(&self) -> Duration {
+        let Some((docker, pulse)) = self.pulse else { return pending().await };
+        let mut missed = 0;
+        tokio::time::sleep(pulse).await;
+        while missed < MISSED {
+            // Whether it is a good answer the call's own will tell. Boxed, as hardly any call comes so far.
+            let answered = tokio::time::timeout(pulse, Box::pin(docker.ping())).await.is_ok();
+            if answered {
+                missed = 0;
+                tokio::time::sleep(pulse).await;
+            } else {
+                missed += 1;
+            }
+        }
+        pulse * (1 + MISSED)
     }
 
     /// The error of a deadline that passed.

@@ -9,6 +9,9 @@ use crate::engine::{CachePrune, EngineError, Fault, Removed};
 use crate::plan::gc::{Kind, Reason};
 use crate::world::unix;
 
+/// What is tried first on an image.
+const LOCK: &str = "lock image";
+
 /// What acting needs.
 pub(super) struct Acting<'a, E: Engine> {
     pub(super) engine: &'a E,
@@ -19,11 +22,19 @@ pub(super) struct Acting<'a, E: Engine> {
     pub(super) observation: &'a Observation,
 }
 
-/// Removes and books it in the report.
-pub(super) async fn act<E: Engine>(acting: &Acting<'_, E>, plan: &GcPlan, report: &mut Report) {
+/// Removes and books it in the report; `false` where the engine answers no more.
+pub(super) async fn act<E: Engine>(
+    acting: &Acting<'_, E>,
+    plan: &GcPlan,
+    report: &mut Report,
+) -> bool {
+    let mut lockable = true;
     for going in &plan.remove {
         if going.reason == Reason::LowSpace && acting.has_space() {
-            return;
+            return true;
+        }
+        if going.kind == Kind::Image && !lockable {
+            continue;
         }
         match acting.remove(going).await {
             Ok(true) => {
@@ -36,23 +47,34 @@ pub(super) async fn act<E: Engine>(acting: &Acting<'_, E>, plan: &GcPlan, report
             Ok(false) => {}
             // Somebody began to use it after we had looked.
             Err(error) if error.fault == Fault::Conflict => {}
+            // Where there is no room for one lock there is none for the next.
+            Err(error) if error.verb == LOCK => {
+                lockable = false;
+                report.left.push(error.to_string());
+            }
             Err(error) => {
                 let away = error.fault.is_away();
                 report.left.push(error.to_string());
                 if away {
-                    return;
+                    return false;
                 }
             }
         }
     }
-    let Some(cache) = &plan.build_cache else { return };
+    let Some(cache) = &plan.build_cache else { return true };
     let prune = CachePrune {
         keep_bytes: cache.keep_bytes,
         unused_for: std::time::Duration::from_secs(cache.unused_for_seconds),
     };
     match acting.engine.prune_build_cache(&prune).await {
-        Ok(bytes) => report.freed.build_cache += bytes,
-        Err(error) => report.left.push(error.to_string()),
+        Ok(bytes) => {
+            report.freed.build_cache += bytes;
+            true
+        }
+        Err(error) => {
+            report.left.push(error.to_string());
+            !error.fault.is_away()
+        }
     }
 }
 
@@ -95,10 +117,10 @@ impl<E: Engine> Acting<'_, E> {
         let names: Vec<&str> =
             going.references.iter().chain([&going.name]).map(String::as_str).collect();
         Leases::at(&self.settings.run_dir).seize(&names).map_err(|error| EngineError {
-            verb: "lock image",
+            verb: LOCK,
             object: going.shown(),
             fault: Fault::Daemon,
-            cause: error.to_string(),
+            cause: format!("{error}; no image can go until there is room for its lock"),
             retry_after: None,
         })
     }

@@ -22,6 +22,8 @@ pub enum Event<'a> {
         project: &'a str,
         /// GitLab's number of the pipeline.
         pipeline: u64,
+        /// Its commit.
+        commit: &'a str,
     },
     /// A stage ended.
     Stage {

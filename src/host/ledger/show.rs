@@ -100,7 +100,8 @@ mod tests {
         let now = humantime::parse_rfc3339(DAY).unwrap();
         for (job, id, pipeline) in [("7-abc", 7, 70), ("8-def", 8, 80)] {
             let project = "web/shop";
-            let started = Event::Started { job, id, name: "unit tests", project, pipeline };
+            let started =
+                Event::Started { job, id, name: "unit tests", project, pipeline, commit: "" };
             ledger.append(&started, now).unwrap();
             ledger.append(&Event::Removing { job }, now).unwrap();
         }

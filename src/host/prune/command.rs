@@ -11,7 +11,7 @@ use crate::engine::{Engine, Repository};
 use crate::outcome::Outcome;
 use crate::plan::ImageSource;
 use crate::plan::login::LoginPlan;
-use crate::plan::prune::{self, Facts, PrunePlan, PrunePolicy, RemotePlan, Spared};
+use crate::plan::prune::{self, Facts, PrunePlan, PrunePolicy, RemotePlan, Rivals, Spared};
 use crate::secrets::Fetched;
 use crate::settings::Settings;
 use crate::stage::credentials::Credentials;
@@ -81,7 +81,8 @@ async fn plans<E: Engine>(
         if settings.prune.registry {
             let login = login(settings, world, &policy).await?;
             let repository = Repository::new(&policy.repository, login.as_ref())?;
-            registry = Some(remote::plan(&repository, &policy).await?);
+            let rivals = Rivals::of(&policy, &seen);
+            registry = Some(remote::plan_beside(&repository, &policy, &rivals).await?);
         }
         all.push(Planned { job, policy, host, registry });
     }

@@ -1,7 +1,8 @@
-//! Which pipeline an image is of, by the ledger: jobs with a brokered socket have it written down there. It
-//! plans nothing; without a ledger, labels and names are all there is.
+//! Which pipeline an image is of, and which pipelines are under way, by the ledger: jobs with a brokered socket
+//! have what they make written down there. It plans nothing; without a ledger, labels and names are all there is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use crate::host::ledger::Ledger;
 use crate::host::ledger::history::Entry;
 use crate::plan::prune::{Pipeline, Seen};
+use crate::world::unix;
 
 /// What an `image` event tells of images that a job made or pushed.
 #[derive(Deserialize)]
@@ -21,10 +23,16 @@ struct Made {
     digest: Option<String>,
 }
 
-/// Tells of the images that are there whose they are. The last pipeline that made one has it.
+/// For so long after its last job a pipeline may have another one to come.
+const UNDER_WAY: Duration = Duration::from_mins(15);
+
+/// Tells of the images that are there whose they are, and who may need some yet. The last pipeline that made one
+/// has it.
 pub fn add(seen: &mut Seen, ledger: &Ledger) {
     // A ledger that cannot be read is one that is not there.
-    let entries = ledger.of_kinds(&["image"]).unwrap_or_default();
+    let entries = ledger.of_kinds(&["image", "started", "finished", "pruning"]).unwrap_or_default();
+    let told = |one: &&Entry| one.event != "image";
+    seen.recent = under_way(entries.iter().filter(told), seen.now);
     let made: BTreeMap<String, Pipeline> =
         entries.iter().filter_map(read).flat_map(by_name).collect();
     for image in &mut seen.images {
@@ -35,7 +43,42 @@ pub fn add(seen: &mut Seen, ledger: &Ledger) {
     }
 }
 
+/// Pipelines that had a job not long ago, and have not planned their prune since.
+fn under_way<'e>(entries: impl Iterator<Item = &'e Entry>, now: u64) -> BTreeSet<Pipeline> {
+    let (mut jobs, mut last) = (BTreeMap::new(), BTreeMap::new());
+    for entry in entries {
+        let time = humantime::parse_rfc3339(&entry.time).map_or(0, unix);
+        match entry.event.as_str() {
+            "started" => {
+                let pipeline = pipeline(entry);
+                jobs.insert(entry.job(), pipeline.clone());
+                last.insert(pipeline, time);
+            }
+            "finished" => {
+                let ended = jobs.get(entry.job()).and_then(|pipeline| last.get_mut(pipeline));
+                ended.map(|last| *last = time).unwrap_or_default();
+            }
+            _ => {
+                let policy = super::read(entry).map(|plan| plan.policy).unwrap_or_default();
+                last.retain(|one, _| (&one.project, one.id) != (&policy.project, policy.pipeline));
+            }
+        }
+    }
+    let recent = |time: &u64| time.saturating_add(UNDER_WAY.as_secs()) > now;
+    last.into_iter().filter(|(_, time)| recent(time)).map(|(pipeline, _)| pipeline).collect()
+}
+
+fn pipeline(started: &Entry) -> Pipeline {
+    let field = |name: &str| started.fields.get(name);
+    let text = |name: &str| field(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let id = field("pipeline").and_then(Value::as_u64).unwrap_or_default();
+    Pipeline { project: text("project"), id, commit: text("commit") }
+}
+
 fn read(entry: &Entry) -> Option<Made> {
+    if entry.event != "image" {
+        return None;
+    }
     let made = Made::deserialize(Value::Object(entry.fields.clone())).ok()?;
     matches!(made.deed.as_str(), "built" | "pushed").then_some(made)
 }
@@ -53,7 +96,7 @@ mod tests {
     use super::*;
     use crate::broker::outgoing::Deed;
     use crate::host::ledger::Event;
-    use crate::plan::prune::LocalImage;
+    use crate::plan::prune::{LocalImage, PrunePlan, PrunePolicy};
 
     fn event<'a>(
         pipeline: u64,
@@ -100,6 +143,38 @@ mod tests {
             seen.images.iter().map(of).collect::<Vec<_>>(),
             [Some(1), Some(2), None, Some(4)]
         );
+    }
+
+    #[test]
+    fn a_pipeline_is_under_way_until_it_delivers_or_has_no_job_for_a_while() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::at(directory.path());
+        let at = |minutes| SystemTime::UNIX_EPOCH + Duration::from_mins(minutes);
+        let started = |job, pipeline| Event::Started {
+            job,
+            id: 1,
+            name: "build",
+            project: "team/app",
+            pipeline,
+            commit: "c",
+        };
+        // The second one ran for long, the third has delivered, the fourth ended long ago.
+        for (minute, job, pipeline) in [(0, "1-a", 1), (1, "2-a", 2), (2, "3-a", 3), (3, "4-a", 4)]
+        {
+            ledger.append(&started(job, pipeline), at(minute)).unwrap();
+        }
+        let policy =
+            PrunePolicy { project: "team/app".into(), pipeline: 3, ..PrunePolicy::default() };
+        let plan = crate::host::prune::Pending::new("3-b", &policy, &PrunePlan::default());
+        ledger.append(&plan.event(), at(20)).unwrap();
+        for (minute, job) in [(4, "4-a"), (19, "2-a"), (21, "gone")] {
+            ledger.append(&Event::Finished { job, status: "success" }, at(minute)).unwrap();
+        }
+        ledger.append(&started("1-b", 1), at(22)).unwrap();
+        let mut seen = Seen { now: unix(at(30)), ..Seen::default() };
+        add(&mut seen, &ledger);
+        let ids: Vec<u64> = seen.recent.iter().map(|one| one.id).collect();
+        assert_eq!(ids, [1, 2]);
     }
 
     #[test]

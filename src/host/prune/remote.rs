@@ -3,7 +3,7 @@
 
 use crate::engine::{EngineError, Fault, Repository};
 use crate::host::ledger::Event;
-use crate::plan::prune::{self, PrunePolicy, RemotePlan, RemoteTag, Why};
+use crate::plan::prune::{self, PrunePolicy, RemotePlan, RemoteTag, Rivals, Why};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ impl Untagged {
     }
 }
 
-/// What goes from the registry.
+/// What goes from the registry, where nobody else is under way.
 ///
 /// # Errors
 /// When the registry does not answer.
@@ -31,14 +31,26 @@ pub async fn plan(
     repository: &Repository<'_>,
     policy: &PrunePolicy,
 ) -> Result<RemotePlan, EngineError> {
+    plan_beside(repository, policy, &Rivals::default()).await
+}
+
+/// What goes from the registry beside these other pipelines.
+///
+/// # Errors
+/// When the registry does not answer.
+pub async fn plan_beside(
+    repository: &Repository<'_>,
+    policy: &PrunePolicy,
+    rivals: &Rivals<'_>,
+) -> Result<RemotePlan, EngineError> {
     let names = repository.tags().await?;
     let mut tags = Vec::new();
-    for tag in prune::asked_remote(policy, &names) {
+    for tag in prune::asked_remote(policy, &names, rivals) {
         let digest = repository.digest(tag).await?;
         let tag = |digest| RemoteTag { tag: tag.clone(), digest, emptied: false };
         tags.extend(digest.map(tag));
     }
-    let plan = prune::plan_remote(policy, &tags);
+    let plan = prune::plan_remote(policy, &tags, rivals);
     // What would stay for another's may be nobody's.
     let others = plan.spared.iter().filter(|one| one.why == Why::NotDelivered);
     for other in others {
@@ -46,7 +58,7 @@ pub async fn plan(
             tag.emptied = repository.is_throw_away(&tag.tag).await?;
         }
     }
-    Ok(prune::plan_remote(policy, &tags))
+    Ok(prune::plan_remote(policy, &tags, rivals))
 }
 
 /// Takes the plan's tags away. `nonce` has to differ from all others.

@@ -66,7 +66,7 @@ pub fn all(settings: &Settings) -> Vec<Noted> {
 }
 
 fn read(note: PathBuf) -> Option<Noted> {
-    let noted: Noted = serde_json::from_slice(&fs::read(&note).ok()?).ok()?;
+    let noted: Noted = serde_json::from_slice(&shared_file::read(&note).ok()?).ok()?;
     Some(Noted { note, ..noted })
 }
 

@@ -25,7 +25,7 @@ impl Ground {
 
     fn started(&self, job: &str, time: u64) {
         let (name, project) = ("unit", "web/shop");
-        self.append(&Event::Started { job, id: 1, name, project, pipeline: 1 }, time);
+        self.append(&Event::Started { job, id: 1, name, project, pipeline: 1, commit: "" }, time);
     }
 
     fn stage(&self, job: &str, stage: &str, outcome: Ending) {

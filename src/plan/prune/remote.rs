@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::{LATEST, PrunePolicy, Spared, Why};
+use super::{LATEST, PrunePolicy, Rivals, Spared, Why};
 
 /// A tag as the registry has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,9 +32,9 @@ pub struct RemotePlan {
 
 /// Plans the registry's part. Without a `latest` nothing goes: then nothing is known to be delivered.
 ///
-/// A tag that other pipelines use as well goes only while it points to what this pipeline delivered, or to
-/// nothing that anybody could pull.
-pub fn plan(policy: &PrunePolicy, tags: &[RemoteTag]) -> RemotePlan {
+/// A tag that other pipelines use as well goes only while it points to what this pipeline delivered, and no other
+/// one that is under way has made the same; or where it points to nothing that anybody could pull.
+pub fn plan(policy: &PrunePolicy, tags: &[RemoteTag], rivals: &Rivals<'_>) -> RemotePlan {
     let digest_of = |name: &str| tags.iter().find(|one| one.tag == name).map(|one| &one.digest);
     let Some(latest) = digest_of(LATEST) else { return RemotePlan::default() };
     let rules = policy.rules();
@@ -44,8 +44,11 @@ pub fn plan(policy: &PrunePolicy, tags: &[RemoteTag]) -> RemotePlan {
         own.map(|one| &one.digest).chain([latest]).any(|one| one == digest)
     };
     for one in tags.iter().filter(|one| rules.names(&one.tag)) {
+        let rival = rivals.of_manifest(&one.digest, tags).filter(|_| !rules.is_own(&one.tag));
         let why = if rules.keeps(&one.tag) {
             Why::Kept
+        } else if let Some(rival) = rival {
+            Why::AtWork(rival)
         } else if rules.is_own(&one.tag) || mine(&one.digest) || one.emptied {
             plan.remove.push(one.clone());
             continue;
@@ -58,7 +61,8 @@ pub fn plan(policy: &PrunePolicy, tags: &[RemoteTag]) -> RemotePlan {
 }
 
 /// The names of tags whose digests have to be known for a plan.
-pub fn asked<'a>(policy: &PrunePolicy, tags: &'a [String]) -> Vec<&'a String> {
+pub fn asked<'a>(policy: &PrunePolicy, tags: &'a [String], rivals: &Rivals<'_>) -> Vec<&'a String> {
     let rules = policy.rules();
-    tags.iter().filter(|tag| *tag == LATEST || rules.names(tag)).collect()
+    let asked = |tag: &str| tag == LATEST || rules.names(tag) || rivals.name(tag);
+    tags.iter().filter(|tag| asked(tag)).collect()
 }

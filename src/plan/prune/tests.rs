@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use super::super::container::Labels;
 use super::*;
 
+mod rivals;
+
 const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
 const REPOSITORY: &str = "reg.example:5000/team/app";
@@ -293,7 +295,7 @@ fn remote(tags: &[(&str, &str)]) -> RemotePlan {
         digest: (*digest).into(),
         emptied: *digest == "emptied",
     };
-    plan_remote(&policy(), &tags.iter().map(tag).collect::<Vec<_>>())
+    plan_remote(&policy(), &tags.iter().map(tag).collect::<Vec<_>>(), &Rivals::default())
 }
 
 #[test]

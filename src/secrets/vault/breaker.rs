@@ -4,12 +4,12 @@
 //! of a salted digest.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
@@ -20,6 +20,10 @@ use crate::secrets::Secret;
 
 /// As long as a lockout lasts by default.
 const COOLS_OFF: Duration = Duration::from_mins(15);
+/// More than any marker has.
+const MOST_BYTES: u64 = 1 << 16;
+/// Opening does not wait for who is at the other end of a pipe.
+const AT_ONCE: i32 = OFlags::NONBLOCK.bits().cast_signed();
 /// How often a login that waits for its turn looks. A login takes two to three milliseconds.
 const TURN: Duration = Duration::from_millis(3);
 
@@ -72,7 +76,8 @@ impl<'a> Breaker<'a> {
         let path = PathBuf::from(format!("{}.lock", self.lockout?.marker.display()));
         let mut options = fs::OpenOptions::new();
         // Where there can be no lock, there is no marker either.
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path).ok()?;
+        options.write(true).create(true).truncate(false).mode(0o600).custom_flags(AT_ONCE);
+        let file = options.open(path).ok()?;
         while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             if Instant::now() >= deadline {
                 return None;
@@ -88,7 +93,7 @@ impl<'a> Breaker<'a> {
             return Ok(());
         };
         // No marker, or none that can be read: the login itself will tell.
-        let read = fs::read(&lockout.marker).ok();
+        let read = read(&lockout.marker).ok();
         let Some(marker) = read.and_then(|text| serde_json::from_slice::<Marker>(&text).ok())
         else {
             return Ok(());
@@ -153,6 +158,16 @@ fn waits(refused: &Marker, now: &Marker) -> Option<u64> {
     let passed = now.refused_at.saturating_sub(refused.refused_at);
     let left = COOLS_OFF.as_secs().checked_sub(passed)?;
     (same(refused) == same(now) && left > 0).then_some(left)
+}
+
+/// What is no file, a pipe that nobody writes to, is not waited on.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs::OpenOptions::new().read(true).custom_flags(AT_ONCE).open(path)?;
+    let mut text = Vec::new();
+    if file.metadata()?.is_file() {
+        file.take(MOST_BYTES).read_to_end(&mut text)?;
+    }
+    Ok(text)
 }
 
 fn write(path: &Path, marker: &Marker) -> io::Result<()> {

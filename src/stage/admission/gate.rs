@@ -134,7 +134,8 @@ impl<'a, E: Engine> Gate<'a, E> {
     /// Looks once: at the queue, and where nobody is before this job, at disk and jobs.
     async fn look(&mut self) -> Result<Look, CallError> {
         let held = lock(self.call, &self.queue).await?;
-        let others = self.queue.others(&self.ticket, &held);
+        let there = self.queue.restore(&mut self.ticket, &held);
+        let others = there.and_then(|()| self.queue.others(&self.ticket, &held));
         let others = others.map_err(|error| failed(self.call, &error))?;
         self.forget_dead(&others, &held)?;
         let alive = || others.iter().filter(|one| one.alive);

@@ -4,7 +4,7 @@
 use crate::engine::{RegistryLogin, Repository};
 use crate::host::prune::remote::{self, Untagged};
 use crate::plan::ImageSource;
-use crate::plan::prune::{PrunePolicy, RemotePlan, Why};
+use crate::plan::prune::{PrunePolicy, RemotePlan, Rivals, Why};
 use crate::secrets::{Fetched, SecretSource};
 
 use super::super::call::Call;
@@ -13,21 +13,30 @@ use super::super::masking;
 use super::super::sink::RunnerSink;
 use super::say;
 
+/// What is to be pruned, where, and beside whom.
+pub(super) struct Target<'a> {
+    pub(super) policy: &'a PrunePolicy,
+    pub(super) place: &'a ImageSource,
+    pub(super) rivals: Rivals<'a>,
+}
+
 /// Untags in the registry, and says how it went.
 pub(super) async fn untag<S: SecretSource>(
     call: &Call<'_>,
-    (policy, place): (&PrunePolicy, &ImageSource),
+    target: &Target<'_>,
     source: &S,
     sink: &RunnerSink,
 ) {
+    let Target { policy, place, rivals } = target;
     let login = login(call, place, source, sink).await;
     let repository = Repository::new(&policy.repository, login.as_ref());
-    let plan =
-        async { Ok((remote::plan(repository.as_ref()?, policy).await, repository.as_ref()?)) };
-    let (plan, repository) = match plan.await {
-        Ok((Ok(plan), repository)) => (plan, repository),
-        Ok((Err(error), _)) => return nothing(sink, &error).await,
+    let repository = match &repository {
+        Ok(repository) => repository,
         Err(error) => return nothing(sink, error).await,
+    };
+    let plan = match remote::plan_beside(repository, policy, rivals).await {
+        Ok(plan) => plan,
+        Err(error) => return nothing(sink, &error).await,
     };
     let done = remote::act(repository, policy, (&plan, call.plan.key.as_str())).await;
     tell(&plan, &done, sink).await;

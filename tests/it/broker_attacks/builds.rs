@@ -190,6 +190,23 @@ fn an_image_holds_what_the_context_holds() {
     assert_eq!(again.matches("Using cache").count(), 2, "{again}");
 }
 
+/// 77 cannot be shown to work at this daemon: flags of RUN are `BuildKit`'s, and its own reader in Docker 20.10
+/// does not know these two, whatever the daemon's `builder.entitlements` say. Docker 28.5 does as it is told by
+/// `RUN --network=host` in a build with `networkmode=host` (`ip addr` shows the host's addresses; without that
+/// it says `network.host is not allowed`) and by a heredoc; `--security` is in no reader that comes with a daemon.
+/// The broker refuses all of them before any daemon is asked (`TWO_WAYS`).
+#[test]
+fn flags_of_run_are_unknown_to_this_daemon() {
+    let daemon = OwnDaemon::start(&[IMAGE]);
+    for (flag, name) in [("--security=insecure", "security"), ("--network=host", "network")] {
+        let text = context(&format!("FROM {IMAGE}\nRUN {flag} id\n"));
+        for query in ["version=2&networkmode=host", "networkmode=host"] {
+            let answer = build(daemon.socket(), query, &text);
+            assert!(answer.contains(&format!("Unknown flag: {name}")), "{query} {answer}");
+        }
+    }
+}
+
 /// 76 and 104: what `BuildKit` would take from others is not there, for it is not offered.
 #[test]
 fn buildkit_is_neither_offered_nor_reached() {

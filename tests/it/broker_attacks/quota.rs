@@ -68,6 +68,60 @@ fn one_more_than_the_quota_is_refused() {
     assert_eq!(post(&socket, "/containers/create", &created()).0, 429);
 }
 
+fn ports(first: u16, count: u16) -> String {
+    let bound: Vec<_> =
+        (first..first + count).map(|port| format!("{{\"HostPort\":\"{port}\"}}")).collect();
+    let host = format!("\"PortBindings\":{{\"80/tcp\":[{}]}}", bound.join(","));
+    created()
+        .replace('}', &format!(",\"ExposedPorts\":{{\"80/tcp\":{{}}}},\"HostConfig\":{{{host}}}}}"))
+}
+
+/// Each published port is a process of the host's, whatever the container's limits are.
+#[test]
+fn ports_are_published_up_to_a_number() {
+    let daemon = daemon();
+    let (_, answer) = post(daemon.socket(), "/containers/create?name=bare", &ports(20000, 129));
+    daemon.docker(&["start", "bare"]);
+    assert!(daemon.docker(&["port", "bare"]).lines().count() >= 129, "{answer}");
+    daemon.docker(&["rm", "-f", "bare"]);
+    let gateway = "{{(index .IPAM.Config 0).Gateway}}";
+    let gateway = daemon.docker(&["network", "inspect", "-f", gateway, "slot"]).trim().to_owned();
+    let brokered = Brokered::with(daemon.socket(), "slot", |view, _| view.gateway = Some(gateway));
+    let create = |name: &str, count| {
+        post(&brokered.socket(), &format!("/containers/create?name={name}"), &ports(20000, count)).0
+    };
+    assert_eq!(create("all", 129), 429);
+    assert_eq!([create("some", 100), create("more", 29)], [201, 429]);
+    let gone = request("DELETE", "/containers/some", "");
+    assert_eq!(status(&send(&brokered.socket(), &gone)), 204);
+    assert_eq!(create("more", 29), 201);
+}
+
+/// What a creation and an image ask for besides volumes with names.
+#[test]
+fn mounts_and_an_images_volumes_are_bounded() {
+    let daemon = daemon();
+    let lines: Vec<_> = (0..33).map(|number| format!("VOLUME /v{number}")).collect();
+    let dockerfile = lines.join("\n");
+    let directory = tempfile::tempdir().unwrap();
+    let context = directory.path().to_str().unwrap();
+    std::fs::write(directory.path().join("Dockerfile"), format!("FROM {IMAGE}\n{dockerfile}"))
+        .unwrap();
+    let many = "longshore-test/many:1";
+    daemon.docker(&["build", "-q", "-t", many, context]);
+    let of_image = created().replace(IMAGE, many);
+    let tmpfs: Vec<_> = (0..65).map(|number| format!("\"/t{number}\":\"\"")).collect();
+    let host = format!(",\"HostConfig\":{{\"Tmpfs\":{{{}}}}}}}", tmpfs.join(","));
+    let of_tmpfs = created().replace('}', &host);
+    let brokered = start(&daemon);
+    for body in [&of_image, &of_tmpfs] {
+        assert_eq!(post(daemon.socket(), "/containers/create", body).0, 201);
+        let (status, answer) = post(&brokered.socket(), "/containers/create", body);
+        assert_eq!(status, 429, "{answer}");
+    }
+    assert_eq!(daemon.docker(&["volume", "ls", "-q"]).lines().count(), 33, "the bare daemon's");
+}
+
 #[test]
 fn of_many_at_once_no_more_than_the_quota_are_made() {
     let daemon = daemon();

@@ -6,6 +6,7 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,8 @@ use super::fake_runner::FakeRunner;
 use super::fake_vault::{FakeVault, LOGIN, MOUNT, REVOKED, Reply};
 use super::file_points::{FileWatch, Pinned};
 use super::job_json::FakeJob;
-use super::kill_points::{Hit, KillPoints, Point, Proxy, Side, doing, has_ended};
+use super::kill_points::{Hit, KillPoints, Point, Proxy, Side, doing, has_ended, stops};
+use super::own_slots::on_own_slots;
 use super::real::{Host, busybox, left_on, no_other_reap, socket, stderr};
 use super::running::{JobStatus, RunningJob};
 use super::waiting::await_that;
@@ -28,7 +30,7 @@ const SOON: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Directories that are there from a host's first job on.
-const RUN_DIRS: &[&str] = &["leases", "queue", "removing", "tokens"];
+const RUN_DIRS: &[&str] = &["creating", "leases", "queue", "removing", "tokens"];
 const STATE_DIRS: &[&str] = &["directories", "last-use/images", "last-use/cache-volumes"];
 
 /// The requests that begin and end a token.
@@ -97,6 +99,7 @@ impl Drill {
             host.path("secret_id").display(),
         );
         let host = settings(host.table(&table));
+        let host = if daemon == socket() { on_own_slots(host) } else { host };
         Self { host, job, daemon, points, hits, tokens, _proxy: proxy, _vault: vault, files: None }
     }
 
@@ -151,8 +154,8 @@ impl Drill {
         let _alone = (self.daemon == socket()).then(no_other_reap);
         running.kill_runner();
         self.kill(hit, &context);
-        assert_eq!(running.join().status, JobStatus::Lost, "{context}");
-        Ok(self.reaped(&context, &runner, point, side))
+        running.join().assert_ended(JobStatus::Lost, &context);
+        Ok(self.reaped(Host::reap_alone, &context, &runner, (point, side)))
     }
 
     /// The same with the driver alone killed: its runner goes on, and calls `cleanup`, but is stopped where it
@@ -163,7 +166,6 @@ impl Drill {
         let runner = self.host.runner().retry_interval(Duration::from_hours(1));
         let running = runner.start(&self.job);
         let hit = self.hit(&running)?;
-        let _alone = (self.daemon == socket()).then(no_other_reap);
         self.kill(hit, &context);
         let expected = match point.call.as_str() {
             "config" | "prepare" => {
@@ -175,9 +177,10 @@ impl Drill {
             "run cleanup_file_variables" | "cleanup" | "worker" => JobStatus::Success,
             _ => JobStatus::Failed,
         };
-        assert_eq!(running.join().status, expected, "{context}");
+        running.join().assert_ended(expected, &context);
         self.await_worker();
-        Ok(self.reaped(&context, &runner, point, side))
+        // Its runner lives, and what is its own is nothing to others.
+        Ok(self.reaped(Host::reap, &context, &runner, (point, side)))
     }
 
     fn hit(&self, running: &RunningJob) -> Result<Hit, Vec<Point>> {
@@ -185,7 +188,11 @@ impl Drill {
             // Looked at first: whatever there was has come by then.
             let is_over = running.has_ended() && doing(&self.host.settings()).is_none();
             match self.hits.recv_timeout(LOOK) {
-                Ok(hit) => return Ok(hit),
+                Ok(hit) => {
+                    // No time runs out for it while the test waits for its turn.
+                    assert!(stops(hit.pid), "{:?} ends", hit.pid);
+                    return Ok(hit);
+                }
                 Err(_) if is_over => return Err(self.points.passed()),
                 Err(_) => {}
             }
@@ -199,9 +206,15 @@ impl Drill {
         await_that("the daemon's answers", || self.points.is_quiet());
     }
 
-    fn reaped(mut self, context: &str, runner: &FakeRunner, point: &Point, side: Side) -> String {
+    fn reaped(
+        mut self,
+        reap: fn(&Host, &[&str]) -> Output,
+        context: &str,
+        runner: &FakeRunner,
+        (point, side): (&Point, Side),
+    ) -> String {
         self.unwatched();
-        let reaped = self.host.reap_alone(&[]);
+        let reaped = reap(&self.host, &[]);
         assert!(!stderr(&reaped).contains(&self.job.id.to_string()), "{context}: {reaped:?}");
         let allowed = (unheard(point, side), unnoted(point));
         self.assert_nothing_is_left(context, runner, allowed);

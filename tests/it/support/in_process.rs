@@ -6,8 +6,9 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use longshore::cli::{GcArgs, PruneArgs};
+use longshore::cli::{GcArgs, OrphanArgs, PruneArgs, ReapArgs};
 use longshore::engine::{Deadlines, DockerEngine};
+use longshore::host::reap::{self, Reap};
 use longshore::host::{gc, prune};
 use longshore::outcome::Outcome;
 use longshore::settings::Settings;
@@ -60,6 +61,13 @@ impl InProcess {
         };
         let (settings, world) = (&self.settings, &self.world);
         prune::command::command(&self.engine, settings, world, &args, nowhere()).await
+    }
+
+    /// `longshore reap`.
+    pub async fn reap(&self) -> Result<Outcome, CallError> {
+        let args = ReapArgs { plan: false, json: false, orphans: OrphanArgs::default() };
+        let (settings, world) = (&self.settings, &self.world);
+        reap::command(Reap { engine: Ok(&self.engine), settings, world }, &args, nowhere()).await
     }
 
     /// `longshore gc`.

@@ -19,6 +19,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::own_slots::OWN_SLOTS;
 use super::real;
 
 /// How lines begin that the daemon tells of every pull; others come or not, as it is fast or slow.
@@ -156,6 +157,9 @@ impl KillPoints {
 fn plain(segment: &str) -> String {
     if segment == "v1" {
         return segment.to_owned();
+    }
+    if segment.starts_with(OWN_SLOTS) {
+        return OWN_SLOTS.to_owned();
     }
     let bare = segment.strip_prefix("sha256:").unwrap_or(segment);
     let is_id = bare.len() >= 12 && bare.bytes().all(|byte| byte.is_ascii_hexdigit());

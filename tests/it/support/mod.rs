@@ -37,6 +37,7 @@ pub mod lifecycle;
 pub mod loopback;
 pub mod names;
 pub mod own_daemon;
+pub mod own_slots;
 pub mod postgres;
 pub mod private_engine;
 pub mod real;

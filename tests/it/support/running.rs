@@ -124,9 +124,15 @@ impl JobResult {
 
     /// Panics with the whole log unless the job succeeded.
     pub fn assert_success(&self) -> &Self {
+        self.assert_ended(JobStatus::Success, "");
+        self
+    }
+
+    /// Asserts how it ended; tells all of it otherwise.
+    pub fn assert_ended(&self, status: JobStatus, context: &str) {
         assert!(
-            self.status == JobStatus::Success,
-            "job ended as {:?} {:?} (exit code {:?}); calls {:?}\n--- trace\n{}\n--- runner log\n{}",
+            self.status == status,
+            "{context} job ended as {:?} {:?} (exit code {:?}); calls {:?}\n--- trace\n{}\n--- runner log\n{}",
             self.status,
             self.failure_reason,
             self.exit_code,
@@ -134,7 +140,6 @@ impl JobResult {
             self.trace_text(),
             self.runner_log_text(),
         );
-        self
     }
 }
 
