@@ -5,6 +5,7 @@ mod attacks;
 mod fuzz;
 mod mutants;
 mod others;
+mod published;
 mod recorded;
 mod too_much;
 
