@@ -170,10 +170,24 @@ fn the_dockerfile_is_found_however_the_archive_comes() {
     assert_eq!(through(&bytes, &long, 100).unwrap().1, b"long");
 }
 
+/// As the command line sends it for `-f -`.
+#[test]
+fn an_archive_without_its_last_padding_and_end_is_whole() {
+    let bytes = archive(&[("a", b"first"), ("Dockerfile", b"FROM scratch")]);
+    let length = 3 * 512 + b"FROM scratch".len();
+    for bytes in [&bytes[..length], &bytes[..length + 9], &bytes[..4 * 512]] {
+        let (mut out, found) = through(bytes, "Dockerfile", 100).unwrap();
+        assert_eq!((found.as_slice(), out.len()), (&b"FROM scratch"[..], 4 * 512));
+        out.extend_from_slice(&end(".ours", b"FROM scratch\n", b""));
+        assert_eq!(tar::Archive::new(out.as_slice()).entries().unwrap().count(), 4);
+    }
+    assert!(through(&bytes[..length - 1], "Dockerfile", 100).is_err(), "cut off");
+}
+
 #[test]
 fn what_is_no_whole_archive_is_refused() {
     let bytes = archive(&[("Dockerfile", b"FROM scratch")]);
-    assert!(through(&bytes[..600], "Dockerfile", 512).is_err(), "cut off");
+    assert!(through(&bytes[..520], "Dockerfile", 512).is_err(), "cut off");
     assert!(through(b"", "Dockerfile", 512).is_err(), "empty");
     assert!(through(&bytes, "other", 512).is_err(), "not there");
     let mut zipped = vec![0x1f, 0x8b, 8, 0];
