@@ -44,6 +44,16 @@ fn images_become_ids_and_lines_become_one() {
     assert_eq!(text, expected);
 }
 
+/// The daemon reads no longer line; what it would cut off is not judged by halves.
+#[test]
+fn an_instruction_is_so_long_at_most() {
+    let long = |length: usize| format!("FROM busybox:1\nRUN {}", "a".repeat(length - 4));
+    assert!(recipe(&long(60_000), "").is_ok());
+    for length in [60_001, 70_000] {
+        assert_eq!(recipe(&long(length), "").unwrap_err().rule, "dockerfile");
+    }
+}
+
 #[test]
 fn flags_that_the_builder_knows_pass() {
     let text = "FROM --platform=linux/amd64 busybox:1\nADD --chown=1:1 a /a\n\
