@@ -57,7 +57,8 @@ impl Heard {
                     told.filter(|told| is_digest(told)).map(str::to_owned).or(self.digest.take());
             }
             _ => {
-                let told = text("/aux/Digest").filter(|told| is_digest(told));
+                let told = text("/aux/Digest").or_else(|| pushed(document));
+                let told = told.filter(|told| is_digest(told));
                 self.digest = told.map(str::to_owned).or(self.digest.take());
             }
         }
@@ -110,6 +111,16 @@ fn repository(reference: &str) -> &str {
     let name = reference.split_once('@').map_or(reference, |(name, _)| name);
     let last = name.rfind('/').map_or(0, |slash| slash + 1);
     name[last..].find(':').map_or(name, |colon| &name[..last + colon])
+}
+
+/// The digest in the last line of a push, `TAG: digest: sha256:… size: N`: all that a daemon tells whose images
+/// are kept by containerd. Lines about single layers have an id.
+fn pushed(document: &Value) -> Option<&str> {
+    if document.get("id").is_some() {
+        return None;
+    }
+    let (_tag, told) = document.get("status")?.as_str()?.split_once(": digest: ")?;
+    told.split_once(" size: ").map(|(digest, _size)| digest)
 }
 
 fn is_digest(text: &str) -> bool {

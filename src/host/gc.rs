@@ -21,6 +21,7 @@ use super::space::Space;
 
 mod act;
 mod observe;
+mod seeing;
 mod show;
 
 use observe::Observation;

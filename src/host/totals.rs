@@ -18,16 +18,15 @@ use super::ledger::follow::Position;
 use super::ledger::history::Entry;
 use super::ledger::{Ledger, LedgerError};
 use super::shared_file;
-use crate::job::Stage;
 
 mod histogram;
+mod open;
+
 pub use histogram::{BOUNDS, Histogram};
+use open::Open;
 
 /// Version of the file's shape; of another the counters begin anew.
 const VERSION: u32 = 1;
-
-/// GitLab's stage whose end does not count.
-const AFTER_SCRIPT: &str = "after_script";
 
 /// After so long without another try of its `prepare`, a job that failed there has ended.
 const LAST_TRY: Duration = Duration::from_mins(5);
@@ -70,21 +69,6 @@ pub struct LastGc {
     pub time: u64,
     /// Bytes that it freed.
     pub bytes: u64,
-}
-
-/// A job that did not end yet, as far as the ledger tells.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Open {
-    /// Stages that failed when they last ran, and that the job's outcome depends on; whether by the host.
-    #[serde(default)]
-    failing: BTreeMap<String, bool>,
-    /// Whether the job's own scripts ran.
-    #[serde(default)]
-    ran: bool,
-    /// When it was cleaned up without a final word, Unix seconds.
-    cleaned: Option<u64>,
-    /// Its last event, Unix seconds.
-    last: u64,
 }
 
 impl Totals {
@@ -222,24 +206,6 @@ impl Totals {
 
     fn free(&mut self, by: &str, kind: &str, bytes: u64) {
         *self.freed.entry(by.to_owned()).or_default().entry(kind.to_owned()).or_default() += bytes;
-    }
-}
-
-impl Open {
-    fn stage_ended(&mut self, stage: &str, outcome: &str) {
-        let stage_of_it = Stage::new(stage);
-        self.ran |= stage_of_it.is_user() && stage != AFTER_SCRIPT;
-        // One that failed may have been tried again.
-        self.failing.remove(stage);
-        if outcome != "success" && stage != AFTER_SCRIPT && !stage_of_it.is_last() {
-            self.failing.insert(stage.to_owned(), outcome == "system_failure");
-        }
-    }
-
-    /// How it failed, if any of it did.
-    fn outcome(&self) -> Option<&'static str> {
-        let by_host = self.failing.values().any(|by_host| *by_host);
-        (!self.failing.is_empty()).then_some(if by_host { "system_failure" } else { "failed" })
     }
 }
 

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::support::job_json::FakeJob;
 use crate::support::real::{Host, assert_says};
 use crate::support::real_registry::RegistryProject;
 
@@ -102,4 +103,18 @@ fn a_quiet_build_without_a_name_can_be_run_by_its_id() {
     ];
     let trace = host.run(&project.job("build", script)).trace_text();
     assert_says(&trace, &["\nrun by its id\n", "\nNo such image\n"]);
+}
+
+/// The command line puts such a Dockerfile into the context itself, and leaves the archive without an end.
+#[test]
+fn a_dockerfile_may_come_from_standard_input() {
+    let script = [
+        "printf hello >word",
+        "printf '%s\\n' 'FROM longshore-test/busybox:1' 'COPY word /word' 'CMD cat /word' >../recipe",
+        "docker build --tag mine:1 --file - . <../recipe",
+        "test \"$(docker run --rm mine:1)\" = hello",
+        "docker build --tag mine:2 - <../recipe && exit 1 || echo no context, as it should be",
+    ];
+    let result = Host::brokered().run(&FakeJob::new().image("docker:28-cli").script(script));
+    assert_says(&result.assert_success().trace_text(), &["\nno context, as it should be\n"]);
 }

@@ -79,10 +79,17 @@ impl Project {
     /// The tags and digests of the repository that are there now.
     fn left(&self) -> Vec<String> {
         let images = get("/images/json");
+        // Where containerd keeps them each tag has a digest besides, which goes with it.
+        let driver = get("/info")["DriverStatus"].to_string();
+        let kinds: &[&str] = if driver.contains("io.containerd.snapshotter") {
+            &["RepoTags"]
+        } else {
+            &["RepoTags", "RepoDigests"]
+        };
         let names = |one: &Value, key: &str| one[key].as_array().cloned().unwrap_or_default();
         let all = images.as_array().unwrap().iter();
         let mut left: Vec<String> = all
-            .flat_map(|one| [names(one, "RepoTags"), names(one, "RepoDigests")].concat())
+            .flat_map(|one| kinds.iter().flat_map(|kind| names(one, kind)).collect::<Vec<_>>())
             .filter_map(|name| Some(name.as_str()?.strip_prefix(&self.repository)?.to_owned()))
             .filter(|rest| rest.starts_with([':', '@']))
             .collect();

@@ -28,8 +28,11 @@ enum Keep {
 enum State {
     /// Collecting a header.
     Header,
-    /// So many bytes of an entry, and of its padding.
-    Entry { left: u64, padding: u64, keep: Keep },
+    /// So many bytes of an entry are to come; its padding is ours.
+    Entry { left: u64, padding: usize, keep: Keep },
+    /// So many bytes of the client's padding, which an archive's last entry may lack: the command line ends it
+    /// without, where its Dockerfile comes from standard input (`-f -`), and daemons read it.
+    Padding(usize),
     /// The end has come: nothing more is passed on.
     Ended,
 }
@@ -94,17 +97,23 @@ impl Context {
                     taken
                 }
                 State::Entry { left, padding, keep } => {
-                    let here = usize::try_from(*left + *padding).unwrap_or(usize::MAX);
-                    let taken = bytes.len().min(here);
-                    let own = taken.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    let taken = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     if *keep != Keep::Nothing {
-                        self.kept.extend_from_slice(&bytes[..own]);
+                        self.kept.extend_from_slice(&bytes[..taken]);
                     }
                     out.extend_from_slice(&bytes[..taken]);
-                    *left -= own as u64;
-                    *padding -= (taken - own) as u64;
-                    if *left + *padding == 0 {
+                    *left -= taken as u64;
+                    if *left == 0 {
+                        out.resize(out.len() + *padding, 0);
                         self.finish_entry()?;
+                    }
+                    taken
+                }
+                State::Padding(left) => {
+                    let taken = bytes.len().min(*left);
+                    *left -= taken;
+                    if *left == 0 {
+                        self.state = State::Header;
                     }
                     taken
                 }
@@ -120,7 +129,7 @@ impl Context {
     /// Where there is no Dockerfile, or the archive is cut off.
     pub fn finish(self) -> Result<Found, Refusal> {
         let whole = match self.state {
-            State::Ended => true,
+            State::Ended | State::Padding(_) => true,
             State::Header => self.header.is_empty(),
             State::Entry { .. } => false,
         };
@@ -176,7 +185,8 @@ impl Context {
         }
         out.append(&mut self.header);
         self.kept.clear();
-        let padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
+        let over = usize::try_from(size % BLOCK as u64).unwrap_or_default();
+        let padding = (BLOCK - over) % BLOCK;
         self.state = State::Entry { left: size, padding, keep };
         if size == 0 { self.finish_entry() } else { Ok(()) }
     }
@@ -217,9 +227,8 @@ impl Context {
     }
 
     fn finish_entry(&mut self) -> Result<(), Refusal> {
-        let State::Entry { keep, .. } = std::mem::replace(&mut self.state, State::Header) else {
-            return Ok(());
-        };
+        let State::Entry { keep, padding, .. } = self.state else { return Ok(()) };
+        self.state = if padding == 0 { State::Header } else { State::Padding(padding) };
         let kept = std::mem::take(&mut self.kept);
         match keep {
             Keep::Nothing => {}

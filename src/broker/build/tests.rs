@@ -44,6 +44,25 @@ fn images_become_ids_and_lines_become_one() {
     assert_eq!(text, expected);
 }
 
+/// The daemon reads no longer line; what it would cut off is not judged by halves.
+#[test]
+fn an_instruction_is_so_long_at_most() {
+    let long = |length: usize| format!("FROM busybox:1\nRUN {}", "a".repeat(length - 4));
+    assert!(recipe(&long(60_000), "").is_ok());
+    for length in [60_001, 70_000] {
+        assert_eq!(recipe(&long(length), "").unwrap_err().rule, "dockerfile");
+    }
+}
+
+#[test]
+fn flags_that_the_builder_knows_pass() {
+    let text = "FROM --platform=linux/amd64 busybox:1\nADD --chown=1:1 a /a\n\
+                HEALTHCHECK --interval=5s --retries=2 CMD true\n";
+    let id = format!("sha256:{:064}", 0);
+    let expected = text.replace("busybox:1", &id);
+    assert_eq!(written(text), format!("# escape=\\\n{expected}"));
+}
+
 #[test]
 fn images_are_pulled_as_the_job_may() {
     let of = |text: &str, query: &str| recipe(text, query).unwrap().images.remove(0);
@@ -83,6 +102,9 @@ fn what_a_build_may_not_do() {
         ("FROM busybox:1\nONBUILD COPY --from=victim / /", "dockerfile"),
         ("FROM busybox:1\nONBUILD FROM victim", "dockerfile"),
         ("FROM busybox:1\nONBUILD ADD http://x /", "add-url"),
+        ("FROM busybox:1\nLABEL \"a\"=\"b\" longshore.job=x", "labels"),
+        ("FROM busybox:1\nLABEL a='it\\' longshore.job=x b='", "labels"),
+        ("FROM busybox:1\nLABEL a=\\\" longshore.job=x b=\\\"", "labels"),
         ("FROM busybox:1\nRUN a\\\\\nFROM victim", "dockerfile"),
         ("FROM busybox:1\nRUN a \\", "dockerfile"),
         ("FROM busybox:1\nNONSENSE", "dockerfile"),
@@ -158,10 +180,24 @@ fn the_dockerfile_is_found_however_the_archive_comes() {
     assert_eq!(through(&bytes, &long, 100).unwrap().1, b"long");
 }
 
+/// As the command line sends it for `-f -`.
+#[test]
+fn an_archive_without_its_last_padding_and_end_is_whole() {
+    let bytes = archive(&[("a", b"first"), ("Dockerfile", b"FROM scratch")]);
+    let length = 3 * 512 + b"FROM scratch".len();
+    for bytes in [&bytes[..length], &bytes[..length + 9], &bytes[..4 * 512]] {
+        let (mut out, found) = through(bytes, "Dockerfile", 100).unwrap();
+        assert_eq!((found.as_slice(), out.len()), (&b"FROM scratch"[..], 4 * 512));
+        out.extend_from_slice(&end(".ours", b"FROM scratch\n", b""));
+        assert_eq!(tar::Archive::new(out.as_slice()).entries().unwrap().count(), 4);
+    }
+    assert!(through(&bytes[..length - 1], "Dockerfile", 100).is_err(), "cut off");
+}
+
 #[test]
 fn what_is_no_whole_archive_is_refused() {
     let bytes = archive(&[("Dockerfile", b"FROM scratch")]);
-    assert!(through(&bytes[..600], "Dockerfile", 512).is_err(), "cut off");
+    assert!(through(&bytes[..520], "Dockerfile", 512).is_err(), "cut off");
     assert!(through(b"", "Dockerfile", 512).is_err(), "empty");
     assert!(through(&bytes, "other", 512).is_err(), "not there");
     let mut zipped = vec![0x1f, 0x8b, 8, 0];

@@ -36,8 +36,7 @@ pub(super) fn pull(
 }
 
 pub(super) fn check_pull(case: Case<'_>, name: &ImageName) -> Result<(), Refusal> {
-    let local = name.repository.starts_with(&case.view.local_prefix());
-    if is_allowed(case, name) && !local {
+    if is_allowed(case, name) {
         return Ok(());
     }
     let message =

@@ -3,8 +3,10 @@
 mod allowed;
 mod attacks;
 mod fuzz;
+mod mounts;
 mod mutants;
 mod others;
+mod published;
 mod recorded;
 mod too_much;
 

@@ -62,6 +62,7 @@ mod tests {
             "-o pid,user,args",
             "-eo pid,comm",
             "-opid,rss -o args",
+            "-o pid,sgi_p,x1",
         ] {
             assert_eq!(arguments(given).unwrap(), given);
         }
@@ -94,6 +95,7 @@ mod tests {
         ] {
             assert_eq!(arguments(given).unwrap_err().rule, "top", "{given}");
         }
+        assert!(arguments(&"a".repeat(256)).is_ok());
         assert!(arguments(&"a".repeat(257)).is_err());
     }
 }

@@ -5,6 +5,7 @@ use super::Case;
 use crate::broker::name::{ImageName, is_hex};
 use crate::broker::outgoing::Note;
 use crate::broker::refusal::{Absent, Refusal};
+use crate::plan::broker;
 
 /// A name as clients write it.
 pub(super) fn read(text: &str) -> Result<ImageName, Refusal> {
@@ -58,20 +59,26 @@ pub(super) fn is_own(case: Case<'_>, name: &ImageName) -> bool {
     case.rules.repository.as_deref().is_some_and(|repository| name.is_below(repository))
 }
 
+/// Whether an image is one job's alone, whatever the operator's patterns match.
+fn is_some_jobs(name: &ImageName) -> bool {
+    broker::job_of_local(&name.repository).is_some()
+}
+
 /// Whether every job of this host may use it, its registry unasked.
 pub(super) fn is_shared(case: Case<'_>, name: &ImageName) -> bool {
     let shared = &case.rules.shared_images;
+    if is_some_jobs(name) {
+        return false;
+    }
     shared.matches(&name.familiar()) || shared.matches(&name.reference())
 }
 
 /// Whether an image may be pulled.
 pub(super) fn is_allowed(case: Case<'_>, name: &ImageName) -> bool {
     let allowed = &case.rules.allowed_images;
-    is_own(case, name)
-        || is_shared(case, name)
-        || [name.familiar(), name.reference(), name.repository.clone()]
-            .iter()
-            .any(|written| allowed.matches(written))
+    let names = [name.familiar(), name.reference(), name.repository.clone()];
+    let listed = names.iter().any(|written| allowed.matches(written));
+    is_own(case, name) || is_shared(case, name) || (listed && !is_some_jobs(name))
 }
 
 /// The name under which a new image lies: in the project's own repository as it is written, without a

@@ -42,13 +42,17 @@ fn a_push_counts_by_its_digest() {
     let done =
         json!({"progressDetail": {}, "aux": {"Tag": "test", "Digest": digest("a"), "Size": 1}});
     let told = json!({"status": format!("test: digest: {} size: 1", digest("a"))});
-    let expected = ImageRecord {
+    let expected = [ImageRecord {
         deed: Deed::Pushed,
         references: vec![format!("{REPOSITORY}:test")],
         images: Vec::new(),
         digest: Some(format!("{REPOSITORY}@{}", digest("a"))),
-    };
-    assert_eq!(written(&push(), &[json!({"status": "Pushed", "id": "x"}), told, done]), [expected]);
+    }];
+    let layer = json!({"status": format!("x: digest: {} size: 1", digest("b")), "id": "x"});
+    for documents in [vec![told.clone(), done.clone()], vec![done], vec![told]] {
+        let documents = [vec![layer.clone()], documents].concat();
+        assert_eq!(written(&push(), &documents), expected, "{documents:?}");
+    }
 }
 
 #[test]

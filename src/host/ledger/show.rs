@@ -101,7 +101,7 @@ mod tests {
         for (job, id, pipeline) in [("7-abc", 7, 70), ("8-def", 8, 80)] {
             let project = "web/shop";
             let started =
-                Event::Started { job, id, name: "unit tests", project, pipeline, commit: "" };
+                Event::Started { job, id, name: "unit tests", project, pipeline, commit: "0a1b" };
             ledger.append(&started, now).unwrap();
             ledger.append(&Event::Removing { job }, now).unwrap();
         }
@@ -116,9 +116,9 @@ mod tests {
     fn all_of_it() {
         let time = "1970-01-02T00:00:00.000Z";
         let expected = format!(
-            "{time}  started    7-abc               id=7  name=\"unit tests\"  pipeline=70  project=web/shop\n\
+            "{time}  started    7-abc               commit=0a1b  id=7  name=\"unit tests\"  pipeline=70  project=web/shop\n\
              {time}  removing   7-abc\n\
-             {time}  started    8-def               id=8  name=\"unit tests\"  pipeline=80  project=web/shop\n\
+             {time}  started    8-def               commit=0a1b  id=8  name=\"unit tests\"  pipeline=80  project=web/shop\n\
              {time}  removing   8-def\n\
              {time}  reaped                         objects=longshore-9-job\n"
         );
@@ -129,7 +129,7 @@ mod tests {
     fn one_pipeline_as_json() {
         let filter = Filter { pipeline: Some(80), ..Filter::default() };
         let head = r#"{"version":1,"time":"1970-01-02T00:00:00.000Z","event":"#;
-        let started = r#""started","id":8,"job":"8-def","name":"unit tests","pipeline":80,"project":"web/shop"}"#;
+        let started = r#""started","commit":"0a1b","id":8,"job":"8-def","name":"unit tests","pipeline":80,"project":"web/shop"}"#;
         let removing = r#""removing","job":"8-def"}"#;
         assert_eq!(shown(&filter, true), format!("{head}{started}\n{head}{removing}\n"));
     }

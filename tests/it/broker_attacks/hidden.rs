@@ -104,6 +104,27 @@ fn nobody_reads_what_others_run() {
     assert!(answer.contains("sleep") && !answer.contains(CANARY), "{answer}");
 }
 
+/// What another job built for itself alone is not there, though the operator lets jobs share all images.
+#[test]
+fn images_of_one_job_alone_are_not_shared() {
+    let daemon = OwnDaemon::start(&[IMAGE]);
+    let theirs = "longshore.invalid/8-deadbeef/app:1";
+    daemon.docker(&["tag", IMAGE, theirs]);
+    daemon.docker(&["network", "create", "slot"]);
+    let brokered = Brokered::with(daemon.socket(), "slot", |_, rules| {
+        let all = longshore::settings::Patterns::new(vec!["**".to_owned()]).unwrap();
+        rules.shared_images = all.clone();
+        rules.allowed_images = all;
+    });
+    let create = |socket: &std::path::Path, image: &str| {
+        let body = format!("{{\"Image\":\"{image}\",\"Cmd\":[\"true\"]}}");
+        status(&send(socket, &request("POST", "/containers/create", &body)))
+    };
+    assert_eq!(create(daemon.socket(), theirs), 201);
+    assert_eq!(create(&brokered.socket(), theirs), 404);
+    assert_eq!(create(&brokered.socket(), IMAGE), 201);
+}
+
 /// Another project pulled it with its own login; this one may pull from there, and has none.
 #[test]
 fn an_image_that_others_pulled_is_not_there_without_a_login() {

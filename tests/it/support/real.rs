@@ -132,7 +132,9 @@ impl Host {
             writeln!(text, "{key} = {value}").unwrap();
         }
         writeln!(text, "[docker]").unwrap();
-        for (key, value) in &self.docker {
+        let mut docker = self.docker.clone();
+        share(&mut docker);
+        for (key, value) in &docker {
             writeln!(text, "{key} = {value}").unwrap();
         }
         text.push_str(&self.tables);
@@ -235,6 +237,16 @@ impl Drop for Host {
     fn drop(&mut self) {
         self.await_workers();
     }
+}
+
+/// Says of the tests' own images that they are for all: with the containerd image store every image has a digest
+/// of its name, as if it had been pulled.
+fn share(docker: &mut BTreeMap<&'static str, String>) {
+    let Ok(images) = std::env::var("LONGSHORE_TEST_SHARED_IMAGES") else { return };
+    let shared = docker.entry("shared_images").or_insert_with(|| "[]".to_owned());
+    let named = shared.trim_matches(['[', ']']).to_owned();
+    let comma = if named.is_empty() { "" } else { ", " };
+    *shared = format!("[{named}{comma}{images}]");
 }
 
 /// A reap takes what any dead job left, other tests' too: all are readers here, and a test that looks at what

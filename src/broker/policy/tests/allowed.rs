@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::broker::outgoing::{Answer, Deed, Kind, Link, LoginFor, Note, OutBody};
+use crate::broker::outgoing::{Answer, Deed, Kind, Link, LoginFor, Note, OutBody, Patience, Shape};
 use crate::broker::policy::Decision;
 use crate::broker::request::Method::{Delete, Get, Post, Put};
 use crate::broker::stand_in::{
-    BUSYBOX, EXEC, KEY, NET, SECRET, WEB, allowed, ask, ask_of, body, view,
+    BUSYBOX, EXEC, KEY, NET, SECRET, WEB, allowed, ask, ask_of, body, refused, view,
 };
 
 fn created(fields: &str) -> serde_json::Value {
@@ -199,6 +199,8 @@ fn images_are_pulled_with_the_jobs_login_and_pushed_by_rule() {
     let pull = allowed(Post, "/images/create?fromImage=postgres&tag=16", "");
     let reference = "docker.io/library/postgres:16".to_owned();
     assert_eq!(pull.login, LoginFor::Image(reference.clone()));
+    // As long as it takes, and with its errors found in what the daemon tells on the way.
+    assert_eq!((pull.patience, pull.answer), (Patience::Job, Answer::Documents(Shape::Progress)));
     assert_eq!(
         pull.notes,
         [Note::Images { references: vec![reference], deed: Some(Deed::Pulled) }]
@@ -212,8 +214,27 @@ fn images_are_pulled_with_the_jobs_login_and_pushed_by_rule() {
     assert_eq!(local.query[0].1, "longshore.invalid/7-0badcafe/app");
     let shared = allowed(Get, "/images/shared:1/json", "");
     assert_eq!(shared.path, "/images/docker.io/library/shared:1/json");
+    let references = vec!["docker.io/library/shared:1".to_owned()];
+    assert_eq!(shared.notes, [Note::Images { references, deed: None }], "the job's from now on");
+    assert_eq!(allowed(Get, "/images/busybox:1/json", "").notes, [], "it is already");
     let Decision::Reply(reply) = ask(Delete, "/images/busybox:1", "") else { panic!() };
     assert_eq!(reply.notes.len(), 1);
+}
+
+#[test]
+fn an_image_is_named_by_its_digest_or_the_beginning_of_its_id() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    for image in [format!("busybox&tag={digest}"), format!("busybox@{digest}&tag=latest")] {
+        let pull = allowed(Post, &format!("/images/create?fromImage={image}"), "");
+        assert_eq!(pull.query[1], ("tag", digest.clone()), "{image}");
+    }
+    let id = &BUSYBOX["sha256:".len()..];
+    for begin in [&id[..12], &BUSYBOX[..11], BUSYBOX, id] {
+        let path = allowed(Get, &format!("/images/{begin}/json"), "").path;
+        assert_eq!(path, format!("/images/{BUSYBOX}/json"), "{begin}");
+    }
+    // That short it is the name of an image.
+    assert_eq!(refused(Get, &format!("/images/{}/json", &id[..11]), "").status, 404);
 }
 
 #[test]

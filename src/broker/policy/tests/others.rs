@@ -2,8 +2,11 @@
 //! and nobody writes labels of ours.
 
 use super::attacks::{check, create};
+use crate::broker::policy::{self, Decision};
 use crate::broker::request::Method::{self, Delete, Get, Head, Post, Put};
-use crate::broker::stand_in::{VICTIM, refused};
+use crate::broker::request::Request;
+use crate::broker::stand_in::{VICTIM, refused, rules, view};
+use crate::plan::{BrokerPlan, Patterns};
 
 #[test]
 fn another_jobs_container_is_like_none() {
@@ -96,6 +99,31 @@ fn images_of_others() {
         (Post, "/commit?container=web&repo=registry.example/other/x", "{}", 403, "image-name"),
         (Post, "/commit?container=web&changes=ENV%20A=1", "{}", 403, "commit"),
     ]);
+}
+
+/// However wide the operator's patterns are.
+#[test]
+fn what_is_one_jobs_alone_is_nobody_elses() {
+    let all = || Patterns::new(vec!["**".to_owned()]).unwrap();
+    let rules = BrokerPlan { allowed_images: all(), shared_images: all(), ..rules() };
+    let judged = |target: &str| {
+        let head = crate::broker::request::Head {
+            method: Post,
+            target: target.to_owned(),
+            content_type: None,
+            has_body: false,
+        };
+        let request = Request::read(&head, b"").unwrap();
+        match policy::decide(&request, &view(), &rules) {
+            Decision::Refuse(refusal) => refusal.status,
+            _ => 200,
+        }
+    };
+    let theirs = "longshore.invalid/8-deadbeef/app";
+    assert_eq!(judged(&format!("/images/{theirs}:1/tag?repo=mine")), 404);
+    assert_eq!(judged(&format!("/images/create?fromImage={theirs}&tag=1")), 403);
+    assert_eq!(judged("/images/create?fromImage=any.example/app&tag=1"), 200);
+    assert_eq!(judged("/images/any.example/app:1/tag?repo=mine"), 200);
 }
 
 #[test]
