@@ -129,7 +129,7 @@ async fn what_can_be_wrong_beforehand_uses_nothing_up() {
     let lock = fs::File::create(person.path("run/vault-enrol.lock")).unwrap();
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
     enroll(&person).await.says(2, &["another vault enroll or rotate is at work"]);
-    drop(lock);
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::Unlock).unwrap();
 
     let mut elsewhere = settings.clone();
     elsewhere.approle.secret_id = SecretId::File(bao.path("absent/id"));
