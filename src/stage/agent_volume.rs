@@ -56,11 +56,11 @@ pub fn is_missing(error: &EngineError) -> bool {
 /// When the binary cannot be read or the engine refuses.
 pub async fn fill<E: Engine>(engine: &E, call: &Call<'_>, image: &str) -> Result<(), CallError> {
     let executable = &call.world.executable;
-    let archive = archive(executable).map_err(|error| {
+    let filler = filler(call, image);
+    let archive = archive(executable, &filler.name).map_err(|error| {
         let path = executable.display();
         CallError::system(format!("failed to pack our own binary {path}: {error}"))
     })?;
-    let filler = filler(call, image);
     engine.remove_container(&filler.name).await?;
     let uploaded = match engine.create(&filler).await {
         Ok(_) => engine.upload(&filler.name, AGENT_MOUNT, archive).await,
@@ -81,7 +81,7 @@ fn filler(call: &Call<'_>, image: &str) -> ContainerPlan {
         tmpfs_bytes: None,
     };
     ContainerPlan {
-        // Fillers of two jobs may be at work side by side; both write the same bytes.
+        // Fillers of two jobs may be at work side by side; each writes a file of its own.
         name: call.plan.key.name("filler"),
         image: image.to_owned(),
         platform: None,
@@ -101,7 +101,9 @@ fn filler(call: &Call<'_>, image: &str) -> ContainerPlan {
     }
 }
 
-fn archive(executable: &Path) -> io::Result<Bytes> {
+/// With the binary under a name of its filler's own: an upload removes what it replaces before it writes, and
+/// another job may be about to start by then. Of a link that is the blink of an eye, of the binary it is not.
+fn archive(executable: &Path, name: &str) -> io::Result<Bytes> {
     let binary = fs::read(executable)?;
     let mut tar = Builder::new(Vec::with_capacity(binary.len() + 8192));
     let mut header = Header::new_gnu();
@@ -113,11 +115,11 @@ fn archive(executable: &Path) -> io::Result<Bytes> {
     }
     header.set_entry_type(EntryType::Regular);
     header.set_size(binary.len() as u64);
-    tar.append_data(&mut header, "store/longshore", binary.as_slice())?;
+    tar.append_data(&mut header, format!("store/{name}"), binary.as_slice())?;
     header.set_entry_type(EntryType::Symlink);
     header.set_size(0);
     for link in ["bin/gitlab-runner", "bin/longshore"] {
-        tar.append_link(&mut header, link, "../store/longshore")?;
+        tar.append_link(&mut header, link, format!("../store/{name}"))?;
     }
     Ok(Bytes::from(tar.into_inner()?))
 }
@@ -131,7 +133,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let binary = directory.path().join("binary");
         fs::write(&binary, b"ELF").unwrap();
-        let bytes = archive(&binary).unwrap();
+        let bytes = archive(&binary, "longshore-7-ab-filler").unwrap();
         let mut tar = tar::Archive::new(&bytes[..]);
         let names: Vec<String> = tar
             .entries()
@@ -140,7 +142,7 @@ mod tests {
             .collect();
         assert_eq!(
             names,
-            ["store/", "bin/", "store/longshore", "bin/gitlab-runner", "bin/longshore"]
+            ["store/", "bin/", "store/longshore-7-ab-filler", "bin/gitlab-runner", "bin/longshore"]
         );
     }
 

@@ -162,17 +162,24 @@ impl From<StartError> for CallError {
     }
 }
 
+/// How often the agent volume is filled for one container: while another fills it, its link is away for a moment.
+const FILLS: usize = 3;
+
 /// Starts a container; where the agent volume is still empty, fills it first.
 async fn start_filled<E: Engine>(
     call: &Call<'_>,
     engine: &E,
     container: &ContainerPlan,
 ) -> Result<(), StartError> {
-    match engine.start(&container.name).await {
-        Err(error) if agent_volume::is_missing(&error) => {
-            agent_volume::fill(engine, call, &container.image).await.map_err(StartError::Call)?;
-            engine.start(&container.name).await.map_err(StartError::Engine)
+    for _ in 0..FILLS {
+        match engine.start(&container.name).await {
+            Err(error) if agent_volume::is_missing(&error) => {
+                agent_volume::fill(engine, call, &container.image)
+                    .await
+                    .map_err(StartError::Call)?;
+            }
+            other => return other.map_err(StartError::Engine),
         }
-        other => other.map_err(StartError::Engine),
     }
+    engine.start(&container.name).await.map_err(StartError::Engine)
 }

@@ -1,14 +1,20 @@
 //! Many jobs at once, and calls of one job at once.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use longshore::stage::agent_volume;
+
 use crate::support::call::Exit;
+use crate::support::fake_runner::FakeRunner;
 use crate::support::job_json::FakeJob;
+use crate::support::left::Left;
 use crate::support::real::{
-    Host, assert_says, await_gone, busybox, docker_host, get, job_container, left_of, stderr,
+    BINARY, Host, assert_says, await_gone, busybox, docker_host, get, job_container, left_of,
+    stderr,
 };
 use crate::support::running::{FailureReason, JobResult, RunningJob};
 
@@ -183,4 +189,28 @@ fn two_prepares_of_one_job_do_not_leave_two_of_anything() {
     assert!(codes.iter().all(|code| matches!(code, Some(0 | 2))), "{codes:?}");
     assert!(host.call(&job, &["cleanup"]).status.success());
     await_gone(&job);
+}
+
+/// Whoever filled it beside another took the binary away for as long as the upload took, and a job that was about
+/// to start with it did not.
+#[test]
+fn first_jobs_of_several_runners_fill_one_agent_volume_side_by_side() {
+    let directory = tempfile::tempdir().unwrap();
+    let binary = directory.path().join("longshore");
+    // By a process of its own: what another test forks meanwhile would hold a file of ours open for writing.
+    assert!(Command::new("cp").arg(BINARY).arg(&binary).status().unwrap().success());
+    let _volume = Left::found("volume", agent_volume::name(&binary).unwrap());
+    let first = || {
+        let (host, job) = (Host::new().in_memory(), busybox(["true"]));
+        let words = [OsString::from("--settings"), host.settings().into_os_string()];
+        let result = FakeRunner::new(&binary).arguments(words).clear_env().run(&job);
+        await_gone(&job);
+        assert_eq!(result.calls.iter().filter(|call| call.call == "prepare").count(), 1);
+        result.assert_success();
+    };
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(first);
+        }
+    });
 }

@@ -209,7 +209,8 @@ fn the_directory_of_a_killed_runner_waits_for_a_reap_that_sees_it() {
 fn a_cleanup_that_was_cut_short_is_finished() {
     let host = Host::new().in_memory();
     let job = busybox(["true"]);
-    assert!(host.call(&job, &["prepare"]).status.success());
+    let prepared = host.call(&job, &["prepare"]);
+    assert!(prepared.status.success(), "{prepared:?}");
     let name = job_container(&job);
     let key = name.trim_start_matches("longshore-").trim_end_matches("-job").to_owned();
     // What `cleanup` leaves where its worker is killed at once.
