@@ -17,11 +17,15 @@ use tar::{Builder, EntryType, Header};
 use super::call::Call;
 use super::error::CallError;
 use crate::engine::{Engine, EngineError};
+use crate::host::shared_file::{self, Locked};
 use crate::plan::container::{
     ContainerNetwork, ContainerPlan, IsolationPlan, Labels, LimitPlan, MountPlan, MountSource,
     ResolverPlan,
 };
 use crate::plan::{AGENT_MOUNT, AGENT_PATH};
+
+/// The lock on filling it, in `run_dir`.
+const LOCK: &str = "agent-volume.lock";
 
 /// The name of the volume that carries the binary at `executable`.
 ///
@@ -48,6 +52,40 @@ pub fn name(executable: &Path) -> Result<String, CallError> {
 /// Whether a container did not start because its agent volume is still empty.
 pub fn is_missing(error: &EngineError) -> bool {
     error.cause.contains(AGENT_PATH) && error.cause.contains("no such file")
+}
+
+/// Whose turn it is to fill the volume, until dropped.
+#[derive(Debug)]
+pub struct Turn {
+    /// Whether somebody else had it before: the volume may be filled by now.
+    pub has_waited: bool,
+    _lock: Locked,
+}
+
+/// Waits for the turn to fill it, one job of this `run_dir` at a time: each filler leaves a binary of its own there.
+///
+/// # Errors
+/// When there can be no lock in `run_dir`.
+pub async fn turn(call: &Call<'_>) -> Result<Turn, CallError> {
+    let run_dir = call.settings.run_dir.clone();
+    let take = move || {
+        let file = shared_file::open_lock(&run_dir, LOCK)?;
+        let is_free = shared_file::try_lock(&file)?;
+        if !is_free {
+            shared_file::lock(&file)?;
+        }
+        Ok(Turn { has_waited: !is_free, _lock: Locked::of(file) })
+    };
+    let taken: io::Result<Turn> = tokio::task::spawn_blocking(take)
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)));
+    taken.map_err(|error| {
+        let path = call.settings.run_dir.join(LOCK);
+        CallError::system(format!(
+            "failed to lock {}: {error}; check the setting run_dir",
+            path.display()
+        ))
+    })
 }
 
 /// Fills a job's agent volume with our own binary, through a container of `image` that never starts.

@@ -171,15 +171,23 @@ async fn start_filled<E: Engine>(
     engine: &E,
     container: &ContainerPlan,
 ) -> Result<(), StartError> {
+    let is_missing =
+        |started: &Result<(), EngineError>| started.as_ref().is_err_and(agent_volume::is_missing);
+    let started = engine.start(&container.name).await;
+    if !is_missing(&started) {
+        return started.map_err(StartError::Engine);
+    }
+    let turn = agent_volume::turn(call).await.map_err(StartError::Call)?;
+    let fill = || agent_volume::fill(engine, call, &container.image);
+    if !turn.has_waited {
+        fill().await.map_err(StartError::Call)?;
+    }
     for _ in 0..FILLS {
-        match engine.start(&container.name).await {
-            Err(error) if agent_volume::is_missing(&error) => {
-                agent_volume::fill(engine, call, &container.image)
-                    .await
-                    .map_err(StartError::Call)?;
-            }
-            other => return other.map_err(StartError::Engine),
+        let started = engine.start(&container.name).await;
+        if !is_missing(&started) {
+            return started.map_err(StartError::Engine);
         }
+        fill().await.map_err(StartError::Call)?;
     }
     engine.start(&container.name).await.map_err(StartError::Engine)
 }
