@@ -20,7 +20,7 @@ use super::fake_runner::FakeRunner;
 use super::fake_vault::{FakeVault, LOGIN, MOUNT, REVOKED, Reply};
 use super::file_points::{FileWatch, Pinned};
 use super::job_json::FakeJob;
-use super::kill_points::{Hit, KillPoints, Point, Proxy, Side, doing, has_ended, stops};
+use super::kill_points::{Hit, KillPoints, Point, Proxy, Side, has_ended, is_over, stops};
 use super::own_slots::on_own_slots;
 use super::real::{Host, busybox, left_on, no_other_reap, socket, stderr};
 use super::running::{JobStatus, RunningJob};
@@ -188,7 +188,7 @@ impl Drill {
     fn hit(&self, running: &RunningJob) -> Result<Hit, Vec<Point>> {
         loop {
             // Looked at first: whatever there was has come by then.
-            let is_over = running.has_ended() && doing(&self.host.settings()).is_none();
+            let is_over = running.has_ended() && is_over(&self.host.settings());
             match self.hits.recv_timeout(LOOK) {
                 Ok(hit) => {
                     // No time runs out for it while the test waits for its turn.
@@ -225,7 +225,7 @@ impl Drill {
 
     /// By its process: who looked at its files would be among those that open them.
     fn await_worker(&mut self) {
-        await_that("the end of the worker", || doing(&self.host.settings()).is_none());
+        await_that("the end of the worker", || is_over(&self.host.settings()));
         self.unwatched();
     }
 

@@ -199,26 +199,37 @@ pub fn doing(settings: &Path) -> Option<i32> {
     at_work(settings).or_else(|| processes(settings).first().map(|(pid, _)| *pid))
 }
 
+/// Whether all have ended that were at work with these settings. A process that is about to end has its locks,
+/// and no words any more.
+pub fn is_over(settings: &Path) -> bool {
+    let is_ending = |pid: i32| words_of(pid).is_empty() && !has_ended(pid);
+    doing(settings).is_none() && !all_of_driver().any(is_ending)
+}
+
 /// The driver's processes with these settings, each with what it was called for.
 fn processes(settings: &Path) -> Vec<(i32, String)> {
     let settings = settings.display().to_string();
     let word = |pid: i32| {
-        // Its words cannot be read without waiting where it is busy with its memory; its name can.
-        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-        if !name.starts_with(b"longshore") {
-            return None;
-        }
         let words = words_of(pid);
         let is_mine = words.get(2) == Some(&settings);
         words.get(3).filter(|_| is_mine).map(|word| (pid, word.clone()))
     };
-    let pids = fs::read_dir("/proc").unwrap().flatten();
-    pids.filter_map(|entry| word(entry.file_name().to_str()?.parse().ok()?)).collect()
+    all_of_driver().filter_map(word).collect()
 }
 
-/// Whether a process has ended; nobody may have collected it yet.
+/// By their name: the words of others cannot be read without waiting where they are busy with their memory.
+fn all_of_driver() -> impl Iterator<Item = i32> {
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let name = |pid: i32| fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    pids.filter(move |pid| name(*pid).starts_with(b"longshore"))
+}
+
+/// Whether a process has ended, all its threads with it; nobody may have collected it yet. As long as one of
+/// them is about to go, so are its locks.
 pub fn has_ended(pid: i32) -> bool {
-    state_of(pid).is_none_or(|state| matches!(state, 'Z' | 'X'))
+    let threads = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    state_of(pid).is_none_or(|state| matches!(state, 'Z' | 'X') && threads() <= 1)
 }
 
 /// Stops a process and waits until it stands; `false` where it was about to end, which nothing can stop.
