@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -25,6 +24,10 @@ use super::own_slots::on_own_slots;
 use super::real::{Host, busybox, left_on, no_other_reap, socket, stderr};
 use super::running::{JobStatus, RunningJob};
 use super::waiting::await_that;
+
+mod left;
+
+use left::Left;
 
 const SOON: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
@@ -129,7 +132,7 @@ impl Drill {
         runner.run(&self.job).assert_success();
         self.await_worker();
         let points = self.points.passed();
-        self.assert_nothing_is_left("undisturbed", &runner, (0..=0, 0));
+        self.assert_nothing_is_left("undisturbed", &runner, &Left::undisturbed());
         points
     }
 
@@ -217,8 +220,7 @@ impl Drill {
         self.unwatched();
         let reaped = reap(&self.host, &[]);
         assert!(!stderr(&reaped).contains(&self.job.id.to_string()), "{context}: {reaped:?}");
-        let allowed = (unheard(point, side), unnoted(point));
-        self.assert_nothing_is_left(context, runner, allowed);
+        self.assert_nothing_is_left(context, runner, &Left::by(point, side));
         // Who is killed early leaves none.
         fs::read_to_string(self.host.path("state/ledger.jsonl")).unwrap_or_default()
     }
@@ -235,19 +237,17 @@ impl Drill {
         }
     }
 
-    fn assert_nothing_is_left(
-        &self,
-        context: &str,
-        runner: &FakeRunner,
-        (tokens, unnoted): (RangeInclusive<usize>, usize),
-    ) {
+    fn assert_nothing_is_left(&self, context: &str, runner: &FakeRunner, allowed: &Left) {
         assert_eq!(left_on(&self.daemon, &self.job), Vec::<String>::new(), "{context}");
-        assert_eq!(self.files_of_the_job(), Vec::<PathBuf>::new(), "{context}");
+        let notes = self.host.path("state/directories");
+        let mut files = self.files_of_the_job();
+        files.retain(|path| !(allowed.notes && path.starts_with(&notes)));
+        assert_eq!(files, Vec::<PathBuf>::new(), "{context}");
         let directories = fs::read_dir(runner.base_dir()).unwrap().count();
-        assert_eq!(directories, unnoted, "{context}: the runner's directories");
+        assert_eq!(directories, allowed.directories, "{context}: the runner's directories");
         assert_eq!(self.host.kept_tokens(), Vec::<PathBuf>::new(), "{context}");
         let left = self.tokens.load(Ordering::SeqCst);
-        assert!(tokens.contains(&left), "{context}: {left} tokens");
+        assert!(allowed.tokens.contains(&left), "{context}: {left} tokens");
     }
 
     /// Files of ours that bear the job's name.
@@ -258,26 +258,6 @@ impl Drill {
         let named = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().contains(&name);
         below.filter(named).collect()
     }
-}
-
-/// How many tokens may be left that nobody but the server knows of, as their answer never came: their time to
-/// live ends them. The login is made while images are got ready.
-fn unheard(point: &Point, side: Side) -> RangeInclusive<usize> {
-    match point.request.as_str() {
-        LOGIN_LINE if side == Side::After => 1..=1,
-        request if point.call == "prepare" && request.contains("/images/") => 0..=1,
-        // Of the files, only its own tells whether it came.
-        "write run/tokens" | "delete run/tokens" => 0..=0,
-        request if point.call == "prepare" && is_of_file(request) => 0..=1,
-        _ => 0..=0,
-    }
-}
-
-/// How many directories of the runner are left that nobody has noted down: as many as when it is killed before
-/// it calls anybody.
-fn unnoted(point: &Point) -> usize {
-    let begins = point.request.starts_with("make ") || point.request.starts_with("open ");
-    usize::from(point.call == "config" && begins)
 }
 
 /// Whether a point is a change of a file, and no request.

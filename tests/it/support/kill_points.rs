@@ -199,11 +199,15 @@ pub fn doing(settings: &Path) -> Option<i32> {
     at_work(settings).or_else(|| processes(settings).first().map(|(pid, _)| *pid))
 }
 
-/// Whether all have ended that were at work with these settings. A process that is about to end has its locks,
-/// and no words any more.
+/// Whether all have ended that were at work with these settings. A process that is about to end has its locks and
+/// no words any more, one that has just begun no words yet: whose they are nobody can tell.
 pub fn is_over(settings: &Path) -> bool {
-    let is_ending = |pid: i32| words_of(pid).is_empty() && !has_ended(pid);
-    doing(settings).is_none() && !all_of_driver().any(is_ending)
+    let settings = settings.display().to_string();
+    let may_be_at_work = |pid: i32| {
+        let words = words_of(pid);
+        words.get(2) == Some(&settings) || (words.is_empty() && !has_ended(pid))
+    };
+    !all_of_driver().any(may_be_at_work)
 }
 
 /// The driver's processes with these settings, each with what it was called for.
