@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use longshore::host::lease::Leases;
 
 use crate::support::job_json::FakeJob;
+use crate::support::names::unique;
 use crate::support::real::{Host, assert_says, await_gone};
 
 /// An image with Docker's command line.
@@ -47,6 +48,7 @@ fn await_no_images(job: &FakeJob) {
 
 #[test]
 fn a_jobs_docker_client_works_and_what_it_made_goes_with_the_job() {
+    let path = format!("group/{}", unique());
     let job = job([
         "docker version",
         "test \"$(docker run --rm longshore-test/busybox:1 echo from inside)\" = 'from inside'",
@@ -55,16 +57,25 @@ fn a_jobs_docker_client_works_and_what_it_made_goes_with_the_job() {
         "docker volume create store",
         "docker tag longshore-test/busybox:1 mine:1",
         "docker run --rm mine:1 true",
+        "docker tag longshore-test/busybox:1 $CI_REGISTRY_IMAGE:kept",
         "docker ps",
         "echo word | docker exec -i web cat",
         "echo script done",
     ])
-    .after_script(["docker ps --format '{{.Names}} is still there'", "docker exec web echo again"]);
+    .project(42, &path)
+    .registry_image(&format!("registry.invalid/{path}"))
+    .after_script([
+        "docker ps --format '{{.Names}} is still there'",
+        "docker exec web echo again",
+        "docker images --format '{{.Tag}} is listed'",
+        // What is the project's stays for its next job.
+        "docker rmi $CI_REGISTRY_IMAGE:kept",
+    ]);
     let result = Host::brokered().run(&job);
     result.assert_success();
     assert_says(
         &result.trace_text(),
-        &["\nword\n", "script done\n", "web is still there\n", "\nagain\n"],
+        &["\nword\n", "script done\n", "web is still there\n", "\nagain\n", "kept is listed\n"],
     );
     await_gone(&job);
     for kind in ["container", "network", "volume"] {

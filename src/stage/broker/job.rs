@@ -8,6 +8,7 @@ use crate::broker::forward::Address;
 use crate::broker::session::{Broker, Parts, Word};
 use crate::broker::view::{Daemon, JobView, Own, SecretFinder, Workspace};
 use crate::engine::{Engine, Tls};
+use crate::host::ledger::Ledger;
 use crate::plan::container::ContainerPlan;
 use crate::plan::sweep;
 use crate::stage::call::Call;
@@ -58,7 +59,7 @@ pub(super) async fn broker<E: Engine>(
         own: Own::default(),
         fresh: String::new(),
     };
-    own::adopt(&mut view, &daemon).await?;
+    own::adopt(&mut view, &daemon, &Ledger::at(&call.settings.state_dir)).await?;
     let logins = logins::finder(call);
     Ok(Broker::new(Parts { view, rules, daemon, logins, fresh, told }))
 }

@@ -1,18 +1,27 @@
 //! What the job has made through its socket in stages before this one, read from the labels that all of it
-//! carries.
+//! carries; of images, which carry none, from their names and from the ledger.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use crate::broker::forward::Address;
+use crate::broker::name::ImageName;
 use crate::broker::outgoing::Kind;
 use crate::broker::view::JobView;
+use crate::host::ledger::Ledger;
+use crate::host::ledger::history::Entry;
 use crate::stage::error::CallError;
 
 /// Tells the view of all that is there.
 ///
 /// # Errors
 /// The daemon does not list it.
-pub(super) async fn adopt(view: &mut JobView, daemon: &Address) -> Result<(), CallError> {
+pub(super) async fn adopt(
+    view: &mut JobView,
+    daemon: &Address,
+    ledger: &Ledger,
+) -> Result<(), CallError> {
     let label = |key: &str, value: &str| format!("{key}={value}");
     let labels = [
         label("longshore.job", &view.key),
@@ -34,16 +43,46 @@ pub(super) async fn adopt(view: &mut JobView, daemon: &Address) -> Result<(), Ca
     for one in each(list("/volumes").await?.get("Volumes").unwrap_or(&Value::Null)) {
         view.adopt(Kind::Volume, text(one, "Name"), text(one, "Name"));
     }
-    // Images carry no labels of the job's, but names that are its alone.
     let images = daemon.look("/images/json", &[]).await.map_err(CallError::system)?;
-    let begin = view.local_prefix();
-    for one in each(&images) {
-        let tags = one.get("RepoTags").and_then(Value::as_array).into_iter().flatten();
-        for tag in tags.filter_map(Value::as_str).filter(|tag| tag.starts_with(&begin)) {
-            view.record_image(tag, text(one, "Id"));
-        }
+    let recorded = recorded(ledger, &view.key);
+    for (reference, id) in own_images(each(&images), &view.local_prefix(), &recorded) {
+        view.record_image(&reference, &id);
     }
     Ok(())
+}
+
+/// Those with a name that is the job's alone, or one that is what it was when the job made or pulled it.
+fn own_images(
+    images: &[Value],
+    local_prefix: &str,
+    recorded: &BTreeSet<(String, String)>,
+) -> Vec<(String, String)> {
+    let named = |one: &Value| {
+        let tags = one.get("RepoTags").map_or(&[][..], each).iter().filter_map(Value::as_str);
+        let id = text(one, "Id");
+        let name = |name: ImageName| (name.reference(), id.to_owned());
+        tags.filter_map(ImageName::read).map(name).collect::<Vec<_>>()
+    };
+    let all = images.iter().flat_map(named);
+    all.filter(|one| one.0.starts_with(local_prefix) || recorded.contains(one)).collect()
+}
+
+/// References of images that the job made or pulled, each with what it may be.
+fn recorded(ledger: &Ledger, job: &str) -> BTreeSet<(String, String)> {
+    // A ledger that cannot be read is one that is not there.
+    let entries = ledger.of_kinds(&["image"]).unwrap_or_default();
+    let texts = |entry: &Entry, field: &str| {
+        let texts = entry.fields.get(field).map_or(&[][..], each).iter().filter_map(Value::as_str);
+        texts.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let pairs = |entry: &Entry| {
+        let images = texts(entry, "images");
+        let references = texts(entry, "references").into_iter();
+        let pair = |reference: String| images.iter().map(move |id| (reference.clone(), id.clone()));
+        references.flat_map(pair).collect::<Vec<_>>()
+    };
+    let own = entries.iter().filter(|entry| entry.event == "image" && entry.job() == job);
+    own.flat_map(pairs).collect()
 }
 
 fn each(list: &Value) -> &[Value] {
@@ -52,4 +91,51 @@ fn each(list: &Value) -> &[Value] {
 
 fn text<'a>(one: &'a Value, key: &str) -> &'a str {
     one.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::broker::outgoing::Deed;
+    use crate::host::ledger::Event;
+
+    const REPOSITORY: &str = "registry.example/team/app";
+
+    #[test]
+    fn a_name_that_another_job_has_given_since_is_not_the_jobs_any_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger = Ledger::at(directory.path());
+        let reference = |tag: &str| vec![format!("{REPOSITORY}:{tag}")];
+        let record = |job, deed, references: &[String], id: &str| {
+            let (project, pipeline, images) = ("team/app", 1, &[id.to_owned()]);
+            let event =
+                Event::Image { job, project, pipeline, deed, references, images, digest: None };
+            ledger.append(&event, SystemTime::UNIX_EPOCH).unwrap();
+        };
+        record("7-a", Deed::Built, &reference("built"), "sha256:1");
+        record("7-a", Deed::Built, &reference("moved"), "sha256:1");
+        record("8-a", Deed::Built, &reference("others"), "sha256:2");
+        record("8-a", Deed::Built, &reference("moved"), "sha256:2");
+        record("7-a", Deed::Pulled, &["docker.io/library/busybox:1".to_owned()], "sha256:3");
+        let image = |id, tags: &[&str]| json!({"Id": id, "RepoTags": tags});
+        let of = |tag: &str| format!("{REPOSITORY}:{tag}");
+        let images = [
+            image("sha256:1", &[&of("built"), "longshore.invalid/7-a/mine:1"]),
+            image("sha256:2", &[&of("others"), &of("moved"), "longshore.invalid/8-a/its:1"]),
+            image("sha256:3", &["busybox:1", "busybox:2"]),
+            json!({"Id": "sha256:4", "RepoTags": null}),
+        ];
+        let found = own_images(&images, "longshore.invalid/7-a/", &recorded(&ledger, "7-a"));
+        let pair = |name: &str, id: &str| (name.to_owned(), id.to_owned());
+        let expected = [
+            pair(&of("built"), "sha256:1"),
+            pair("longshore.invalid/7-a/mine:1", "sha256:1"),
+            pair("docker.io/library/busybox:1", "sha256:3"),
+        ];
+        assert_eq!(found, expected);
+        let nowhere = Ledger::at(std::path::Path::new("/nowhere"));
+        assert!(recorded(&nowhere, "7-a").is_empty());
+    }
 }
