@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::plan::admission::Weight;
 
-use super::shared_file;
+use super::shared_file::{self, Locked};
 
 mod entry;
 
@@ -47,7 +47,7 @@ pub struct Ticket {
 
 /// The lock on the queue as a whole, held until dropped.
 #[derive(Debug)]
-pub struct QueueLock(#[expect(dead_code, reason = "closing it releases the lock")] File);
+pub struct QueueLock(#[expect(dead_code, reason = "it ends with its value")] Locked);
 
 impl Queue {
     /// The queue of this host.
@@ -65,10 +65,7 @@ impl Queue {
     /// # Errors
     /// When its file cannot be made.
     pub fn try_lock(&self) -> io::Result<Option<QueueLock>> {
-        let file = self.file("lock")?;
-        // One that was removed locks nobody out who comes after that.
-        let is_lock = shared_file::try_lock(&file)? && file.metadata()?.nlink() > 0;
-        Ok(is_lock.then_some(QueueLock(file)))
+        Ok(shared_file::try_take(self.file("lock")?)?.map(QueueLock))
     }
 
     /// Takes the job's place: the one of its earlier try, else the last.

@@ -3,7 +3,9 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -32,6 +34,18 @@ pub fn open_lock(directory: &Path, name: &str) -> io::Result<File> {
 pub fn open(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).custom_flags(AT_ONCE).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file")) }
+}
+
+/// Opens a job's file to be locked and appended to, made where `create` says so. No link is followed, and what is
+/// no file is an error.
+///
+/// # Errors
+/// When it is not there, is no file, or cannot be made.
+pub fn open_job(path: &Path, create: bool) -> io::Result<File> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(create).mode(0o600).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// Reads a file as a whole, as [`open`] has it.
@@ -85,6 +99,16 @@ impl Drop for Locked {
     fn drop(&mut self) {
         let _ = flock(&self.0, FlockOperation::Unlock); // closing it does it, a moment later
     }
+}
+
+/// Takes the lock on a file that goes with what it stands for: `None` where another has it, or has removed the
+/// file meanwhile, which then locks nobody out who comes after.
+///
+/// # Errors
+/// When the file system knows no locks.
+pub fn try_take(file: File) -> io::Result<Option<Locked>> {
+    let is_there = try_lock(&file)? && file.metadata()?.nlink() > 0;
+    Ok(is_there.then(|| Locked::of(file)))
 }
 
 /// Puts a file there as a whole or not at all, with this mode whatever the process's umask takes away.

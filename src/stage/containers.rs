@@ -171,23 +171,24 @@ async fn start_filled<E: Engine>(
     engine: &E,
     container: &ContainerPlan,
 ) -> Result<(), StartError> {
-    let is_missing =
-        |started: &Result<(), EngineError>| started.as_ref().is_err_and(agent_volume::is_missing);
-    let started = engine.start(&container.name).await;
-    if !is_missing(&started) {
+    let mut started = engine.start(&container.name).await;
+    if !is_unfilled(&started) {
         return started.map_err(StartError::Engine);
     }
     let turn = agent_volume::turn(call).await.map_err(StartError::Call)?;
-    let fill = || agent_volume::fill(engine, call, &container.image);
-    if !turn.has_waited {
-        fill().await.map_err(StartError::Call)?;
+    if turn.has_waited {
+        started = engine.start(&container.name).await;
     }
     for _ in 0..FILLS {
-        let started = engine.start(&container.name).await;
-        if !is_missing(&started) {
-            return started.map_err(StartError::Engine);
+        if !is_unfilled(&started) {
+            break;
         }
-        fill().await.map_err(StartError::Call)?;
+        agent_volume::fill(engine, call, &container.image).await.map_err(StartError::Call)?;
+        started = engine.start(&container.name).await;
     }
-    engine.start(&container.name).await.map_err(StartError::Engine)
+    started.map_err(StartError::Engine)
+}
+
+fn is_unfilled(started: &Result<(), EngineError>) -> bool {
+    started.as_ref().is_err_and(agent_volume::is_missing)
 }

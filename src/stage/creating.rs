@@ -7,13 +7,11 @@
 //! was killed leaves it to the worker, to the job's next try and to `reap`.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use rustix::fs::OFlags;
 
 use crate::engine::{Engine, EngineError, Fault};
 use crate::host::shared_file::{self, Locked};
@@ -73,7 +71,7 @@ impl Creating {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
         loop {
-            if let Some(file) = lock(open(path, true)?)? {
+            if let Some(file) = shared_file::try_take(shared_file::open_job(path, true)?)? {
                 if file.file().metadata()?.len() == 0 {
                     let line = serde_json::to_string(&holder)? + "\n";
                     file.file().write_all(line.as_bytes())?;
@@ -147,7 +145,7 @@ pub fn all(run_dir: &Path) -> Vec<Unanswered> {
 }
 
 fn take(path: PathBuf) -> Option<Unanswered> {
-    let lock = lock(open(&path, false).ok()?).ok()??;
+    let lock = shared_file::try_take(shared_file::open_job(&path, false).ok()?).ok()??;
     let job = path.file_name()?.to_str()?.to_owned();
     let (holder, names) = parse(&shared_file::read(&path).ok()?);
     Some(Unanswered { job, holder, names, path, _lock: lock })
@@ -167,19 +165,6 @@ fn parse(text: &[u8]) -> (Option<Holder>, BTreeSet<String>) {
         }
     }
     (holder, names)
-}
-
-fn open(path: &Path, create: bool) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let mut options = OpenOptions::new();
-    let file = options.append(true).create(create).mode(0o600).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
-}
-
-/// `None` where another has it, or has removed the file meanwhile.
-fn lock(file: File) -> io::Result<Option<Locked>> {
-    let is_ours = shared_file::try_lock(&file)? && file.metadata()?.nlink() > 0;
-    Ok(is_ours.then(|| Locked::of(file)))
 }
 
 #[cfg(test)]

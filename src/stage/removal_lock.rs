@@ -4,15 +4,15 @@
 //! A file without a lock is a removal that was cut short: the restart of a runner's service, or the kernel
 //! short of memory, kills the worker too.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 
-use crate::host::shared_file::Locked;
+use crate::host::shared_file::{self, Locked};
 
 /// The directory below `run_dir`.
 const DIRECTORY: &str = "removing";
@@ -47,7 +47,7 @@ impl CutShort {
 pub fn begin(run_dir: &Path, job: &str) -> io::Result<File> {
     let directory = run_dir.join(DIRECTORY);
     DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-    let file = open(&directory.join(job), true)?;
+    let file = shared_file::open_job(&directory.join(job), true)?;
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     Ok(file)
 }
@@ -87,20 +87,10 @@ async fn settle_within(patience: Duration, path: &Path) -> io::Result<()> {
 }
 
 fn take(path: &Path) -> Option<CutShort> {
-    let lock = open(path, false).ok()?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
-    // Its worker may have finished between the two.
-    let facts = lock.metadata().ok()?;
+    // Its worker may finish between the two.
+    let lock = shared_file::try_take(shared_file::open_job(path, false).ok()?).ok()??;
     let job = path.file_name()?.to_str()?.to_owned();
-    let lock = Locked::of(lock);
-    (facts.nlink() > 0).then(|| CutShort { job, path: path.to_owned(), _lock: lock })
-}
-
-fn open(path: &Path, create: bool) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(create).mode(0o600).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    Some(CutShort { job, path: path.to_owned(), _lock: lock })
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use longshore::engine::Repository;
 use longshore::host::prune::remote;
-use longshore::plan::prune::PrunePolicy;
+use longshore::plan::prune::{PrunePolicy, Rivals};
 
 use crate::support::drill::{Course, Drill, LEASED, sweep};
 use crate::support::filled::Filled;
@@ -88,7 +88,7 @@ impl Delivered {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let repository = Repository::new(&repository, None).unwrap();
-            let plan = remote::plan(&repository, &policy).await.unwrap();
+            let plan = remote::plan(&repository, &policy, &Rivals::default()).await.unwrap();
             remote::act(&repository, &policy, (&plan, "again")).await
         });
     }

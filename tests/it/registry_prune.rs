@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use longshore::engine::{RegistryLogin, Repository};
 use longshore::host::prune::remote::{self, Untagged};
-use longshore::plan::prune::{PrunePolicy, RemotePlan};
+use longshore::plan::prune::{PrunePolicy, RemotePlan, Rivals};
 use longshore::secrets::Secret;
 use serde_json::json;
 
@@ -42,7 +42,7 @@ fn delivered(deletes: Deletes) -> TagRegistry {
 async fn planned(registry: &TagRegistry) -> RemotePlan {
     let policy = policy(registry);
     let repository = Repository::new(&policy.repository, None).unwrap();
-    remote::plan(&repository, &policy).await.unwrap()
+    remote::plan(&repository, &policy, &Rivals::default()).await.unwrap()
 }
 
 async fn acted(registry: &TagRegistry, plan: &RemotePlan) -> Untagged {

@@ -82,7 +82,7 @@ async fn plans<E: Engine>(
             let login = login(settings, world, &policy).await?;
             let repository = Repository::new(&policy.repository, login.as_ref())?;
             let rivals = Rivals::of(&policy, &seen);
-            registry = Some(remote::plan_beside(&repository, &policy, &rivals).await?);
+            registry = Some(remote::plan(&repository, &policy, &rivals).await?);
         }
         all.push(Planned { job, policy, host, registry });
     }

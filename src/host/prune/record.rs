@@ -55,8 +55,10 @@ fn under_way<'e>(entries: impl Iterator<Item = &'e Entry>, now: u64) -> BTreeSet
                 last.insert(pipeline, time);
             }
             "finished" => {
-                let ended = jobs.get(entry.job()).and_then(|pipeline| last.get_mut(pipeline));
-                ended.map(|last| *last = time).unwrap_or_default();
+                let of_pipeline = jobs.get(entry.job()).and_then(|pipeline| last.get_mut(pipeline));
+                if let Some(last) = of_pipeline {
+                    *last = time;
+                }
             }
             _ => {
                 let policy = super::read(entry).map(|plan| plan.policy).unwrap_or_default();

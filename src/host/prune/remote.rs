@@ -23,22 +23,11 @@ impl Untagged {
     }
 }
 
-/// What goes from the registry, where nobody else is under way.
-///
-/// # Errors
-/// When the registry does not answer.
-pub async fn plan(
-    repository: &Repository<'_>,
-    policy: &PrunePolicy,
-) -> Result<RemotePlan, EngineError> {
-    plan_beside(repository, policy, &Rivals::default()).await
-}
-
 /// What goes from the registry beside these other pipelines.
 ///
 /// # Errors
 /// When the registry does not answer.
-pub async fn plan_beside(
+pub async fn plan(
     repository: &Repository<'_>,
     policy: &PrunePolicy,
     rivals: &Rivals<'_>,

@@ -34,7 +34,7 @@ pub(super) async fn untag<S: SecretSource>(
         Ok(repository) => repository,
         Err(error) => return nothing(sink, error).await,
     };
-    let plan = match remote::plan_beside(repository, policy, rivals).await {
+    let plan = match remote::plan(repository, policy, rivals).await {
         Ok(plan) => plan,
         Err(error) => return nothing(sink, &error).await,
     };
