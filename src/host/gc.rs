@@ -16,7 +16,7 @@ use crate::stage::error::CallError;
 use crate::world::{Stdio, World, unix};
 
 use super::ledger::{Event, Ledger, LedgerError};
-use super::shared_file;
+use super::shared_file::{self, Locked};
 use super::space::Space;
 
 mod act;
@@ -196,14 +196,16 @@ pub fn shortage(settings: &Settings, space: &Space) -> Option<String> {
 }
 
 /// Held until it is dropped; asked for again and again, so that who waits can do other things.
-async fn lock(run_dir: &Path) -> Result<std::fs::File, CallError> {
+async fn lock(run_dir: &Path) -> Result<Locked, CallError> {
     let path = run_dir.join(LOCK);
     let fail = |error: io::Error| {
         CallError::system(format!("failed to take the lock {}: {error}", path.display()))
     };
-    let file = shared_file::open_lock(run_dir, LOCK).map_err(fail)?;
-    while !shared_file::try_lock(&file).map_err(fail)? {
+    loop {
+        let file = shared_file::open_lock(run_dir, LOCK).map_err(fail)?;
+        if let Some(taken) = shared_file::try_lock(file).map_err(fail)? {
+            return Ok(taken);
+        }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    Ok(file)
 }

@@ -6,14 +6,13 @@
 //! process that is killed. It does not talk to the engine and decides nothing.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
 use crate::plan::login;
@@ -38,7 +37,7 @@ pub struct Held {
 /// The right to remove, until dropped: nobody begins to hold the image meanwhile.
 #[derive(Debug)]
 pub struct Seized {
-    files: Vec<(File, PathBuf)>,
+    files: Vec<(Locked, PathBuf)>,
 }
 
 impl Leases {
@@ -63,8 +62,8 @@ impl Leases {
             locked => locked?,
         };
         // For people and `status` only.
-        drop(file.write_all_at(name.as_bytes(), 0));
-        Ok(Held { _lock: Arc::new(Locked::of(file)) })
+        drop(file.file().write_all_at(name.as_bytes(), 0));
+        Ok(Held { _lock: Arc::new(file) })
     }
 
     /// To be taken before a pull, and held until the image's id is: on its way an image has no name yet, and
@@ -112,8 +111,7 @@ impl Leases {
         for entry in entries {
             let path = entry?.path();
             let Ok(file) = shared_file::open(&path) else { continue };
-            let free = flock(&file, FlockOperation::NonBlockingLockExclusive);
-            if free == Err(Errno::WOULDBLOCK) {
+            if matches!(shared_file::try_lock(file), Ok(None)) {
                 names.push(fs::read_to_string(&path).unwrap_or_default());
             }
         }
@@ -126,14 +124,14 @@ impl Leases {
         self.directory.join(format!("{:x}", Sha256::digest(name)))
     }
 
-    fn lock(&self, path: &Path, how: FlockOperation) -> io::Result<File> {
+    fn lock(&self, path: &Path, how: FlockOperation) -> io::Result<Locked> {
         let named = |error: io::Error| {
             io::Error::new(error.kind(), format!("{}: {error}", self.directory.display()))
         };
         self.lock_file(path, how).map_err(named)
     }
 
-    fn lock_file(&self, path: &Path, how: FlockOperation) -> io::Result<File> {
+    fn lock_file(&self, path: &Path, how: FlockOperation) -> io::Result<Locked> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         loop {
             let file = OpenOptions::new()
@@ -144,9 +142,10 @@ impl Leases {
                 .mode(0o600)
                 .open(path)?;
             flock(&file, how)?;
+            let locked = Locked::of(file);
             // Whoever removed the image has taken its lock file away too, maybe under our hands.
-            if file.metadata()?.nlink() > 0 {
-                return Ok(file);
+            if locked.file().metadata()?.nlink() > 0 {
+                return Ok(locked);
             }
         }
     }

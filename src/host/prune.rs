@@ -10,7 +10,6 @@ pub mod remote;
 pub use act::{Done, act};
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -25,7 +24,7 @@ use crate::world::unix;
 
 use super::ledger::history::Entry;
 use super::ledger::{Event, Ledger};
-use super::shared_file;
+use super::shared_file::{self, Locked};
 
 /// A plan that could not be carried out for so long is given up: what it is about has changed since.
 const GIVEN_UP: Duration = Duration::from_hours(24);
@@ -186,22 +185,15 @@ pub fn read(entry: &Entry) -> Option<Pending> {
 /// The lock: two that carry out the same plan would tell each other's removals as their own failures.
 const LOCK: &str = "prune.lock";
 
-fn wait_for_lock(run_dir: &Path) -> Result<File, String> {
-    let lock = || {
-        let file = shared_file::open_lock(run_dir, LOCK)?;
-        shared_file::lock(&file)?;
-        Ok(file)
-    };
-    lock().map_err(|error| no_lock(run_dir, &error))
+fn wait_for_lock(run_dir: &Path) -> Result<Locked, String> {
+    let locked = shared_file::open_lock(run_dir, LOCK).and_then(shared_file::lock);
+    locked.map_err(|error| no_lock(run_dir, &error))
 }
 
 /// `None` where somebody is at it.
-fn attempt_lock(run_dir: &Path) -> Result<Option<File>, String> {
-    let lock = || {
-        let file = shared_file::open_lock(run_dir, LOCK)?;
-        Ok(shared_file::try_lock(&file)?.then_some(file))
-    };
-    lock().map_err(|error| no_lock(run_dir, &error))
+fn attempt_lock(run_dir: &Path) -> Result<Option<Locked>, String> {
+    let locked = shared_file::open_lock(run_dir, LOCK).and_then(shared_file::try_lock);
+    locked.map_err(|error| no_lock(run_dir, &error))
 }
 
 fn no_lock(run_dir: &Path, error: &io::Error) -> String {

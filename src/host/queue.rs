@@ -10,8 +10,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
-
 use crate::plan::admission::Weight;
 
 use super::shared_file::{self, Locked};
@@ -41,8 +39,7 @@ pub struct Ticket {
     directory: PathBuf,
     /// As it stands in the name.
     pub entry: Entry,
-    /// Closing it releases the lock.
-    lock: File,
+    lock: Locked,
 }
 
 /// The lock on the queue as a whole, held until dropped.
@@ -83,18 +80,17 @@ impl Queue {
         for earlier in entries.iter().filter(|one| one.key == key) {
             // What is no file is nobody's place.
             let Ok(file) = self.file(&earlier.name()) else { continue };
-            if shared_file::try_lock(&file)? {
+            if let Some(lock) = shared_file::try_lock(file)? {
                 // From before a boot, where the directory is on a disk.
                 let first = if earlier.first > now { now } else { earlier.first };
                 let entry = Entry { first, admitted: false, weight, ..earlier.clone() };
                 fs::rename(self.directory.join(earlier.name()), self.directory.join(entry.name()))?;
-                return Ok(Ticket { directory: self.directory.clone(), entry, lock: file });
+                return Ok(Ticket { directory: self.directory.clone(), entry, lock });
             }
         }
         let number = entries.iter().map(|one| one.number).max().unwrap_or(0).saturating_add(1);
         let entry = Entry { number, first: now, admitted: false, weight, key: key.to_owned() };
-        let lock = self.file(&entry.name())?;
-        shared_file::try_lock(&lock)?;
+        let lock = self.place(&entry)?;
         Ok(Ticket { directory: self.directory.clone(), entry, lock })
     }
 
@@ -104,12 +100,10 @@ impl Queue {
     /// # Errors
     /// When it cannot be made.
     pub fn restore(&self, ticket: &mut Ticket, _lock: &QueueLock) -> io::Result<()> {
-        if ticket.lock.metadata()?.nlink() > 0 {
+        if ticket.lock.file().metadata()?.nlink() > 0 {
             return Ok(());
         }
-        let file = self.file(&ticket.entry.name())?;
-        shared_file::try_lock(&file)?;
-        ticket.lock = file;
+        ticket.lock = self.place(&ticket.entry)?;
         Ok(())
     }
 
@@ -120,10 +114,8 @@ impl Queue {
     pub fn others(&self, than: &Ticket, _lock: &QueueLock) -> io::Result<Vec<Standing>> {
         let entries = self.entries()?.into_iter().filter(|one| one.name() != than.entry.name());
         let standing = |entry: Entry| {
-            let path = self.directory.join(entry.name());
             // Gone meanwhile is dead too: a job that is done takes its file away.
-            let alive = shared_file::open(&path)
-                .is_ok_and(|file| !shared_file::try_lock(&file).unwrap_or(false));
+            let alive = is_locked(&self.directory.join(entry.name()));
             Standing { entry, alive }
         };
         Ok(entries.map(standing).collect())
@@ -139,6 +131,11 @@ impl Queue {
         shared_file::open_lock(&self.directory, name)
     }
 
+    /// A place that is nobody's yet; who only looks whether it is has its lock for a moment.
+    fn place(&self, entry: &Entry) -> io::Result<Locked> {
+        shared_file::lock(self.file(&entry.name())?)
+    }
+
     fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut all = Vec::new();
         for file in fs::read_dir(&self.directory)? {
@@ -152,12 +149,13 @@ impl Queue {
 /// How many wait on this host, for people and metrics: it looks without the queue's lock.
 pub fn waiting(run_dir: &Path) -> usize {
     let queue = Queue { directory: run_dir.join("queue") };
-    let lives = |entry: &Entry| {
-        let locked = |file| flock(&file, FlockOperation::NonBlockingLockShared).is_err();
-        shared_file::open(&queue.directory.join(entry.name())).is_ok_and(locked)
-    };
+    let lives = |entry: &Entry| is_locked(&queue.directory.join(entry.name()));
     let waits = |entry: &Entry| !entry.admitted && lives(entry);
     queue.entries().map_or(0, |entries| entries.iter().filter(|entry| waits(entry)).count())
+}
+
+fn is_locked(path: &Path) -> bool {
+    shared_file::open(path).is_ok_and(|file| !matches!(shared_file::try_lock(file), Ok(Some(_))))
 }
 
 impl Ticket {

@@ -58,22 +58,23 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Takes the lock on an open file, held until all that share it are closed; waits for whoever has it.
+/// Takes the lock on an open file; waits for whoever has it.
 ///
 /// # Errors
 /// When the file system knows no locks.
-pub fn lock(file: &File) -> io::Result<()> {
-    Ok(flock(file, FlockOperation::LockExclusive)?)
+pub fn lock(file: File) -> io::Result<Locked> {
+    flock(&file, FlockOperation::LockExclusive)?;
+    Ok(Locked(file))
 }
 
-/// As [`lock`], but answers at once: `false` where another has it.
+/// As [`lock`], but answers at once: `None` where another has it.
 ///
 /// # Errors
 /// When the file system knows no locks.
-pub fn try_lock(file: &File) -> io::Result<bool> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+pub fn try_lock(file: File) -> io::Result<Option<Locked>> {
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(Locked(file))),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -107,8 +108,8 @@ impl Drop for Locked {
 /// # Errors
 /// When the file system knows no locks.
 pub fn try_take(file: File) -> io::Result<Option<Locked>> {
-    let is_there = try_lock(&file)? && file.metadata()?.nlink() > 0;
-    Ok(is_there.then(|| Locked::of(file)))
+    let Some(taken) = try_lock(file)? else { return Ok(None) };
+    Ok((taken.file().metadata()?.nlink() > 0).then_some(taken))
 }
 
 /// Puts a file there as a whole or not at all, with this mode whatever the process's umask takes away.
@@ -185,11 +186,11 @@ pub(super) mod tests {
     fn one_has_the_lock_until_it_is_closed() {
         let directory = tempfile::tempdir().unwrap();
         let run_dir = directory.path().join("a/b");
-        let held = open_lock(&run_dir, "some.lock").unwrap();
-        assert!(try_lock(&held).unwrap());
-        assert!(!try_lock(&open_lock(&run_dir, "some.lock").unwrap()).unwrap());
+        let open = || open_lock(&run_dir, "some.lock").unwrap();
+        let held = try_lock(open()).unwrap().unwrap();
+        assert!(try_lock(open()).unwrap().is_none());
         drop(held);
-        assert!(try_lock(&open_lock(&run_dir, "some.lock").unwrap()).unwrap());
+        assert!(try_lock(open()).unwrap().is_some());
     }
 
     #[test]
@@ -211,11 +212,13 @@ pub(super) mod tests {
     #[test]
     fn a_lock_ends_though_somebody_has_a_copy_of_its_file() {
         let directory = tempfile::tempdir().unwrap();
-        let file = open_lock(directory.path(), "some.lock").unwrap();
-        assert!(try_lock(&file).unwrap());
-        let _copy = file.try_clone().unwrap();
-        drop(Locked::of(file));
-        assert!(try_lock(&open_lock(directory.path(), "some.lock").unwrap()).unwrap());
+        let open = || open_lock(directory.path(), "some.lock").unwrap();
+        for take in [|file| lock(file).map(Some), try_lock] {
+            let held = take(open()).unwrap().unwrap();
+            let _copy = held.file().try_clone().unwrap();
+            drop(held);
+            assert!(try_lock(open()).unwrap().is_some());
+        }
     }
 
     #[test]

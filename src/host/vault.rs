@@ -1,7 +1,6 @@
 //! `longshore vault`: what people do about the server by hand. It conducts and prints; the calls are the
 //! secrets room's.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -9,6 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::vault::VaultCommand;
+use crate::host::shared_file::Locked;
 use crate::outcome::Outcome;
 use crate::secrets::vault::{SecretId, VaultSettings};
 use crate::settings::Settings;
@@ -76,8 +76,8 @@ impl Host<'_> {
         }
     }
 
-    /// Keeps another `enroll` or `rotate` out, until the file is dropped.
-    fn lock(&self) -> Result<File, CallError> {
+    /// Keeps another `enroll` or `rotate` out, until it is dropped.
+    fn lock(&self) -> Result<Locked, CallError> {
         let run_dir = &self.settings.run_dir;
         store::lock(run_dir).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => CallError::system(

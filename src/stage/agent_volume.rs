@@ -69,12 +69,11 @@ pub struct Turn {
 pub async fn turn(call: &Call<'_>) -> Result<Turn, CallError> {
     let run_dir = call.settings.run_dir.clone();
     let take = move || {
-        let file = shared_file::open_lock(&run_dir, LOCK)?;
-        let is_free = shared_file::try_lock(&file)?;
-        if !is_free {
-            shared_file::lock(&file)?;
+        let open = || shared_file::open_lock(&run_dir, LOCK);
+        if let Some(lock) = shared_file::try_lock(open()?)? {
+            return Ok(Turn { has_waited: false, _lock: lock });
         }
-        Ok(Turn { has_waited: !is_free, _lock: Locked::of(file) })
+        Ok(Turn { has_waited: true, _lock: shared_file::lock(open()?)? })
     };
     let taken: io::Result<Turn> = tokio::task::spawn_blocking(take)
         .await

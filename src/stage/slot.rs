@@ -4,16 +4,15 @@
 //! it. Between looking and creating a lock is held, so that two jobs do not choose the same one.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use crate::engine::ContainerSummary;
-use crate::host::shared_file;
+use crate::host::shared_file::{self, Locked};
 
 /// A lock on slots, held until dropped.
 #[derive(Debug)]
-pub struct SlotLock(#[expect(dead_code, reason = "closing it releases the lock")] File);
+pub struct SlotLock(#[expect(dead_code, reason = "it ends with its value")] Locked);
 
 impl SlotLock {
     /// Takes a lock of the host by the name of its file; waits for whoever holds it. On choosing a slot it
@@ -22,9 +21,7 @@ impl SlotLock {
     /// # Errors
     /// When the lock file cannot be made in `run_dir`.
     pub fn take(run_dir: &Path, name: &str) -> io::Result<Self> {
-        let file = shared_file::open_lock(run_dir, name)?;
-        shared_file::lock(&file)?;
-        Ok(Self(file))
+        shared_file::lock(shared_file::open_lock(run_dir, name)?).map(Self)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Whose turn it is to reap: one process at a time, and `prepare` sees to it that one comes every few
 //! minutes. It removes nothing itself.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::host::shared_file;
+use crate::host::shared_file::{self, Locked};
 use crate::stage::call::Call;
 use crate::stage::worker;
 
@@ -20,7 +20,7 @@ const STAMP: &str = "reap.stamp";
 ///
 /// # Errors
 /// When there can be no lock in `run_dir`.
-pub fn take(run_dir: &Path, now: SystemTime) -> io::Result<Option<File>> {
+pub fn take(run_dir: &Path, now: SystemTime) -> io::Result<Option<Locked>> {
     let Some(lock) = open(run_dir)? else { return Ok(None) };
     stamp(run_dir, now)?;
     Ok(Some(lock))
@@ -57,9 +57,8 @@ fn is_due(last: Option<SystemTime>, now: SystemTime, interval: Duration) -> bool
     passed.is_none_or(|passed| passed >= interval)
 }
 
-fn open(run_dir: &Path) -> io::Result<Option<File>> {
-    let lock = shared_file::open_lock(run_dir, LOCK)?;
-    Ok(shared_file::try_lock(&lock)?.then_some(lock))
+fn open(run_dir: &Path) -> io::Result<Option<Locked>> {
+    shared_file::try_lock(shared_file::open_lock(run_dir, LOCK)?)
 }
 
 #[cfg(test)]

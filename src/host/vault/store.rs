@@ -6,8 +6,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
-
+use crate::host::shared_file::{self, Locked};
 use crate::secrets::Secret;
 
 /// A file beside the real one that takes its place or goes.
@@ -94,15 +93,10 @@ impl Drop for Fresh {
     }
 }
 
-/// Keeps two calls from changing the secret id at once. Ends with the file.
-pub(super) fn lock(run_dir: &Path) -> io::Result<File> {
-    let mut directory = fs::DirBuilder::new();
-    std::os::unix::fs::DirBuilderExt::mode(directory.recursive(true), 0o700).create(run_dir)?;
-    let mut options = OpenOptions::new();
-    let options = options.write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(run_dir.join("vault-enrol.lock"))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
+/// Keeps two calls from changing the secret id at once, until dropped.
+pub(super) fn lock(run_dir: &Path) -> io::Result<Locked> {
+    let taken = shared_file::try_lock(shared_file::open_lock(run_dir, "vault-enrol.lock")?)?;
+    taken.ok_or_else(|| io::ErrorKind::WouldBlock.into())
 }
 
 fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {
