@@ -20,7 +20,7 @@ use longshore::stage::error::CallError;
 use longshore::world::{Stdio, World};
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
-use crate::support::kill_points::{Hit, KillPoints, Point, Proxy, Side, call_of, has_ended};
+use crate::support::kill_points::{Hit, KillPoints, Point, Proxy, Side, call_of, has_ended, stops};
 use crate::support::left::Left;
 use crate::support::private_engine::Daemon;
 use crate::support::real::{BINARY, Host, assert_says, stderr};
@@ -174,7 +174,7 @@ fn a_daemon_that_hangs_in_the_middle_of_a_reap_is_told_and_the_next_finishes() {
             runtime.unwrap().block_on(impatient(&settings)).unwrap_err()
         });
         let hit = reaper.hit("the volume");
-        signal(Signal::STOP);
+        assert!(stops(daemon.pid()));
         hit.go_on();
         let hung = reaping.join();
         signal(Signal::CONT);
