@@ -87,7 +87,6 @@ async fn settle_within(patience: Duration, path: &Path) -> io::Result<()> {
 }
 
 fn take(path: &Path) -> Option<CutShort> {
-    // Its worker may finish between the two.
     let lock = shared_file::try_take(shared_file::open_job(path, false).ok()?).ok()??;
     let job = path.file_name()?.to_str()?.to_owned();
     Some(CutShort { job, path: path.to_owned(), _lock: lock })

@@ -25,9 +25,9 @@ use super::real::{Host, busybox, left_on, no_other_reap, socket, stderr};
 use super::running::{JobStatus, RunningJob};
 use super::waiting::await_that;
 
-mod left;
+mod allowed;
 
-use left::Left;
+use allowed::Allowed;
 
 const SOON: Duration = Duration::from_mins(1);
 const LOOK: Duration = Duration::from_millis(100);
@@ -132,7 +132,7 @@ impl Drill {
         runner.run(&self.job).assert_success();
         self.await_worker();
         let points = self.points.passed();
-        self.assert_nothing_is_left("undisturbed", &runner, &Left::undisturbed());
+        self.assert_nothing_is_left("undisturbed", &runner, &Allowed::undisturbed());
         points
     }
 
@@ -220,7 +220,7 @@ impl Drill {
         self.unwatched();
         let reaped = reap(&self.host, &[]);
         assert!(!stderr(&reaped).contains(&self.job.id.to_string()), "{context}: {reaped:?}");
-        self.assert_nothing_is_left(context, runner, &Left::by(point, side));
+        self.assert_nothing_is_left(context, runner, &Allowed::by(point, side));
         // Who is killed early leaves none.
         fs::read_to_string(self.host.path("state/ledger.jsonl")).unwrap_or_default()
     }
@@ -237,7 +237,7 @@ impl Drill {
         }
     }
 
-    fn assert_nothing_is_left(&self, context: &str, runner: &FakeRunner, allowed: &Left) {
+    fn assert_nothing_is_left(&self, context: &str, runner: &FakeRunner, allowed: &Allowed) {
         assert_eq!(left_on(&self.daemon, &self.job), Vec::<String>::new(), "{context}");
         let notes = self.host.path("state/directories");
         let mut files = self.files_of_the_job();

@@ -6,7 +6,7 @@ use super::{LOGIN_LINE, is_of_file};
 use crate::support::kill_points::{Point, Side};
 
 /// What may be left.
-pub(super) struct Left {
+pub(super) struct Allowed {
     /// Tokens of the server's.
     pub(super) tokens: RangeInclusive<usize>,
     /// The runner's.
@@ -16,7 +16,7 @@ pub(super) struct Left {
     pub(super) notes: bool,
 }
 
-impl Left {
+impl Allowed {
     /// By a job without trouble, and no reap after it.
     pub(super) fn undisturbed() -> Self {
         Self { tokens: 0..=0, directories: 0, notes: true }
