@@ -18,6 +18,7 @@ use super::shared_file;
 mod event;
 pub mod follow;
 pub mod history;
+pub mod image;
 pub mod show;
 
 pub use event::{Ending, Event};

@@ -4,24 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::host::ledger::Ledger;
 use crate::host::ledger::history::Entry;
+use crate::host::ledger::image::ImageEntry;
 use crate::plan::prune::{Pipeline, Seen};
 use crate::world::unix;
-
-/// What an `image` event tells of images that a job made or pushed.
-#[derive(Deserialize)]
-struct Made {
-    project: String,
-    pipeline: u64,
-    deed: String,
-    images: Vec<String>,
-    #[serde(default)]
-    digest: Option<String>,
-}
 
 /// For so long after its last job a pipeline may have another one to come.
 const UNDER_WAY: Duration = Duration::from_mins(15);
@@ -34,7 +23,7 @@ pub fn add(seen: &mut Seen, ledger: &Ledger) {
     let told = |one: &&Entry| one.event != "image";
     seen.recent = under_way(entries.iter().filter(told), seen.now);
     let made: BTreeMap<String, Pipeline> =
-        entries.iter().filter_map(read).flat_map(by_name).collect();
+        entries.iter().filter_map(made).flat_map(by_name).collect();
     for image in &mut seen.images {
         let names = [&image.id].into_iter().chain(&image.digests);
         if let Some(pipeline) = names.filter_map(|name| made.get(name)).next_back() {
@@ -77,16 +66,13 @@ fn pipeline(started: &Entry) -> Pipeline {
     Pipeline { project: text("project"), id, commit: text("commit") }
 }
 
-fn read(entry: &Entry) -> Option<Made> {
-    if entry.event != "image" {
-        return None;
-    }
-    let made = Made::deserialize(Value::Object(entry.fields.clone())).ok()?;
-    matches!(made.deed.as_str(), "built" | "pushed").then_some(made)
+/// What was pulled is not the job's making.
+fn made(entry: &Entry) -> Option<ImageEntry> {
+    ImageEntry::read(entry).filter(|image| matches!(image.deed.as_str(), "built" | "pushed"))
 }
 
 /// Everything by which such an image is known.
-fn by_name(made: Made) -> impl Iterator<Item = (String, Pipeline)> {
+fn by_name(made: ImageEntry) -> impl Iterator<Item = (String, Pipeline)> {
     let pipeline = Pipeline { project: made.project, id: made.pipeline, commit: String::new() };
     made.images.into_iter().chain(made.digest).map(move |name| (name, pipeline.clone()))
 }

@@ -10,7 +10,7 @@ use crate::broker::name::ImageName;
 use crate::broker::outgoing::Kind;
 use crate::broker::view::JobView;
 use crate::host::ledger::Ledger;
-use crate::host::ledger::history::Entry;
+use crate::host::ledger::image::ImageEntry;
 use crate::stage::error::CallError;
 
 /// Tells the view of all that is there.
@@ -71,17 +71,12 @@ fn own_images(
 fn recorded(ledger: &Ledger, job: &str) -> BTreeSet<(String, String)> {
     // A ledger that cannot be read is one that is not there.
     let entries = ledger.of_kinds(&["image"]).unwrap_or_default();
-    let texts = |entry: &Entry, field: &str| {
-        let texts = entry.fields.get(field).map_or(&[][..], each).iter().filter_map(Value::as_str);
-        texts.map(str::to_owned).collect::<Vec<_>>()
+    let own = entries.iter().filter_map(ImageEntry::read).filter(|image| image.job == job);
+    let pairs = |image: ImageEntry| {
+        let ids = image.images;
+        let each = |name: String| ids.iter().map(move |id| (name.clone(), id.clone()));
+        image.references.into_iter().flat_map(each).collect::<Vec<_>>()
     };
-    let pairs = |entry: &Entry| {
-        let images = texts(entry, "images");
-        let references = texts(entry, "references").into_iter();
-        let pair = |reference: String| images.iter().map(move |id| (reference.clone(), id.clone()));
-        references.flat_map(pair).collect::<Vec<_>>()
-    };
-    let own = entries.iter().filter(|entry| entry.event == "image" && entry.job() == job);
     own.flat_map(pairs).collect()
 }
 
